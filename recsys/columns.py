@@ -1,0 +1,83 @@
+"""The one vocabulary: column names and Arrow schemas of every table that is stored or handed on.
+
+Ids are 32-bit integers as MovieLens publishes them (MLlib's ALS accepts no wider ones); ratings are
+stars; timestamps are UTC with millisecond resolution, the finest both Parquet and Spark agree on.
+"""
+
+import pyarrow as pa
+
+USER_ID = "user_id"
+MOVIE_ID = "movie_id"
+RATING = "rating"
+TIMESTAMP = "timestamp"
+TITLE = "title"
+YEAR = "year"
+GENRES = "genres"
+IMDB_ID = "imdb_id"
+TMDB_ID = "tmdb_id"
+TAG = "tag"
+RANK = "rank"
+SCORE = "score"
+PREDICTED_RATING = "predicted_rating"
+SOURCE = "source"
+SIMILAR_MOVIE_ID = "similar_movie_id"
+N_RATINGS = "n_ratings"
+MEAN_RATING = "mean_rating"
+
+_UTC_MS = pa.timestamp("ms", tz="UTC")
+
+# --- what a snapshot holds -------------------------------------------------------------------------
+RATINGS = pa.schema([
+    (USER_ID, pa.int32()),
+    (MOVIE_ID, pa.int32()),
+    (RATING, pa.float32()),
+    (TIMESTAMP, _UTC_MS),
+])  # fmt: skip
+MOVIES = pa.schema([
+    (MOVIE_ID, pa.int32()),
+    (TITLE, pa.string()),               # as published, the year in brackets included
+    (YEAR, pa.int16()),                 # null where the title names none
+    (GENRES, pa.list_(pa.string())),    # empty where the source says "(no genres listed)"
+])  # fmt: skip
+LINKS = pa.schema([
+    (MOVIE_ID, pa.int32()),
+    (IMDB_ID, pa.string()),             # with its prefix and zeros, "tt0114709"; null where unknown
+    (TMDB_ID, pa.int32()),              # null where unknown
+])  # fmt: skip
+TAGS = pa.schema([
+    (USER_ID, pa.int32()),
+    (MOVIE_ID, pa.int32()),
+    (TAG, pa.string()),
+    (TIMESTAMP, _UTC_MS),
+])  # fmt: skip
+SNAPSHOT_TABLES: dict[str, pa.Schema] = {"ratings": RATINGS, "movies": MOVIES, "links": LINKS, "tags": TAGS}
+
+# --- what is published to readers ------------------------------------------------------------------
+RECOMMENDATIONS = pa.schema([
+    (USER_ID, pa.int32()),
+    (RANK, pa.int16()),                 # 1 is best
+    (MOVIE_ID, pa.int32()),
+    (SCORE, pa.float32()),              # orders the list; comparable within one user and source only
+    (PREDICTED_RATING, pa.float32()),   # stars
+    (SOURCE, pa.string()),              # "als", or "popular" for users the model does not know
+])  # fmt: skip
+SIMILAR_MOVIES = pa.schema([
+    (MOVIE_ID, pa.int32()),
+    (RANK, pa.int16()),
+    (SIMILAR_MOVIE_ID, pa.int32()),
+    (SCORE, pa.float32()),              # cosine in [-1, 1] for "als", Jaccard in [0, 1] for "genres"
+    (SOURCE, pa.string()),              # "als", or "genres" for movies the model does not know
+])  # fmt: skip
+CATALOGUE = pa.schema([
+    *MOVIES,
+    pa.field(IMDB_ID, pa.string()),
+    pa.field(TMDB_ID, pa.int32()),
+    pa.field(N_RATINGS, pa.int32()),
+    pa.field(MEAN_RATING, pa.float32()),       # null where nobody rated it
+    pa.field(PREDICTED_RATING, pa.float32()),  # stars an average user would give: mean + movie bias
+])
+RELEASE_TABLES: dict[str, pa.Schema] = {
+    "recommendations": RECOMMENDATIONS,
+    "similar_movies": SIMILAR_MOVIES,
+    "movies": CATALOGUE,
+}

@@ -1,0 +1,153 @@
+"""Configuration as frozen values: `Settings` say where things are, a `…Config` says what to compute.
+
+`Settings` are read from ``RECSYS_*`` once, in the job. Configs are filled from DAG params or CLI flags
+and logged whole to MLflow. Importing this module reads nothing.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys.errors import ConfigError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Where things are. Every field is an environment variable with the prefix ``RECSYS_``."""
+
+    model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="ignore")
+
+    state_dir: Path = Field(
+        PROJECT_ROOT / ".state",
+        description="The folder that holds all local state; deleting it is a full reset.",
+    )
+    store_url: str = Field(
+        "",
+        description="The object store: a directory, or s3://bucket/prefix (endpoint and keys from the AWS_* "
+        "environment, as boto3 reads them). Empty: a directory below state_dir.",
+    )
+    mlflow_tracking_uri: str = Field(
+        "", description="MLflow tracking and registry. Empty: SQLite below state_dir."
+    )
+    mlflow_artifact_root: str = Field(
+        "", description="Where new experiments put artifacts. Empty with an empty tracking URI: below state_dir; "
+        "empty with a server: the server decides.",
+    )
+    spark_master: str = Field("local[*]", description="Spark master URL.")
+    spark_driver_memory: str = Field("2g", description="Heap of the Spark driver, in Spark's notation.")
+    spark_checkpoint_dir: str = Field(
+        "", description="Where Spark cuts lineages; must be shared storage on a cluster. Empty: below state_dir."
+    )
+    poster_site_url: str = Field("", description="Base URL of a poster site to scrape. Empty: serve the local one.")
+    tmdb_token: SecretStr | None = Field(None, description="TMDB API read token; enables posters from TMDB.")
+
+    @property
+    def resolved_store_url(self) -> str:
+        return self.store_url or str(self.state_dir / "store")
+
+    @property
+    def resolved_tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.state_dir / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def resolved_artifact_root(self) -> str | None:
+        if self.mlflow_artifact_root or self.mlflow_tracking_uri:
+            return self.mlflow_artifact_root or None
+        return (self.state_dir / "mlflow" / "artifacts").as_uri()
+
+    @property
+    def tmp_dir(self) -> Path:
+        """Scratch space inside the state folder; created on first use."""
+        path = self.state_dir / "tmp"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment once.
+
+        Raises:
+            ConfigError: a variable does not parse; the message names it.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(_sentence("RECSYS_ environment", error)) from error
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> "Any":
+        """Build from DAG params or flags.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range; the message names each.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(cls.__name__, error)) from error
+
+
+class IngestConfig(_Config):
+    """Which data to bring in, and what must hold before it is published."""
+
+    dataset: Annotated[str, Field(min_length=1)] = Field(
+        "sample", description="`sample`, the name of a MovieLens release, or the path of a local archive."
+    )
+    sample_users: int = Field(1_000, ge=10, le=10_000_000, description="Users the sample generator invents.")
+    sample_movies: int = Field(1_500, ge=50, le=1_000_000, description="Movies the sample generator invents.")
+    sample_ratings: int = Field(100_000, ge=500, le=100_000_000, description="Ratings it draws, before duplicates.")
+    sample_seed: int = Field(42, ge=0, description="Same seed, same sizes: the same bytes.")
+    min_ratings: int = Field(100, ge=1, description="Fewer ratings than this fail the ingest.")
+
+
+class TrainConfig(_Config):
+    """How candidates are searched, judged and promoted."""
+
+    seed: int = Field(42, ge=0, description="Seeds the split, the folds, the candidates and the fits.")
+    holdout_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of ratings kept from all training.")
+    n_folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
+    ranking_trials: int = Field(12, ge=1, le=1000, description="Candidates tried for the ranking model.")
+    rating_trials: int = Field(6, ge=1, le=1000, description="Candidates tried for the rating model.")
+    strategy: Literal["grid", "random"] = Field(
+        "random", description="`grid` walks a fixed grid in order; `random` draws log-uniformly."
+    )
+    k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
+    max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of every fit.")
+    max_rank: int = Field(64, ge=2, le=512, description="Largest number of factors tried.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
+    min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
+    max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")
+
+
+class ScoreConfig(_Config):
+    """What the lists look like."""
+
+    k: int = Field(10, ge=1, le=1000, description="Movies per user list.")
+    n_similar: int = Field(10, ge=1, le=1000, description="Neighbours per movie.")
+
+
+class PosterConfig(_Config):
+    """Which posters to fetch, and how politely."""
+
+    max_posters: int = Field(1_000, ge=0, le=1_000_000, description="Most recommended movies first; 0 fetches none.")
+    batch_size: int = Field(250, ge=1, le=10_000, description="Posters per mapped task.")
+    concurrency: int = Field(4, ge=1, le=32, description="Requests under way at once within a task.")
+    timeout_s: float = Field(10.0, gt=0, le=300, description="Per request, in seconds.")
+
+
+def environment_dataset() -> str:
+    """The dataset named by ``DATASET``, as `make run` passes it; `sample` when unset."""
+    return os.environ.get("DATASET", "").strip() or "sample"
+
+
+def _sentence(what: str, error: ValidationError) -> str:
+    faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or what}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+    return f"{what}: {faults}. Nothing was started. Correct the value and run again."

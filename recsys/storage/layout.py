@@ -1,0 +1,79 @@
+"""Every key of the object store, in one place.
+
+::
+
+    archives/<dataset>/<digest>/<file>            source bytes, as they came
+    staging/<ingest_id>/<table>.parquet           parsed, not yet trusted
+    snapshots/<snapshot_id>/<table>.parquet       immutable; manifest.json is written last
+    reports/validation/<ingest_id>.{html,json}
+    reports/eda/<snapshot_id>.html
+    splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
+    models/<run_id>/...                           fitted factors and per-user metrics of a training run
+    tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
+    tables/_releases/00000042.json                create-only: the point of truth
+    tables/current.json                           convenience pointer, overwritten last
+    posters/images/<movie_id>.jpg                 with posters/manifest.json beside them
+"""
+
+MANIFEST = "manifest.json"
+TABLES = "tables"
+RELEASES = f"{TABLES}/_releases"
+CURRENT = f"{TABLES}/current.json"
+POSTERS = "posters"
+POSTER_MANIFEST = f"{POSTERS}/{MANIFEST}"
+
+
+def archive(dataset: str, digest: str, filename: str) -> str:
+    return f"archives/{dataset}/{digest[:16]}/{filename}"
+
+
+def staging(ingest_id: str) -> str:
+    return f"staging/{ingest_id}"
+
+
+def staging_table(ingest_id: str, table: str) -> str:
+    return f"{staging(ingest_id)}/{table}.parquet"
+
+
+def snapshot(snapshot_id: str) -> str:
+    return f"snapshots/{snapshot_id}"
+
+
+def snapshot_table(snapshot_id: str, table: str) -> str:
+    return f"{snapshot(snapshot_id)}/{table}.parquet"
+
+
+def snapshot_manifest(snapshot_id: str) -> str:
+    return f"{snapshot(snapshot_id)}/{MANIFEST}"
+
+
+def validation_report(ingest_id: str, extension: str = "html") -> str:
+    return f"reports/validation/{ingest_id}.{extension}"
+
+
+def eda_report(snapshot_id: str) -> str:
+    return f"reports/eda/{snapshot_id}.html"
+
+
+def split(split_id: str) -> str:
+    return f"splits/{split_id}"
+
+
+def model(run_id: str) -> str:
+    return f"models/{run_id}"
+
+
+def version(version_id: str) -> str:
+    return f"{TABLES}/version={version_id}"
+
+
+def version_table(version_id: str, table: str) -> str:
+    return f"{version(version_id)}/{table}"
+
+
+def release(number: int) -> str:
+    return f"{RELEASES}/{number:08d}.json"
+
+
+def poster_image(movie_id: int) -> str:
+    return f"{POSTERS}/images/{movie_id}.jpg"

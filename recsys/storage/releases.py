@@ -1,0 +1,111 @@
+"""Atomic publication of the served tables: readers see one whole version, the old one or the new one.
+
+A version's files are written under new keys, its manifest is created once all of them are there, and
+the release log decides what is current: release *n* is the create-only object ``_releases/n``. The
+pointer ``current.json`` follows it for readers who want one small file. Rolling back appends a release
+that names an older version; nothing is ever overwritten or deleted in place.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.errors import AlreadyExistsError, DataError, NotFoundError
+from recsys.storage import layout
+from recsys.storage.store import Store
+from recsys.storage.tables import read_json, write_json
+
+
+def publish(store: Store, version_id: str, files: dict[str, list[dict[str, Any]]], lineage: dict[str, Any]) -> dict[str, Any]:
+    """Make a written version the current one.
+
+    Args:
+        version_id: the version whose files stand under ``tables/version=<version_id>/``.
+        files: table name to its manifest rows, as `write_table` returns them.
+        lineage: what made it (model, snapshot, run, code, config); stored in the manifest.
+
+    Returns:
+        The release: ``{number, version_id, path, published_at, tables}``.
+
+    Raises:
+        DataError: a file of the manifest is missing or has another size; nothing was published.
+
+    Calling it again for a version that is already current changes nothing and returns that release.
+    """
+    for row in (row for rows in files.values() for row in rows):
+        if not store.exists(row["key"]) or store.size_bytes(row["key"]) != row["size_bytes"]:
+            raise DataError(
+                f"version {version_id}: {row['key']} is missing or not {row['size_bytes']:,} bytes long. "
+                "The current release was left as it is. Run the scoring again."
+            )
+    manifest = {"version_id": version_id, "created_at": _now(), "tables": files, "lineage": lineage}
+    try:
+        write_json(store, f"{layout.version(version_id)}/{layout.MANIFEST}", manifest)
+    except AlreadyExistsError:
+        # A retry of the same publication: the first attempt's manifest stands.
+        manifest = read_manifest(store, version_id)
+    return _release(store, version_id, manifest, reason="publish")
+
+
+def rollback(store: Store, version_id: str) -> dict[str, Any]:
+    """Append a release that makes an older version current again.
+
+    Raises:
+        NotFoundError: that version was never published, or has been collected.
+    """
+    return _release(store, version_id, read_manifest(store, version_id), reason="rollback")
+
+
+def current(store: Store) -> dict[str, Any]:
+    """The current release, by the log.
+
+    Raises:
+        NotFoundError: nothing has been published yet.
+    """
+    keys = list(store.list(f"{layout.RELEASES}/"))
+    if not keys:
+        raise NotFoundError(f"{store.url} holds no published tables yet. Run `make run`, or `recsys run`.")
+    return dict(read_json(store, keys[-1]))
+
+
+def history(store: Store) -> list[dict[str, Any]]:
+    """All releases, oldest first."""
+    return [read_json(store, key) for key in store.list(f"{layout.RELEASES}/")]
+
+
+def read_manifest(store: Store, version_id: str) -> dict[str, Any]:
+    """A version's manifest: ``{version_id, created_at, tables, lineage}``; `NotFoundError` without one."""
+    return dict(read_json(store, f"{layout.version(version_id)}/{layout.MANIFEST}"))
+
+
+def table_keys(store: Store, table: str, version_id: str | None = None) -> list[str]:
+    """The Parquet objects of a published table, in a version or in the current release."""
+    version_id = version_id or current(store)["version_id"]
+    return [row["key"] for row in read_manifest(store, version_id)["tables"][table]]
+
+
+def _release(store: Store, version_id: str, manifest: dict[str, Any], reason: str) -> dict[str, Any]:
+    while True:
+        releases = history(store)
+        if releases and releases[-1]["version_id"] == version_id:
+            release = releases[-1]
+            break
+        release = {
+            "number": releases[-1]["number"] + 1 if releases else 1,
+            "version_id": version_id,
+            "path": f"version={version_id}",
+            "published_at": _now(),
+            "reason": reason,
+            "tables": {name: f"version={version_id}/{name}" for name in manifest["tables"]},
+        }
+        try:
+            write_json(store, layout.release(release["number"]), release)
+        except AlreadyExistsError:
+            continue  # another publisher took this number: look again and append after it
+        break
+    # Two publishers may write the pointer in either order, so it always follows the log, not the caller.
+    write_json(store, layout.CURRENT, current(store), overwrite=True)
+    return dict(release)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

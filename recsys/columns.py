@@ -68,14 +68,16 @@ SIMILAR_MOVIES = pa.schema([
     (SCORE, pa.float32()),              # cosine in [-1, 1] for "als", Jaccard in [0, 1] for "genres"
     (SOURCE, pa.string()),              # "als", or "genres" for movies the model does not know
 ])  # fmt: skip
-CATALOGUE = pa.schema([
-    *MOVIES,
-    pa.field(IMDB_ID, pa.string()),
-    pa.field(TMDB_ID, pa.int32()),
-    pa.field(N_RATINGS, pa.int32()),
-    pa.field(MEAN_RATING, pa.float32()),       # null where nobody rated it
-    pa.field(PREDICTED_RATING, pa.float32()),  # stars an average user would give: mean + movie bias
-])
+CATALOGUE = pa.schema(
+    [
+        *MOVIES,
+        pa.field(IMDB_ID, pa.string()),
+        pa.field(TMDB_ID, pa.int32()),
+        pa.field(N_RATINGS, pa.int32()),
+        pa.field(MEAN_RATING, pa.float32()),  # null where nobody rated it
+        pa.field(PREDICTED_RATING, pa.float32()),  # stars an average user would give: mean + movie bias
+    ]
+)
 RELEASE_TABLES: dict[str, pa.Schema] = {
     "recommendations": RECOMMENDATIONS,
     "similar_movies": SIMILAR_MOVIES,

@@ -30,11 +30,10 @@ class Settings(BaseSettings):
         description="The object store: a directory, or s3://bucket/prefix (endpoint and keys from the AWS_* "
         "environment, as boto3 reads them). Empty: a directory below state_dir.",
     )
-    mlflow_tracking_uri: str = Field(
-        "", description="MLflow tracking and registry. Empty: SQLite below state_dir."
-    )
+    mlflow_tracking_uri: str = Field("", description="MLflow tracking and registry. Empty: SQLite below state_dir.")
     mlflow_artifact_root: str = Field(
-        "", description="Where new experiments put artifacts. Empty with an empty tracking URI: below state_dir; "
+        "",
+        description="Where new experiments put artifacts. Empty with an empty tracking URI: below state_dir; "
         "empty with a server: the server decides.",
     )
     spark_master: str = Field("local[*]", description="Spark master URL.")
@@ -149,5 +148,7 @@ def environment_dataset() -> str:
 
 
 def _sentence(what: str, error: ValidationError) -> str:
-    faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or what}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+    faults = "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or what}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+    )
     return f"{what}: {faults}. Nothing was started. Correct the value and run again."

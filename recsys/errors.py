@@ -42,7 +42,9 @@ class NotFoundError(PermanentError):
 
     @classmethod
     def key(cls, key: str, where: str) -> "NotFoundError":
-        return cls(f"{key}: no such object in {where}. Nothing was changed. Check the key or run the step that writes it.")
+        return cls(
+            f"{key}: no such object in {where}. Nothing was changed. Check the key or run the step that writes it."
+        )
 
 
 class AlreadyExistsError(PermanentError):

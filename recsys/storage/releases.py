@@ -15,7 +15,9 @@ from recsys.storage.store import Store
 from recsys.storage.tables import read_json, write_json
 
 
-def publish(store: Store, version_id: str, files: dict[str, list[dict[str, Any]]], lineage: dict[str, Any]) -> dict[str, Any]:
+def publish(
+    store: Store, version_id: str, files: dict[str, list[dict[str, Any]]], lineage: dict[str, Any]
+) -> dict[str, Any]:
     """Make a written version the current one.
 
     Args:

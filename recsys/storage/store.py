@@ -186,7 +186,9 @@ class FileStore(Store):
             raise AlreadyExistsError.key(key, self.url) from error
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise ConfigError(f"{self.url}: the disk is full; {key} was not written. Free space and run again.") from error
+                raise ConfigError(
+                    f"{self.url}: the disk is full; {key} was not written. Free space and run again."
+                ) from error
             raise
         finally:
             temporary.unlink(missing_ok=True)
@@ -195,7 +197,9 @@ class FileStore(Store):
 class S3Store(Store):
     """Objects in a bucket, through boto3. Endpoint, region and keys come from the AWS_* environment."""
 
-    _RETRYABLE = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "500", "502", "503", "504"})
+    _RETRYABLE = frozenset(
+        {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "500", "502", "503", "504"}
+    )
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self.bucket = bucket
@@ -246,7 +250,9 @@ class S3Store(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         with self._mapped(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
             for page in pages:
                 yield from (item["Key"][len(self.prefix) :] for item in page.get("Contents", ()))
 

@@ -179,9 +179,9 @@ class FileStore(Store):
         try:
             yield temporary
             if overwrite:
-                os.replace(temporary, target)
+                temporary.replace(target)
             else:
-                os.link(temporary, target)  # atomic, and refuses to replace
+                target.hardlink_to(temporary)  # atomic, and refuses to replace
         except FileExistsError as error:
             raise AlreadyExistsError.key(key, self.url) from error
         except OSError as error:
@@ -269,7 +269,8 @@ class S3Store(Store):
     @contextlib.contextmanager
     def _mapped(self, key: str) -> Iterator[None]:
         """Turn botocore's errors into ours, once."""
-        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ConnectionError as BotoConnectionError
 
         try:
             yield
@@ -282,7 +283,7 @@ class S3Store(Store):
             if code in self._RETRYABLE:
                 raise TransientError(f"{self.url} answered {code} for {key}. It will be tried again.") from error
             raise ConfigError(f"{self.url} refused {key}: {error}. Check bucket, keys and endpoint.") from error
-        except (ConnectionError, HTTPClientError) as error:
+        except (BotoConnectionError, HTTPClientError) as error:
             raise TransientError(f"{self.url} cannot be reached for {key}: {error}") from error
         except BotoCoreError as error:
             raise ConfigError(f"{self.url}: {error}. Set AWS_ENDPOINT_URL_S3 and the AWS_* credentials.") from error
@@ -313,6 +314,6 @@ def _complete(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ def spark_session(settings: Settings, app_name: str, *, n_partitions: int | None
     """A session for the length of a ``with`` block; the JVM behind it ends with this process.
 
     Args:
+        settings: where Spark runs and keeps its scratch files.
         app_name: shown in Spark's UI and history.
         n_partitions: shuffle partitions; by default twice the cores of the machine.
     """

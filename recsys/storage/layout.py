@@ -63,6 +63,10 @@ def model(run_id: str) -> str:
     return f"models/{run_id}"
 
 
+def recommender(model_prefix: str) -> str:
+    return f"{model_prefix}/recommender.npz"
+
+
 def version(version_id: str) -> str:
     return f"{TABLES}/version={version_id}"
 

@@ -21,6 +21,7 @@ def publish(
     """Make a written version the current one.
 
     Args:
+        store: where the version was written.
         version_id: the version whose files stand under ``tables/version=<version_id>/``.
         files: table name to its manifest rows, as `write_table` returns them.
         lineage: what made it (model, snapshot, run, code, config); stored in the manifest.

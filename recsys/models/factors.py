@@ -1,0 +1,76 @@
+"""Learned parameters as NumPy arrays: user and movie factors, biases, and the lookup of ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+
+def positions(ids: Ids, wanted: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Where each wanted id stands in an ascending id array; -1 where it does not.
+
+    >>> positions(np.array([3, 5, 9], np.int32), np.array([9, 4, 3])).tolist()
+    [2, -1, 0]
+    """
+    if not len(ids):
+        return np.full(len(wanted), -1, np.int64)
+    found = np.searchsorted(ids, wanted)
+    found[found == len(ids)] = 0
+    return np.where(ids[found] == wanted, found, -1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A factorisation: the score of a pair is the dot product of its two rows.
+
+    Attributes:
+        user_ids: ascending; shape (n_users,).
+        user_factors: float32; shape (n_users, rank).
+        movie_ids: ascending; shape (n_movies,).
+        movie_factors: float32; shape (n_movies, rank).
+    """
+
+    user_ids: Ids
+    user_factors: Floats
+    movie_ids: Ids
+    movie_factors: Floats
+
+    @property
+    def rank(self) -> int:
+        return int(self.movie_factors.shape[1])
+
+    def dot(self, user_ids: NDArray[np.integer], movie_ids: NDArray[np.integer]) -> Floats:
+        """Scores of pairs; 0 where the user or the movie is cold. Shapes (n,), (n,) to (n,)."""
+        users, movies = positions(self.user_ids, user_ids), positions(self.movie_ids, movie_ids)
+        warm = (users >= 0) & (movies >= 0)
+        scores = np.zeros(len(users), np.float32)
+        scores[warm] = np.einsum("ij,ij->i", self.user_factors[users[warm]], self.movie_factors[movies[warm]])
+        return scores
+
+
+@dataclass(frozen=True)
+class Biases:
+    """Damped averages: ``mean + user_bias + movie_bias``, in stars. Cold ids contribute 0."""
+
+    mean: float
+    user_ids: Ids
+    user_bias: Floats
+    movie_ids: Ids
+    movie_bias: Floats
+
+    def predict(self, user_ids: NDArray[np.integer], movie_ids: NDArray[np.integer]) -> Floats:
+        """Predicted stars of pairs, not clipped. Shapes (n,), (n,) to (n,)."""
+        return (
+            np.float32(self.mean)
+            + _or_zero(self.user_bias, positions(self.user_ids, user_ids))
+            + _or_zero(self.movie_bias, positions(self.movie_ids, movie_ids))
+        ).astype(np.float32)
+
+
+def _or_zero(values: Floats, at: NDArray[np.int64]) -> Floats:
+    if not len(values):
+        return np.zeros(len(at), np.float32)
+    return np.where(at >= 0, values[at], np.float32(0)).astype(np.float32)

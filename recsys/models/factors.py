@@ -73,4 +73,5 @@ class Biases:
 def _or_zero(values: Floats, at: NDArray[np.int64]) -> Floats:
     if not len(values):
         return np.zeros(len(at), np.float32)
-    return np.where(at >= 0, values[at], np.float32(0)).astype(np.float32)
+    found: Floats = np.where(at >= 0, values[at], np.float32(0)).astype(np.float32)
+    return found

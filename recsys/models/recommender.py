@@ -26,7 +26,8 @@ class RatingModel:
     def predict(self, user_ids: NDArray[np.integer], movie_ids: NDArray[np.integer]) -> Floats:
         """Predicted stars of pairs; shapes (n,), (n,) to (n,). Cold ids get the bias part, never NaN."""
         stars = self.biases.predict(user_ids, movie_ids) + self.residuals.dot(user_ids, movie_ids)
-        return np.clip(stars, self.low, self.high).astype(np.float32)
+        clipped: Floats = np.clip(stars, self.low, self.high).astype(np.float32)
+        return clipped
 
 
 @dataclass(frozen=True)

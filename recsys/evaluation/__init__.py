@@ -1,0 +1,1 @@
+"""What a model is worth: metrics per user, whole-ranking evaluation, paired comparison."""

@@ -1,0 +1,141 @@
+"""Ranking and rating metrics, one function each, over all users at once.
+
+Lists are ranked over every movie the user has not rated in training; negatives are never sampled
+(Krichene & Rendle, 2020). A user without relevant held-out movies is NaN: averages skip such users on
+purpose instead of counting them as 0.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hits = NDArray[np.bool_]
+PerUser = NDArray[np.float64]
+
+
+def hits(ranked: NDArray[np.integer], relevant: NDArray[np.int64], n_movies: int) -> Hits:
+    """Which places of each list hold a relevant movie.
+
+    Args:
+        ranked: movie indices, best first, padded with -1; shape (n_users, k).
+        relevant: sorted unique codes ``user * n_movies + movie`` of all relevant pairs; shape (n,).
+        n_movies: size of the catalogue the indices count in.
+
+    Returns:
+        Booleans; shape (n_users, k).
+
+    >>> hits(np.array([[2, 0, -1]]), np.array([0, 1]), n_movies=3).tolist()
+    [[False, True, False]]
+    """
+    codes = np.arange(len(ranked), dtype=np.int64)[:, None] * n_movies + ranked
+    return (ranked >= 0) & np.isin(codes, relevant)
+
+
+def ndcg_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """NDCG@k with binary gains (Järvelin & Kekäläinen, 2002). Shapes (n, k), (n,) to (n,).
+
+    >>> ndcg_at_k(np.array([[False, True, False]]), np.array([2])).round(4).tolist()
+    [0.3869]
+    """
+    k = hit.shape[1]
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(n_relevant, k)]
+    return _per_user(hit @ discounts, ideal)
+
+
+def average_precision_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """Mean of the precisions at the hits, over min(relevant, k). Shapes (n, k), (n,) to (n,).
+
+    >>> average_precision_at_k(np.array([[True, False, True]]), np.array([2])).round(4).tolist()
+    [0.8333]
+    """
+    k = hit.shape[1]
+    precisions = np.cumsum(hit, axis=1) / np.arange(1, k + 1)
+    return _per_user((precisions * hit).sum(axis=1), np.minimum(n_relevant, k))
+
+
+def precision_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """Share of the k places that are relevant.
+
+    >>> precision_at_k(np.array([[True, False]]), np.array([3])).tolist()
+    [0.5]
+    """
+    return np.where(n_relevant > 0, hit.sum(axis=1) / hit.shape[1], np.nan)
+
+
+def recall_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """Share of the relevant movies that are on the list.
+
+    >>> recall_at_k(np.array([[True, False]]), np.array([4])).tolist()
+    [0.25]
+    """
+    return _per_user(hit.sum(axis=1), n_relevant)
+
+
+def reciprocal_rank(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """One over the place of the first hit, 0 without one.
+
+    >>> reciprocal_rank(np.array([[False, True]]), np.array([1])).tolist()
+    [0.5]
+    """
+    first = np.where(hit.any(axis=1), 1 / (hit.argmax(axis=1) + 1), 0.0)
+    return np.where(n_relevant > 0, first, np.nan)
+
+
+def hit_rate_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """1 where the list holds anything relevant, else 0.
+
+    >>> hit_rate_at_k(np.array([[False, True]]), np.array([1])).tolist()
+    [1.0]
+    """
+    return np.where(n_relevant > 0, hit.any(axis=1).astype(np.float64), np.nan)
+
+
+def catalogue_coverage(ranked: NDArray[np.integer], n_movies: int) -> float:
+    """Share of the catalogue that stands on at least one list.
+
+    >>> catalogue_coverage(np.array([[0, 1], [1, -1]]), n_movies=4)
+    0.5
+    """
+    return float(len(np.unique(ranked[ranked >= 0])) / n_movies)
+
+
+def mean_popularity(ranked: NDArray[np.integer], counts: NDArray[np.integer]) -> float:
+    """Training ratings of the average recommended movie: how far a model leans on the famous.
+
+    >>> mean_popularity(np.array([[0, 1]]), np.array([30, 10]))
+    20.0
+    """
+    return float(counts[ranked[ranked >= 0]].mean())
+
+
+def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
+    """Root mean squared error, in stars.
+
+    >>> rmse(np.array([3.0, 5.0]), np.array([4.0, 4.0]))
+    1.0
+    """
+    return float(np.sqrt(np.mean((predicted.astype(np.float64) - actual) ** 2)))
+
+
+def mae(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
+    """Mean absolute error, in stars.
+
+    >>> mae(np.array([3.0, 5.0]), np.array([4.0, 4.5]))
+    0.75
+    """
+    return float(np.mean(np.abs(predicted.astype(np.float64) - actual)))
+
+
+RANKING_METRICS = {
+    "ndcg": ndcg_at_k,
+    "map": average_precision_at_k,
+    "precision": precision_at_k,
+    "recall": recall_at_k,
+    "mrr": reciprocal_rank,
+    "hit_rate": hit_rate_at_k,
+}
+
+
+def _per_user(gain: NDArray[np.floating], best: NDArray[np.number]) -> PerUser:
+    ratio: PerUser = np.divide(gain, best, out=np.full(len(gain), np.nan), where=best > 0)
+    return ratio

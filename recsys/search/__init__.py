@@ -1,0 +1,1 @@
+"""Which hyper-parameters to try, and the cross-validation that judges them."""

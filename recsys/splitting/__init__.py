@@ -1,0 +1,1 @@
+"""Train, validation and holdout: disjoint by construction, stable from one snapshot to the next."""

@@ -1,0 +1,220 @@
+"""MLflow, and the only place that imports it: runs, reports, the model registry and its champion.
+
+Runs are written through the client, not through MLflow's fluent calls, whose active run is global
+state that concurrent trials would share. The client works on a database as well as on a server.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recsys.config import Settings
+from recsys.errors import NotFoundError
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+_SERVED_MODEL = Path(__file__).with_name("served_model.py")
+
+
+class Tracking:
+    """One connection to MLflow, as the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        import mlflow
+
+        uri = settings.resolved_tracking_uri
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(uri)
+        self._artifact_root = settings.resolved_artifact_root
+        self._client = mlflow.MlflowClient(uri)
+        self.uri = uri
+
+    def start_run(
+        self, experiment: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] | None = None
+    ) -> str:
+        """Create a run, nested below `parent` when given; returns its id."""
+        all_tags = {"mlflow.runName": name, **{key: str(value) for key, value in (tags or {}).items()}}
+        if parent:
+            all_tags["mlflow.parentRunId"] = parent
+        return str(self._client.create_run(self._experiment_id(experiment), tags=all_tags).info.run_id)
+
+    def end_run(self, run_id: str, *, failed: bool = False) -> None:
+        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
+    @contextmanager
+    def run(self, experiment: str, name: str, **kwargs: Any) -> Iterator[str]:
+        """A run for the length of a block; marked FAILED when the block raises."""
+        run_id = self.start_run(experiment, name, **kwargs)
+        try:
+            yield run_id
+        except BaseException:
+            self.end_run(run_id, failed=True)
+            raise
+        self.end_run(run_id)
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Parameters, metrics and tags of a run, in one batch."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()],
+            params=[Param(key, str(value)) for key, value in (params or {}).items()],
+            tags=[RunTag(key, str(value)) for key, value in (tags or {}).items()],
+        )
+
+    def log_dataset(self, run_id: str, name: str, fingerprint: str, source: str, context: str) -> None:
+        """The dataset a run used, by its fingerprint; `context` is ``training``, ``validation`` or ``holdout``."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow's column for digests is 36 characters wide; the whole one is a tag.
+        dataset = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=source)
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        self._client.set_tag(run_id, "dataset_fingerprint", fingerprint)
+
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        self._client.log_artifact(run_id, str(path), folder)
+
+    def log_json(self, run_id: str, document: Any, name: str) -> None:
+        self._client.log_dict(run_id, document, name)
+
+    def find_runs(self, experiment: str, tags: Mapping[str, str], *, status: str | None = None) -> list[dict[str, Any]]:
+        """Runs that carry all the tags, newest first: ``{run_id, params, metrics, tags}``."""
+        conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+        if status:
+            conditions.append(f"attributes.status = '{status}'")
+        runs = self._client.search_runs([self._experiment_id(experiment)], " and ".join(conditions))
+        return [self._plain(run) for run in runs]
+
+    def get_run(self, run_id: str) -> dict[str, Any]:
+        return self._plain(self._client.get_run(run_id))
+
+    @staticmethod
+    def _plain(run: Any) -> dict[str, Any]:
+        return {
+            "run_id": run.info.run_id,
+            "params": dict(run.data.params),
+            "metrics": dict(run.data.metrics),
+            "tags": dict(run.data.tags),
+        }
+
+    def register(self, run_id: str, name: str, recommender: Path, tags: Mapping[str, Any]) -> dict[str, str]:
+        """Log the served model to a run and register it as a new version.
+
+        Args:
+            run_id: the training run the model belongs to.
+            name: the registered model; created when new.
+            recommender: the ``.npz`` of `recsys.models.recommender.Recommender`.
+            tags: of the version.
+
+        Returns:
+            ``{"version", "uri"}``, the uri as ``models:/<name>/<version>``.
+        """
+        import mlflow
+        import numpy as np
+        import pandas as pd
+
+        with mlflow.start_run(run_id=run_id):
+            info = mlflow.pyfunc.log_model(
+                name="recommender",
+                python_model=str(_SERVED_MODEL),
+                artifacts={"recommender": str(recommender)},
+                pip_requirements=[f"numpy=={np.__version__}", f"pandas=={pd.__version__}"],
+                params=None,
+            )
+        try:
+            self._client.get_registered_model(name)
+        except mlflow.MlflowException:
+            self._client.create_registered_model(name)
+        version = self._client.create_model_version(
+            name,
+            info.model_uri,
+            run_id,
+            tags={key: str(value) for key, value in tags.items()},
+            model_id=info.model_id,
+        )
+        return {"version": str(version.version), "uri": f"models:/{name}/{version.version}"}
+
+    def versions_of(self, name: str, run_id: str) -> list[dict[str, str]]:
+        """Versions already registered from a run, so that a retry does not register twice."""
+        found = self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        return [{"version": str(v.version), "uri": f"models:/{name}/{v.version}"} for v in found]
+
+    def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
+        """The version behind an alias as ``{version, uri, run_id, tags}``, or None."""
+        import mlflow
+
+        try:
+            version = self._client.get_model_version_by_alias(name, alias)
+        except mlflow.MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None  # no such model, or the model has no such alias
+            raise
+        return {
+            "version": str(version.version),
+            "uri": f"models:/{name}/{version.version}",
+            "run_id": version.run_id,
+            "tags": dict(version.tags),
+        }
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        self._client.set_registered_model_alias(name, alias, version)
+
+    def tag_version(self, name: str, version: str, tags: Mapping[str, Any]) -> None:
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key, str(value)[:5000])
+
+    def recommender_bytes(self, model_uri: str) -> bytes:
+        """The ``.npz`` inside a registered version, from wherever its artifacts are kept."""
+        import mlflow
+
+        folder = Path(mlflow.artifacts.download_artifacts(model_uri))
+        files = sorted(folder.rglob("*.npz"))
+        if not files:
+            raise NotFoundError(f"{model_uri} holds no recommender.npz. Register it again by running train_model.")
+        return files[0].read_bytes()
+
+    def _experiment_id(self, name: str) -> str:
+        import mlflow
+
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = f"{self._artifact_root.rstrip('/')}/{name}" if self._artifact_root else None
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location))
+        except mlflow.MlflowException:
+            # Another task may have created it in between; anything else raises again here.
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+
+def log_report(
+    settings: Settings,
+    experiment: str,
+    run_name: str,
+    html_path: Path,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, Any],
+) -> str:
+    """Log one HTML report with its headline numbers as a run of its own; returns the run id."""
+    tracking = Tracking(settings)
+    with tracking.run(experiment, run_name, tags=tags) as run_id:
+        tracking.log(run_id, params, metrics)
+        tracking.log_file(run_id, html_path)
+    return run_id

@@ -7,6 +7,8 @@ by one comparison. On 162,541 users x 59,047 movies at rank 64 that cost a third
 Ties go to the lower movie index, also at the cut: `argpartition` alone picks among tied movies at random.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ _MOVIE_BLOCK = 2_048
 # A multiple of every register tile BLAS uses: no score then comes from an edge kernel, which may round
 # differently, and two movies with equal factors get equal scores wherever they stand.
 _TILE = 64
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def top_k(
@@ -87,13 +90,17 @@ def select_top(scores: Floats, k: int) -> tuple[Indices, Floats]:
 
 def _movie_blocks(movies: Floats) -> list[Floats]:
     """Movie factors transposed and cut into blocks of one width, the last one filled up with zeros."""
-    n_blocks = -(-len(movies) // _MOVIE_BLOCK)
+    n_blocks = math.ceil(len(movies) / _MOVIE_BLOCK)
     if not n_blocks:
         return []
-    width = -(-(-(-len(movies) // n_blocks)) // _TILE) * _TILE
+    width = _tiled(math.ceil(len(movies) / n_blocks))
     padded = np.zeros((n_blocks * width, movies.shape[1]), np.float32)
     padded[: len(movies)] = movies
     return [np.ascontiguousarray(padded[at : at + width].T) for at in range(0, len(padded), width)]
+
+
+def _tiled(n: int) -> int:
+    return math.ceil(n / _TILE) * _TILE
 
 
 def _score_block(
@@ -108,7 +115,7 @@ def _score_block(
     if not blocks:
         return
     width = blocks[0].shape[1]
-    padded = np.zeros((-(-len(users) // _TILE) * _TILE, users.shape[1]), np.float32)
+    padded = np.zeros((_tiled(len(users)), users.shape[1]), np.float32)
     padded[: len(users)] = users
     rows, movies = seen
     order = np.argsort(movies // width, kind="stable")
@@ -167,7 +174,7 @@ def _check(users: Floats, movies: Floats, k: int, indptr: NDArray[np.int64], see
         )
     _check_finite("user", users)
     _check_finite("movie", movies)
-    if len(users) and len(movies) and _largest_norm(users) * _largest_norm(movies) > np.finfo(np.float32).max:
+    if len(users) and len(movies) and _largest_norm(users) * _largest_norm(movies) > _LARGEST:
         raise DataError(
             "the factors are so large that scores overflow float32. Nothing was scored. Train the model again."
         )

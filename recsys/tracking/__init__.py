@@ -134,6 +134,7 @@ class Tracking:
                 artifacts={"recommender": str(recommender)},
                 pip_requirements=[f"numpy=={np.__version__}", f"pandas=={pd.__version__}"],
                 signature=_served_signature(),
+                input_example=pd.DataFrame({"user_id": [1], "seen": [[2]]}),
             )
         try:
             self._client.get_registered_model(name)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.config import Settings, TrainConfig
-from recsys.errors import GateError
+from recsys.errors import GateError, NotFoundError
 from recsys.jobs import trials
 from recsys.jobs.holdout import sit_exam
 from recsys.jobs.judging import Exam, Fitter, Ratings
@@ -169,20 +169,41 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
         GateError: the challenger was refused and there is no champion to serve instead.
     """
     settings = settings or Settings.load()
-    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    tracking = Tracking(settings)
     name, version, reason = registered["model_name"], registered["version"], registered["reason"]
     verdict = {"promoted": registered["promote"], "gate": reason}
     tracking.tag_version(name, version, verdict)
     tracking.log(registered["run_id"], tags=verdict)
     tracking.set_alias(name, CHAMPION if registered["promote"] else CHALLENGER, version)
     tracking.end_run(registered["run_id"])
-    champion = tracking.by_alias(name, CHAMPION)
-    if champion is None:
+    if tracking.by_alias(name, CHAMPION) is None:
         raise GateError(
             f"{name} version {version} {reason}. It was registered, not promoted, and there is no champion to serve "
             "instead, so no lists were made. Give the search more trials or more data, or relax min_gain."
         )
     log.info("%s version %s %s: %s", name, version, "promoted" if registered["promote"] else "kept back", reason)
+    return {
+        **serving(registered["dataset"], registered["snapshot_id"], settings),
+        "training_run_id": registered["run_id"],
+        "promoted": registered["promote"],
+        "reason": reason,
+    }
+
+
+def serving(dataset: str, snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
+    """What scoring needs to know: the champion of a dataset, and the snapshot whose users get lists.
+
+    Raises:
+        NotFoundError: the dataset has no champion yet.
+    """
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    name = trials.registered_name(dataset)
+    champion = tracking.by_alias(name, CHAMPION)
+    if champion is None:
+        raise NotFoundError(
+            f"{name} has no champion in {tracking.uri}. Run `recsys tune` or the DAG train_model first."
+        )
     prefix = champion["tags"]["model_prefix"]
     if not store.exists(layout.recommender(prefix)):
         # The store was reset but the registry was not: the registry's copy is the same file.
@@ -193,11 +214,8 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
         "model_uri": champion["uri"],
         "model_prefix": prefix,
         "run_id": champion["run_id"],
-        "training_run_id": registered["run_id"],
-        "promoted": registered["promote"],
-        "reason": reason,
-        "snapshot_id": registered["snapshot_id"],
-        "dataset": registered["dataset"],
+        "snapshot_id": snapshot_id,
+        "dataset": dataset,
     }
 
 

@@ -197,7 +197,7 @@ def _dat_rows(archive: Archive, member: Member, fields: tuple[Column, ...]) -> I
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    for number, line in enumerate(re.split("\r?\n", text), start=1):
+    for number, line in enumerate(re.split("\r\n|\r|\n", text), start=1):
         if not line:
             continue
         cells = line.split("::")

@@ -36,7 +36,7 @@ def test_the_member_nearest_to_the_top_is_meant(tmp_path):
 
 def test_two_equally_near_members_are_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", [("a/ratings.csv", "1"), ("b/ratings.csv", "2")])
-    with pytest.raises(DataError, match="both a/ratings.csv and b/ratings.csv could be ratings.csv"):
+    with pytest.raises(DataError, match=r"both a/ratings\.csv and b/ratings\.csv could be ratings\.csv"):
         read_all(path, "ratings.csv")
 
 

@@ -2,11 +2,18 @@
 
 import hashlib
 import logging
+import ssl
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from recsys.datasets.download import Policy, Validator, download
 from recsys.errors import DataError, PermanentError, TransientError
@@ -16,8 +23,15 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 FAST = Policy(n_attempts=3, first_wait_s=0.01, timeout_s=5, progress_s=0.0)
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Clients that hang up, or refuse the certificate, are what these tests are about: no traces of them."""
+
+    def handle_error(self, request, client_address):
+        pass
+
+
 @contextmanager
-def serving(answer):
+def serving(answer, tls=None):
     """A server that lets `answer(handler, number)` reply to the number-th request; yields address and requests."""
     requests = []
 
@@ -29,7 +43,9 @@ def serving(answer):
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -235,3 +251,38 @@ def test_unencrypted_transfers_are_refused_even_by_redirect(tmp_path):
         download([address], tmp_path / "ml.zip", policy=FAST)
     with pytest.raises(PermanentError, match="is not https"):
         download(["http://example.invalid/ml.zip"], tmp_path / "ml.zip", policy=FAST)
+
+
+def test_a_certificate_that_cannot_be_verified_is_refused(tmp_path):
+    certificate = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with serving(lambda handler, _: reply(handler), context) as (address, requests):
+        with pytest.raises(PermanentError, match=r"certificate cannot be verified .* never switched off"):
+            download([address.replace("http:", "https:")], tmp_path / "ml.zip", policy=FAST)
+        assert requests == []
+
+
+def self_signed(folder):
+    """A certificate for 127.0.0.1 that nobody vouches for, with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    pem = serialization.Encoding.PEM
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(pem)
+    )
+    return path

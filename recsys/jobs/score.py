@@ -139,7 +139,7 @@ def version_id_of(champion: dict[str, Any], config: ScoreConfig, scoring_id: str
 
     >>> champion = {"model_version": "recsys-sample-v1", "snapshot_id": "sample-0123456789ab"}
     >>> version_id_of(champion, ScoreConfig(), "manual 2026/11/21")
-    'recsys-sample-v1-sample-0123456789ab-k10-c8e7a5fd'
+    'recsys-sample-v1-sample-0123456789ab-k10-106b9ecc'
     """
     digest = hashlib.sha256(f"{scoring_id}\0{config.model_dump_json()}".encode()).hexdigest()[:8]
     name = f"{champion['model_version']}-{champion['snapshot_id']}-k{config.k}"

@@ -67,6 +67,10 @@ def recommender(model_prefix: str) -> str:
     return f"{model_prefix}/recommender.npz"
 
 
+def evaluation(model_prefix: str) -> str:
+    return f"{model_prefix}/evaluation.json"
+
+
 def version(version_id: str) -> str:
     return f"{TABLES}/version={version_id}"
 

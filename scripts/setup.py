@@ -27,7 +27,7 @@ def main():
     """Check what must be there, then make or complete the environment."""
     want = sys.argv[1] if len(sys.argv) == 2 else ""
     if want not in ("run", "dev"):
-        stop("usage: python3 scripts/setup.py run|dev")
+        sys.exit("usage: python3 scripts/setup.py run|dev")
     check_java()
     if is_ready(want):
         return
@@ -58,7 +58,9 @@ def check_java():
         "Darwin": "`brew install openjdk@17` and set JAVA_HOME to $(brew --prefix openjdk@17)",
         "Linux": "`apt install openjdk-17-jre-headless` (Fedora: `dnf install java-17-openjdk-headless`)",
     }.get(platform.system(), "a Java 17 runtime")
-    stop("{}{}: Spark needs Java {} or newer, so install it with {} and run this again.".format(fact, where, JAVA, how))
+    sys.exit(
+        "{}{}: Spark needs Java {} or newer, so install it with {} and run this again.".format(fact, where, JAVA, how)
+    )
 
 
 def find_python():
@@ -67,7 +69,7 @@ def find_python():
         path = shutil.which(name)
         if path and works(path, "import sys; sys.exit(sys.version_info[:2] < {!r})".format(OLDEST)):
             return path
-    stop(
+    sys.exit(
         "Python {} or newer is needed and python3 is {}: install python3.11 (with its venv module) "
         "and run this again.".format(".".join(map(str, OLDEST)), platform.python_version())
     )
@@ -134,6 +136,8 @@ def install(want):
             (VENV / (".stamp-" + name)).unlink()
     uv = [PYTHON, "-m", "uv", "pip"]
     hint = "check the network and pip's index settings; what was downloaded is kept"
+    if not sys.stderr.isatty():
+        uv.append("--quiet")  # no progress bar to show, and nobody reads the list of 180 packages
     step([*uv, "sync", "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
     step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT], "the package does not build")
     (VENV / (".stamp-" + want)).write_text(stamp(want))
@@ -144,7 +148,7 @@ def step(command, hint):
     """Run a command of the set-up, or stop with one sentence."""
     command = [str(part) for part in command]
     if subprocess.run(command, cwd=str(ROOT), env=environment()).returncode != 0:
-        stop("Set-up failed at `{}`: {}, then run this again.".format(" ".join(command[:5]), hint))
+        sys.exit("Set-up failed at `{}`: {}, then run this again.".format(" ".join(command[:5]), hint))
 
 
 def environment():
@@ -173,12 +177,6 @@ def pip_setting(name):
             )
             value = answer.stdout.decode().strip() if answer.returncode == 0 else None
     return value
-
-
-def stop(sentence):
-    """End with one sentence."""
-    print(sentence, file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -43,14 +43,14 @@ def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Setting
     scoring_id = run_id("score")
     lists = _timed(score.score_lists, champion, config, scoring_id, settings)
     similar = _timed(score.score_similar, champion, config, scoring_id, settings)
-    return _timed(score.publish, lists, similar, champion, config, settings)
+    return dict(_timed(score.publish, lists, similar, champion, config, settings))
 
 
 def fetch_posters(config: PosterConfig, settings: Settings) -> dict[str, Any]:
     """Plan, fetch and list the posters of the published lists; returns the manifest's summary."""
     plan = _timed(posters.plan, config, settings)
     results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, config, settings)]
-    return _timed(posters.write_manifest, results, plan, settings)
+    return dict(_timed(posters.write_manifest, results, plan, settings))
 
 
 def latest_snapshot(store: Store) -> str:

@@ -125,7 +125,7 @@ class TrainConfig(JobConfig):
         4.0, ge=0.5, le=5, description="Stars from which a held-out movie counts as a good recommendation."
     )
     max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of every fit.")
-    max_rank: int = Field(64, ge=2, le=512, description="Largest number of factors tried.")
+    max_rank: int = Field(32, ge=2, le=512, description="Largest number of factors tried.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
     min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
     max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")

@@ -25,14 +25,14 @@ def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
     """Download, parse, validate, publish and explore; returns the snapshot."""
     parsed = _timed(ingest.parse, _timed(ingest.download, config, run_id("ingest"), settings), settings)
     _timed(quality.validate, parsed, config, settings)
-    snapshot = _timed(ingest.publish, parsed, settings)
+    snapshot: dict[str, Any] = _timed(ingest.publish, parsed, settings)
     _timed(quality.explore, snapshot["snapshot_id"], settings)
     return snapshot
 
 
 def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
     """Split, search, fit, evaluate, register and promote; returns the champion."""
-    state = _timed(train.split, snapshot_id, config, run_id("train"), settings)
+    state: dict[str, Any] = _timed(train.split, snapshot_id, config, run_id("train"), settings)
     for job in (train.search, train.fit, train.evaluate, train.register, train.promote):
         state = _timed(job, state, config, settings)
     return state

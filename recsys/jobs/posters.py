@@ -210,7 +210,8 @@ class _Worker:
         if movie is None:
             raise NotFoundError(f"movie {movie_id} is not in the current release any more.")
         if self._n_faults_in_a_row >= _GIVE_UP_AFTER:
-            raise TransientError(f"not asked for: {self._source.name} failed {_GIVE_UP_AFTER} times in a row before.")
+            kind = TransientError if isinstance(self.faults[-1], TransientError) else PermanentError
+            raise kind(f"not asked for: {self._source.name} failed {_GIVE_UP_AFTER} times in a row before.")
         found = self._source.find(movie)
         poster = to_poster(found.body)
         self._n_faults_in_a_row = 0

@@ -86,7 +86,15 @@ QUERY = "unexpected_rows_expectation"
             "user_id 1, movie_id 10",
         ),
         ("ratings", "movie_id", [99, 20, 10, 20], QUERY, "user_id, movie_id, rating", 1, "user_id 1, movie_id 99"),
-        ("ratings", "timestamp", [datetime(1994, 12, 31, tzinfo=UTC), THEN, THEN, THEN], BETWEEN, "timestamp", 1, "1994"),
+        (
+            "ratings",
+            "timestamp",
+            [datetime(1994, 12, 31, tzinfo=UTC), THEN, THEN, THEN],
+            BETWEEN,
+            "timestamp",
+            1,
+            "1994",
+        ),
         ("ratings", "timestamp", [datetime(2026, 1, 3, tzinfo=UTC), THEN, THEN, THEN], BETWEEN, "timestamp", 1, "2026"),
         ("movies", "movie_id", [10, 20, 20], "expect_column_values_to_be_unique", "movie_id", 2, "20"),
         ("movies", "title", ["Heat", None, "Alien"], NULL, "title", 1, "None"),
@@ -163,7 +171,11 @@ def test_movies_without_ids_leave_references_unchecked(spark):
 
 @pytest.mark.parametrize(
     ("column", "arrow_type", "found"),
-    [("user_id", pa.int64(), "LongType"), ("rating", pa.float64(), "DoubleType"), ("timestamp", pa.int64(), "LongType")],
+    [
+        ("user_id", pa.int64(), "LongType"),
+        ("rating", pa.float64(), "DoubleType"),
+        ("timestamp", pa.int64(), "LongType"),
+    ],
 )
 def test_another_type_is_one_fault_and_what_reads_the_column_is_skipped(spark, column, arrow_type, found):
     schema = pa.schema([pa.field(f.name, arrow_type if f.name == column else f.type) for f in c.RATINGS])
@@ -176,7 +188,9 @@ def test_another_type_is_one_fault_and_what_reads_the_column_is_skipped(spark, c
 
 def test_genres_that_are_numbers_fail(spark):
     schema = pa.schema([pa.field(f.name, pa.list_(pa.int32()) if f.name == "genres" else f.type) for f in c.MOVIES])
-    verdict = check(tables(spark, {("movies", "genres"): [[1], [2, 3], []]}, {"movies": schema}, names=["movies"]), LIMITS)
+    verdict = check(
+        tables(spark, {("movies", "genres"): [[1], [2, 3], []]}, {"movies": schema}, names=["movies"]), LIMITS
+    )
     assert faults(verdict) == [("movies", QUERY, "movie_id, genres")]
 
 
@@ -188,7 +202,13 @@ def test_an_exception_inside_an_expectation_is_not_a_fault_of_the_data(spark, mo
 
     broken = gxe.UnexpectedRowsExpectation(
         unexpected_rows_query="SELECT no_such_column FROM {batch}",
-        meta={"rule": "a rule with a typing error", "reason": "", "reads": [], "is_shape": False, "needs_movies": False},
+        meta={
+            "rule": "a rule with a typing error",
+            "reason": "",
+            "reads": [],
+            "is_shape": False,
+            "needs_movies": False,
+        },
     )
     monkeypatch.setitem(suites._SUITES, "links", lambda limits: [broken])
     verdict = check(tables(spark, names=["movies", "links"]), Limits.at(NOW))

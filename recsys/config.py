@@ -119,6 +119,9 @@ class TrainConfig(_Config):
         "random", description="`grid` walks a fixed grid in order; `random` draws log-uniformly."
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
+    relevant_rating: float = Field(
+        4.0, ge=0.5, le=5, description="Stars from which a held-out movie counts as a good recommendation."
+    )
     max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of every fit.")
     max_rank: int = Field(64, ge=2, le=512, description="Largest number of factors tried.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
-from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.storage.tables import read_json, read_table, spark_table, write_json, write_table
 
 
 def lists(version, n_rows=6):
@@ -248,3 +249,24 @@ def test_spark_reads_a_version(published, spark):
         "user_id": "int", "rank": "smallint", "movie_id": "int", "score": "float",
         "predicted_rating": "float", "source": "string",
     }  # fmt: skip
+
+
+class FarStore(FileStore):
+    """A store without files on this machine, as S3 is: Spark must read it through the workers."""
+
+    def local_path(self, key):
+        return None
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", [FileStore, FarStore])
+def test_spark_reads_objects_of_near_and_far_stores_alike(kind, tmp_path, spark):
+    store = kind(tmp_path)
+    moment = datetime(2025, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    rows = [{"user_id": n, "movie_id": n * 10, "rating": n / 2, "timestamp": moment} for n in range(1, 5)]
+    for name, part in (("a", rows[:3]), ("b", rows[3:])):
+        write_table(store, name, pa.Table.from_pylist(part, schema=columns.RATINGS))
+    frame = spark_table(spark, store, ["a", "b"], columns.RATINGS)
+
+    assert frame.orderBy("user_id").toArrow().cast(columns.RATINGS).to_pylist() == rows
+    assert frame.schema == spark_table(spark, FileStore(tmp_path), ["a"], columns.RATINGS).schema

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PerUser = dict[str, NDArray[np.float64]]
+_RATINGS_PER_BLOCK = 500_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ class Fitter:
 
     def __init__(self, spark: "SparkSession", train: Ratings, seed: int, max_iter: int) -> None:
         self._spark, self._train, self._seed, self._max_iter = spark, train, seed, max_iter
-        self._n_blocks = spark.sparkContext.defaultParallelism
+        # Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit
+        # on ml-latest-small).
+        n_cores = spark.sparkContext.defaultParallelism
+        self._n_blocks = min(n_cores, 1 + len(train) // _RATINGS_PER_BLOCK)
         self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
 
     @cached_property

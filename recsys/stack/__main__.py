@@ -146,7 +146,8 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
-            errors.print("Interrupted. What this command started has been stopped; the same command goes on from here.")
+            what = "What this command started has been stopped; the same command goes on from here."
+            errors.print(f"Interrupted. {what}", soft_wrap=True)
         raise
     except RecsysError as error:
         errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)

@@ -46,10 +46,8 @@ class AirflowApi:
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """A task in a pool that does not exist waits for ever, so make it."""
-        pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
-        if any(known["name"] == name for known in self.call("GET", "/pools", limit=1000)["pools"]):
-            self.call("PATCH", f"/pools/{name}", {"slots": slots}, update_mask="slots")
-        else:
+        if self.call("GET", f"/pools/{name}", may_be_missing=True) is None:
+            pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
             self.call("POST", "/pools", pool)
 
     def fail_unfinished_runs(self, dag_ids: Iterable[str]) -> list[str]:

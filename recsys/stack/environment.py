@@ -1,4 +1,7 @@
-"""The environment every process of the stack runs in. Nothing else configures Airflow here: there is no airflow.cfg."""
+"""The environment every process of the stack runs in.
+
+It alone configures Airflow: the airflow.cfg that Airflow writes for itself holds nothing but defaults.
+"""
 
 import os
 import sys

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import httpx
 
-from recsys.config import Settings
+from recsys.config import CHAIN, Settings
 from recsys.errors import StackError
 from recsys.stack import processes
 from recsys.stack.airflow_api import AirflowApi
@@ -31,7 +31,7 @@ from recsys.stack.processes import Process
 log = logging.getLogger(__name__)
 
 Mode = Literal["run", "up"]
-DAG_IDS = ("ingest_ratings", "train_model", "score_users", "fetch_posters")
+DAG_IDS = tuple(CHAIN)
 HEALTHY_WITHIN_S = 240.0
 COMMAND_WITHIN_S = 300.0
 
@@ -186,10 +186,10 @@ def check_dags(settings: Settings, places: Places) -> None:
     _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
 
 
-def log_tail(path: Path, n_lines: int = 15) -> str:
-    """The last lines of a log; empty where there is none."""
+def log_tail(path: Path, n_lines: int = 8) -> str:
+    """The last lines of a log, long ones cut; empty where there is none."""
     try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-n_lines:])
+        return "\n".join(line[:300] for line in path.read_text(errors="replace").splitlines()[-n_lines:])
     except OSError:
         return ""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.config import Settings
+from recsys.config import Settings, parse_chain
 from recsys.errors import StackError
 from recsys.stack import launcher
 from recsys.stack.airflow_api import AirflowApi
@@ -95,8 +95,10 @@ def run_pipeline(
         watch: is shown the runs so far, once a second.
 
     Raises:
+        ConfigError: `conf` names an unknown setting or an impossible value; nothing was started.
         StackError: the stack does not start, or one of its processes died; it has been stopped.
     """
+    parse_chain(DAG_IDS[0], conf)
     places = places or Places.of(settings)
     with launcher.sole_launcher(places), _stack(settings, places, say) as stack:
         with contextlib.closing(stack.api()) as api:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,7 @@ def cross_validate(
     on_trial: Callable[[Trial], None],
     metric: str,
     n_parallel: int = 1,
+    done: Mapping[int, Trial] | None = None,
 ) -> list[Trial]:
     """Judge every point on every fold.
 
@@ -54,16 +55,20 @@ def cross_validate(
         points: the candidates.
         n_folds: folds are numbered from 0.
         judge: fits on all folds but one and returns the metrics on that one.
-        on_trial: called in this thread once per finished trial, in the order of `points`.
+        on_trial: called in this thread once per newly finished trial, in the order of `points`.
         metric: shown in the log.
         n_parallel: trials under way at once.
+        done: trials by number that an interrupted search has finished; they are not run again.
 
     Returns:
         One trial per point, in the order of `points`.
     """
+    done = done or {}
     started = time.monotonic()
 
     def run(number: int) -> Trial:
+        if number in done:
+            return done[number]
         begun = time.monotonic()
         folds = [judge(points[number], fold) for fold in range(n_folds)]
         return Trial(number, points[number], folds, time.monotonic() - begun)
@@ -72,8 +77,10 @@ def cross_validate(
     with ThreadPoolExecutor(n_parallel) as pool:
         for trial in pool.map(run, range(len(points))):
             trials.append(trial)
-            on_trial(trial)
-            left = (time.monotonic() - started) / len(trials) * (len(points) - len(trials))
+            if trial.number not in done:
+                on_trial(trial)
+            n_run = max(1, len(trials) - len(done))
+            left = (time.monotonic() - started) / n_run * (len(points) - len(trials))
             log.info(
                 "%s trial %d/%d: %s -> %s %.4f, about %.0f s left",
                 name,

@@ -2,8 +2,8 @@
 
 ::
 
-    archives/<dataset>/<digest>/<file>            source bytes, as they came
-    staging/<ingest_id>/<table>.parquet           parsed, not yet trusted
+    archives/<dataset>/<digest>/<file>            source bytes, as they came; <file>.json is written last
+    staging/<ingest_id>/<table>.parquet           parsed, not yet trusted; manifest.json is written last
     snapshots/<snapshot_id>/<table>.parquet       immutable; manifest.json is written last
     reports/validation/<ingest_id>.{html,json}
     reports/eda/<snapshot_id>.html
@@ -15,6 +15,9 @@
     posters/images/<movie_id>.jpg                 with posters/manifest.json beside them
 """
 
+import hashlib
+import re
+
 MANIFEST = "manifest.json"
 TABLES = "tables"
 RELEASES = f"{TABLES}/_releases"
@@ -23,8 +26,31 @@ POSTERS = "posters"
 POSTER_MANIFEST = f"{POSTERS}/{MANIFEST}"
 
 
+def safe_id(text: str) -> str:
+    """A run's or a data set's name as one part of a key: letters, digits, ``.``, ``_`` and ``-`` only.
+
+    A name that had to be changed gets eight digits of its digest, so different names stay different.
+
+    >>> safe_id("ml-latest-small")
+    'ml-latest-small'
+    >>> safe_id("manual__2025-01-01T00:00:00+00:00")
+    'manual__2025-01-01T00-00-00-00-00-31d00d8e'
+    >>> safe_id("a:b") == safe_id("a+b")
+    False
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", text).strip(".-") or "id"
+    if plain == text and len(text) <= 100:
+        return text
+    return f"{plain[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def archive(dataset: str, digest: str, filename: str) -> str:
     return f"archives/{dataset}/{digest[:16]}/{filename}"
+
+
+def archive_note(archive_key: str) -> str:
+    """What is known of an archive (source, digest, identity there), written after it."""
+    return f"{archive_key}.json"
 
 
 def staging(ingest_id: str) -> str:
@@ -33,6 +59,10 @@ def staging(ingest_id: str) -> str:
 
 def staging_table(ingest_id: str, table: str) -> str:
     return f"{staging(ingest_id)}/{table}.parquet"
+
+
+def staging_manifest(ingest_id: str) -> str:
+    return f"{staging(ingest_id)}/{MANIFEST}"
 
 
 def snapshot(snapshot_id: str) -> str:
@@ -65,6 +95,10 @@ def model(run_id: str) -> str:
 
 def recommender(model_prefix: str) -> str:
     return f"{model_prefix}/recommender.npz"
+
+
+def evaluation(model_prefix: str) -> str:
+    return f"{model_prefix}/evaluation.json"
 
 
 def version(version_id: str) -> str:

@@ -106,6 +106,17 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_prefix(prefix: str) -> str:
+    """The prefix itself, if it is empty or the beginning of a valid key.
+
+    >>> check_prefix("snapshots/"), check_prefix("")
+    ('snapshots/', '')
+    """
+    if prefix:
+        check_key(prefix.removesuffix("/"))
+    return prefix
+
+
 class FileStore(Store):
     """Objects as files below one directory. Writes go to a temporary name, are synced, then linked."""
 
@@ -151,7 +162,7 @@ class FileStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         # Only the deepest folder the prefix names is walked; the rest of the store is left alone.
-        folder = self.root / prefix if prefix.endswith("/") else (self.root / prefix).parent
+        folder = self.root / check_prefix(prefix).rpartition("/")[0]
         keys = []
         for directory, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if name != self._TMP]
@@ -249,6 +260,7 @@ class S3Store(Store):
             return int(self.client.head_object(Bucket=self.bucket, Key=self._key(key))["ContentLength"])
 
     def list(self, prefix: str = "") -> Iterator[str]:
+        check_prefix(prefix)
         with self._mapped(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix + prefix

@@ -52,6 +52,14 @@ def read_table(store: Store, key: str, columns: Sequence[str] | None = None) -> 
     return pq.ParquetFile(pa.BufferReader(store.get(key))).read(columns=None if columns is None else list(columns))
 
 
+def read_schema(store: Store, key: str) -> pa.Schema:
+    """The columns and types one Parquet object was written with; `NotFoundError` when there is none."""
+    path = store.local_path(key)
+    if path is not None and path.is_file():
+        return pq.read_schema(path)
+    return pq.read_schema(pa.BufferReader(store.get(key)))
+
+
 def write_json(store: Store, key: str, document: Any, *, overwrite: bool = False) -> None:
     store.put(key, json.dumps(document, indent=2, sort_keys=True, default=str).encode(), overwrite=overwrite)
 

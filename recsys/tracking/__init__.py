@@ -16,6 +16,7 @@ from recsys.errors import NotFoundError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+_SERVED_COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), ("double", "score"))
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
@@ -132,7 +133,8 @@ class Tracking:
                 python_model=str(_SERVED_MODEL),
                 artifacts={"recommender": str(recommender)},
                 pip_requirements=[f"numpy=={np.__version__}", f"pandas=={pd.__version__}"],
-                params=None,
+                signature=_served_signature(),
+                input_example=pd.DataFrame({"user_id": [1], "seen": [[2]]}),
             )
         try:
             self._client.get_registered_model(name)
@@ -218,3 +220,16 @@ def log_report(
         tracking.log(run_id, params, metrics)
         tracking.log_file(run_id, html_path)
     return run_id
+
+
+def _served_signature() -> Any:
+    """Input ``user_id`` and optionally ``seen``; output one row per place; parameter ``k``."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array, DataType
+
+    return ModelSignature(
+        inputs=Schema([ColSpec("long", "user_id"), ColSpec(Array(DataType.long), "seen", required=False)]),
+        outputs=Schema([ColSpec(kind, name) for kind, name in _SERVED_COLUMNS]),
+        params=ParamSchema([ParamSpec("k", "long", 10)]),
+    )

@@ -24,7 +24,8 @@ class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
             self.popular_ids = arrays["popular_ids"]
             self.popular_counts = arrays["popular_counts"]
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    # MLflow reads type hints here as an input schema of its own; the signature is given on registration.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Lists for the users of `model_input`.
 
         Args:

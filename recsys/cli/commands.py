@@ -1,0 +1,243 @@
+"""The commands of ``recsys``."""
+
+import json
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from recsys.cli import log_to_terminal
+from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
+from recsys.errors import ConfigError
+
+app = typer.Typer(
+    name="recsys",
+    help="A movie recommender as one workflow: ingest, tune, score, publish. Settings are RECSYS_* variables.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+Config = TypeVar("Config", bound=JobConfig)
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting; `recsys settings` lists them. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.callback()
+def options(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details too.")] = False) -> None:
+    log_to_terminal(verbose=verbose)
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Option(help="`sample`, a release's name, or a local archive.")] = "sample",
+    given: Given = None,
+) -> None:
+    """Run the whole pipeline in this process, without Airflow."""
+    from recsys.jobs import pipeline
+
+    settings, values = Settings.load(), _values(given)
+    _refuse_unknown(values)
+    ingest_config = _pick(IngestConfig, {**values, "dataset": dataset})
+    train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
+    poster_config = _pick(PosterConfig, values)
+    snapshot = pipeline.ingest_ratings(ingest_config, settings)
+    champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
+    pipeline.score_users(champion, score_config, settings)
+    pipeline.fetch_posters(poster_config, settings)
+    summary(user_id=None)
+
+
+@app.command()
+def ingest(
+    dataset: Annotated[str, typer.Option(help="`sample`, a release's name, or a local archive.")] = "sample",
+    given: Given = None,
+) -> None:
+    """Download, parse, validate and publish a dataset as a snapshot; print it as JSON."""
+    from recsys.jobs import pipeline
+
+    _print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset), Settings.load()))
+
+
+@app.command()
+def tune(
+    snapshot_id: Annotated[str, typer.Option(help="Which snapshot; the newest by default.")] = "",
+    given: Given = None,
+) -> None:
+    """Search, fit, evaluate, register and promote on a snapshot; print the champion as JSON."""
+    from recsys.jobs import pipeline
+
+    settings = Settings.load()
+    snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
+    _print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
+
+
+@app.command()
+def score(
+    snapshot_id: Annotated[str, typer.Option(help="Whose users get lists; the newest snapshot by default.")] = "",
+    given: Given = None,
+) -> None:
+    """Score lists and similar movies with the champion and publish them; print the release as JSON."""
+    from recsys.jobs import ingest, pipeline, train
+
+    settings = Settings.load()
+    snapshot = ingest.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
+    champion = train.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
+    _print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
+
+
+@app.command()
+def posters(given: Given = None) -> None:
+    """Fetch the posters of the published lists into the store; print the manifest's summary as JSON."""
+    from recsys.jobs import pipeline
+
+    _print_json(pipeline.fetch_posters(_config(PosterConfig, given), Settings.load()))
+
+
+@app.command()
+def recommend(
+    user_id: Annotated[int, typer.Option(help="The user, as the dataset numbers them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a user's published list."""
+    from recsys.explorer import queries
+
+    _show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
+
+
+@app.command()
+def similar(
+    movie_id: Annotated[int, typer.Option(help="The movie, as the dataset numbers them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the published neighbours of a movie."""
+    from recsys.explorer import queries
+
+    _show(queries.similar_movies(_store(), movie_id), as_json, f"Similar to movie {movie_id}")
+
+
+@app.command()
+def find(
+    text: Annotated[str, typer.Argument(help="Part of a title.")],
+    as_json: AsJson = False,
+) -> None:
+    """Find movies by title."""
+    from recsys.explorer import queries
+
+    _show(queries.find_movies(_store(), text), as_json, f"Movies like {text!r}")
+
+
+@app.command()
+def summary(
+    user_id: Annotated[int | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
+) -> None:
+    """Show the champion beside popularity, a user's list, and where everything is."""
+    from recsys.cli.summary import print_summary
+    from recsys.jobs.summary import summary as collect
+
+    print_summary(collect(Settings.load(), user_id), console=Console())
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """List the releases of the published tables, oldest first."""
+    from recsys.storage import releases
+
+    rows = [
+        {name: release[name] for name in ("number", "version_id", "published_at", "reason")}
+        for release in releases.history(_store())
+    ]
+    _show(rows, as_json, "Releases")
+
+
+@app.command()
+def rollback(
+    version_id: Annotated[str, typer.Argument(help="A version from `recsys history`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would happen.")] = False,
+) -> None:
+    """Make an older version of the tables current again (a dry run unless --yes)."""
+    from recsys.storage import releases
+
+    store = _store()
+    now = releases.current(store)["version_id"]
+    releases.read_manifest(store, version_id)  # fails when there is no such version
+    if not yes:
+        typer.echo(f"Would replace {now} by {version_id}. Nothing was changed; add --yes to do it.")
+        return
+    release = releases.rollback(store, version_id)
+    typer.echo(f"Release {release['number']}: {release['version_id']} is current; {now} is kept.")
+
+
+@app.command("settings")
+def list_settings() -> None:
+    """List every setting that --set and the trigger forms accept."""
+    table = Table("command", "setting", "default", "meaning", title="Settings")
+    for command, kind in _KINDS.items():
+        for name, field in kind.model_fields.items():
+            table.add_row(command, name, str(field.default), field.description)
+    Console().print(table)
+
+
+_KINDS: dict[str, type[JobConfig]] = {
+    "ingest": IngestConfig,
+    "tune": TrainConfig,
+    "score": ScoreConfig,
+    "posters": PosterConfig,
+}
+
+
+def _values(given: list[str] | None) -> dict[str, Any]:
+    values = {}
+    for item in given or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"{item!r} is no NAME=VALUE. Nothing was started. Write --set name=value.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _config(kind: type[Config], given: list[str] | None, **more: Any) -> Config:
+    return kind.parse({**_values(given), **more})
+
+
+def _pick(kind: type[Config], values: dict[str, Any]) -> Config:
+    return kind.parse({name: value for name, value in values.items() if name in kind.model_fields})
+
+
+def _refuse_unknown(values: dict[str, Any]) -> None:
+    unknown = sorted(set(values) - {name for kind in _KINDS.values() for name in kind.model_fields})
+    if unknown:
+        raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")
+
+
+def _latest(settings: Settings) -> dict[str, Any]:
+    from recsys.jobs import ingest, pipeline
+    from recsys.storage.store import open_store
+
+    return ingest.snapshot_info(pipeline.latest_snapshot(open_store(settings.resolved_store_url)), settings)
+
+
+def _store() -> Any:
+    from recsys.storage.store import open_store
+
+    return open_store(Settings.load().resolved_store_url)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, default=str))
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        typer.echo(f"{title}: nothing.")
+        return
+    table = Table(*rows[0], title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console().print(table)

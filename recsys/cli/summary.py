@@ -1,0 +1,65 @@
+"""The summary that ends a run: what was learned, what a user gets, and where to look."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_METRICS = ("ndcg", "map", "precision", "recall", "hit_rate")
+
+
+def print_summary(found: dict[str, Any], console: Console) -> None:
+    """Print what `recsys.jobs.summary.summary` collected."""
+    lineage, snapshot = found["lineage"], found["snapshot"]
+    console.rule(f"[bold]{escape(lineage['model_version'])} on {escape(snapshot['dataset'])}")
+    if lineage.get("is_invented"):
+        console.print("[bold yellow]These movies, users and ratings are invented: the data comes from a generator.")
+    _print_metrics(found["evaluation"], console)
+    _print_user(found["user"], console)
+    places = Table(show_header=False, box=None, title="Where things are", title_justify="left")
+    for name, place in found["places"].items():
+        places.add_row(name, escape(place), style=None)
+    console.print(places, soft_wrap=True)
+    rows = ", ".join(f"{count:,} {table}" for table, count in found["n_rows"].items())
+    console.print(f"Release {found['release']['number']}: {rows}.")
+
+
+def print_steps(steps: list[dict[str, Any]], console: Console) -> None:
+    """Print the time of each step; `steps` are ``{dag_id, task_id, state, seconds}`` in order."""
+    table = Table("DAG", "task", "state", "seconds", title="Steps", title_justify="left")
+    for step in steps:
+        seconds = step.get("seconds")
+        table.add_row(step["dag_id"], step["task_id"], step["state"], "" if seconds is None else f"{seconds:.1f}")
+    console.print(table)
+
+
+def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
+    k, models = evaluation["k"], evaluation["models"]
+    title = f"Holdout, {evaluation['n_users']:,} users, full ranking"
+    table = Table("model", *(f"{name}@{k}" for name in _METRICS), "coverage", "RMSE", title=title, title_justify="left")
+    names = {"challenger": "champion", "champion": "former champion", "biases": "biases alone"}
+    for name, metrics in models.items():
+        keys = [*(f"{metric}_at_{k}" for metric in _METRICS), "coverage", "rmse"]
+        table.add_row(names.get(name, name), *(f"{metrics[key]:.4f}" if key in metrics else "–" for key in keys))
+    console.print(table)
+    console.print(f"Gate: {escape(evaluation['reason'])}.")
+
+
+def _print_user(user: dict[str, Any], console: Console) -> None:
+    liked = Table("stars", "title", "genres", title=f"User {user['user_id']} rated high", title_justify="left")
+    for row in user["rated_high"]:
+        liked.add_row(f"{row['rating']:.1f}", escape(row["title"]), escape(", ".join(row.get("genres") or [])))
+    console.print(liked)
+    table = Table(
+        "rank",
+        "title",
+        "score",
+        "predicted stars",
+        title=f"Recommended to user {user['user_id']}",
+        title_justify="left",
+    )
+    for row in user["list"]:
+        stars = "–" if row["predicted_rating"] is None else f"{row['predicted_rating']:.2f}"
+        table.add_row(str(row["rank"]), escape(row["title"]), f"{row['score']:.3f}", stars)
+    console.print(table)

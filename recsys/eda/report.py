@@ -1,0 +1,105 @@
+"""The exploratory report: one HTML file under 3 MB that is interactive and loads nothing.
+
+plotly.js is 4.8 MB as it comes and a 3 MB page cannot hold it. Compressed with gzip and written as base64 it takes
+1.96 MB, and every browser since 2023 inflates it itself (``DecompressionStream``). Tried and left: LZMA
+(1.49 MB, but browsers have no decoder for it), and the smaller builds of plotly.js, which its Python package does not
+carry. Without scripts, or where inflating fails, the tables of numbers stand open instead of the figures.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recsys.eda.figures import Panel, panels
+from recsys.eda.summaries import Summaries
+from recsys.pages import render
+
+VERSION = 1
+"""Rises whenever the page would look different for the same snapshot."""
+
+MAX_BYTES = 3_000_000
+_WIDE = {"long_tail", "most_rated", "best_rated", "genres", "decades", "over_time", "tags"}
+_ABOUT = ("source", "license", "licence")
+
+
+def page(summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any]) -> str:
+    """The report of one snapshot.
+
+    Args:
+        summaries: as `recsys.eda.summaries.summarise` returns them.
+        snapshot_id: shown below the title.
+        manifest: the snapshot's; `dataset`, `is_invented`, `source` and `license` are shown where present.
+    """
+    from markupsafe import Markup
+
+    dataset = str(manifest.get("dataset") or snapshot_id)
+    is_invented = bool(manifest.get("is_invented"))
+    figures = panels(summaries)
+    return render(
+        "eda.html",
+        title=f"{dataset}{' (invented movies)' if is_invented else ''}: exploratory report, snapshot {snapshot_id}",
+        dataset=dataset,
+        snapshot_id=snapshot_id,
+        is_invented=is_invented,
+        about=[(name, str(manifest[name])) for name in _ABOUT if isinstance(manifest.get(name), str)],
+        tiles=_tiles(summaries.headline),
+        panels=figures,
+        wide=_WIDE,
+        n_ratings=summaries.headline["n_ratings"],
+        figures_json=Markup(_script_json(figures)),  # noqa: S704 - "<" is escaped in it
+        library=Markup(_library()),  # noqa: S704 - base64
+    )
+
+
+def metrics(summaries: Summaries) -> dict[str, float]:
+    """The headline's numbers, for an experiment tracker."""
+    return {name: float(value) for name, value in summaries.headline.items() if isinstance(value, int | float)}
+
+
+def _script_json(figures: list[Panel]) -> str:
+    """The specifications as JSON that cannot end the script element it stands in."""
+    text = json.dumps([figure.spec for figure in figures], separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+@cache
+def _library() -> str:
+    """plotly.js as base64 of gzip; the same bytes every time."""
+    import plotly
+
+    source = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")
+
+
+def _tiles(headline: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    unrated = headline["n_movies_unrated"]
+    first, last = headline["first_rating"], headline["last_rating"]
+    tiles = [
+        ("Ratings", f"{headline['n_ratings']:,}", f"{headline['mean_rating']:.2f} stars on average"),
+        ("Users", f"{headline['n_users']:,}", f"half gave {headline['median_ratings_per_user']:,g} ratings or fewer"),
+        (
+            "Movies",
+            f"{headline['n_movies']:,}",
+            f"{headline['n_movies_rated']:,} rated, {unrated:,} not",
+        ),
+        ("Sparsity", f"{headline['sparsity']:.2%}", "of the user × movie cells are empty"),
+        ("Span", _span(first, last), f"{first:%b %Y} to {last:%b %Y}"),
+    ]
+    return [*tiles, ("Tags", f"{headline['n_tags']:,}", "given by users")] if headline["n_tags"] else tiles
+
+
+def _span(first: Any, last: Any) -> str:
+    """The time between two instants in its natural unit.
+
+    >>> from datetime import datetime
+    >>> _span(datetime(1996, 3, 29), datetime(2018, 9, 24)), _span(datetime(2020, 1, 1), datetime(2020, 1, 5))
+    ('22.5 years', '4 days')
+    """
+    days = (last - first).days
+    if days >= 730:
+        return f"{days / 365.25:.1f} years"
+    return f"{days / 30.44:.0f} months" if days >= 90 else f"{days} days"

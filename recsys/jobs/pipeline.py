@@ -1,0 +1,74 @@
+"""The four DAGs as four functions, for running the same jobs without Airflow."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
+from recsys.errors import NotFoundError
+from recsys.jobs import ingest, posters, quality, score, train
+from recsys.storage import layout
+from recsys.storage.store import Store
+from recsys.storage.tables import read_json
+
+log = logging.getLogger(__name__)
+
+
+def run_id(name: str) -> str:
+    """A new id for what a run writes, such as ``manual-20261121T093000-123456``."""
+    return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S-%f}"
+
+
+def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
+    """Download, parse, validate, publish and explore; returns the snapshot."""
+    parsed = _timed(ingest.parse, _timed(ingest.download, config, run_id("ingest"), settings), settings)
+    _timed(quality.validate, parsed, config, settings)
+    snapshot: dict[str, Any] = _timed(ingest.publish, parsed, settings)
+    _timed(quality.explore, snapshot["snapshot_id"], settings)
+    return snapshot
+
+
+def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
+    """Split, search, fit, evaluate, register and promote; returns the champion."""
+    state: dict[str, Any] = _timed(train.split, snapshot_id, config, run_id("train"), settings)
+    for job in (train.search, train.fit, train.evaluate, train.register, train.promote):
+        state = _timed(job, state, config, settings)
+    return state
+
+
+def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Settings) -> dict[str, Any]:
+    """Score lists and similar movies and publish both; returns the release."""
+    scoring_id = run_id("score")
+    lists = _timed(score.score_lists, champion, config, scoring_id, settings)
+    similar = _timed(score.score_similar, champion, config, scoring_id, settings)
+    return dict(_timed(score.publish, lists, similar, champion, config, settings))
+
+
+def fetch_posters(config: PosterConfig, settings: Settings) -> dict[str, Any]:
+    """Plan, fetch and list the posters of the published lists; returns the manifest's summary."""
+    plan = _timed(posters.plan, config, settings)
+    results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, config, settings)]
+    return dict(_timed(posters.write_manifest, results, plan, settings))
+
+
+def latest_snapshot(store: Store) -> str:
+    """The snapshot published last.
+
+    Raises:
+        NotFoundError: none was published yet.
+    """
+    manifests = [key for key in store.list("snapshots/") if key.endswith(f"/{layout.MANIFEST}")]
+    if not manifests:
+        raise NotFoundError(f"{store.url} holds no snapshot yet. Run `recsys ingest` first.")
+    newest = max(manifests, key=lambda key: str(read_json(store, key)["created_at"]))
+    return newest.split("/")[1]
+
+
+def _timed(job: Callable[..., Any], *args: Any) -> Any:
+    started = time.monotonic()
+    log.info("%s …", job.__name__)
+    result = job(*args)
+    log.info("%s done in %.1f s", job.__name__, time.monotonic() - started)
+    return result

@@ -1,0 +1,255 @@
+"""The jobs of score_users: score_lists, score_similar → publish.
+
+Both scoring jobs write below one version's prefix and end with one create-only object that names what
+they wrote. A job that is run again finds it and returns it; what a killed attempt left is named nowhere,
+and `publish` removes it before readers are pointed at the folder.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import columns
+from recsys.config import ScoreConfig, Settings
+from recsys.errors import AlreadyExistsError
+from recsys.models.recommender import Recommender
+from recsys.scoring.catalogue import catalogue_table
+from recsys.scoring.checks import check_lists, check_similar
+from recsys.scoring.lists import list_model, seen_lists
+from recsys.scoring.parts import write_parts
+from recsys.scoring.similar import similar_model
+from recsys.spark import spark_session
+from recsys.storage import layout, releases
+from recsys.storage.store import Store, open_store
+from recsys.storage.tables import read_json, read_table, spark_table, write_json, write_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+
+
+def score_lists(
+    champion: dict[str, Any], config: ScoreConfig, scoring_id: str, settings: Settings | None = None
+) -> dict[str, Any]:
+    """Write the top k movies each user of the snapshot has not rated; readers do not see them yet.
+
+    Args:
+        champion: model_version, model_uri, run_id, model_prefix and snapshot_id, as `train.promote` returns them.
+        config: list lengths.
+        scoring_id: names this scoring: the same on a retry, another in the next run.
+        settings: where things are; read from the environment by default.
+
+    Returns:
+        ``{version_id, files, n_rows}``; `files` is the key of the manifest rows.
+    """
+
+    def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
+        recommender = _recommender(store, champion)
+        ranking = recommender.ranking
+        model = list_model(
+            (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
+            (recommender.popular_ids, recommender.popular_counts),
+            _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID),
+            recommender.rating.predict,
+            config.k,
+        )
+        key = layout.snapshot_table(champion["snapshot_id"], "ratings")
+        users = seen_lists(spark_table(spark, store, [key], columns.RATINGS))
+        return _write_parts(spark, users, model, store, version_id, "recommendations", columns.USER_ID)
+
+    return _once("recommendations", champion, config, scoring_id, settings, write)
+
+
+def score_similar(
+    champion: dict[str, Any], config: ScoreConfig, scoring_id: str, settings: Settings | None = None
+) -> dict[str, Any]:
+    """Write the nearest movies of every movie of the snapshot; arguments and result as for `score_lists`."""
+
+    def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
+        recommender, movies = _recommender(store, champion), _snapshot(store, champion, "movies")
+        model = similar_model(
+            (recommender.ranking.movie_ids, recommender.ranking.movie_factors),
+            (recommender.popular_ids, recommender.popular_counts),
+            _column(movies, columns.MOVIE_ID),
+            movies.column(columns.GENRES).to_pylist(),
+            config.n_similar,
+        )
+        frame = spark.createDataFrame(movies.select([columns.MOVIE_ID]))
+        return _write_parts(spark, frame, model, store, version_id, "similar_movies", columns.MOVIE_ID)
+
+    return _once("similar_movies", champion, config, scoring_id, settings, write)
+
+
+def publish(
+    lists: dict[str, Any],
+    similar: dict[str, Any],
+    champion: dict[str, Any],
+    config: ScoreConfig,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Check what both scoring jobs wrote and make it the current release: three tables at once.
+
+    Args:
+        lists: what `score_lists` returned.
+        similar: what `score_similar` returned, for the same scoring.
+        champion: the model they used.
+        config: the list lengths they used.
+        settings: where things are.
+
+    Returns:
+        ``{release, version_id, path, n_users, n_movies}``. A version that was released before is not
+        released again, whatever is current now: the first release is returned.
+
+    Raises:
+        DataError: a rule does not hold, or an object is missing; the current release stands.
+    """
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    version_id = lists["version_id"]
+    files = {"recommendations": read_json(store, lists["files"]), "similar_movies": read_json(store, similar["files"])}
+    released = [release for release in releases.history(store) if release["version_id"] == version_id]
+    if not released:
+        files["movies"] = _once_written(
+            store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id)
+        )
+        report = _check(store, files, champion, config)
+        _remove_strangers(store, version_id, files)
+        released = [releases.publish(store, version_id, files, _lineage(store, champion, config, report))]
+        log.info("release %d: %s, %s", released[0]["number"], version_id, report)
+    report = releases.read_manifest(store, version_id)["lineage"]["checks"]
+    return {
+        "release": released[0]["number"],
+        "version_id": version_id,
+        "path": store.uri(layout.version(version_id)),
+        "n_users": report["recommendations"]["n_users"],
+        "n_movies": report["similar_movies"]["n_movies"],
+    }
+
+
+def version_id_of(champion: dict[str, Any], config: ScoreConfig, scoring_id: str) -> str:
+    """The version a scoring writes: readable, fit for a key, and the same on every retry.
+
+    >>> champion = {"model_version": "recsys-sample-v1", "snapshot_id": "sample-0123456789ab"}
+    >>> version_id_of(champion, ScoreConfig(), "manual 2026/11/21")
+    'recsys-sample-v1-sample-0123456789ab-k10-106b9ecc'
+    """
+    digest = hashlib.sha256(f"{scoring_id}\0{config.model_dump_json()}".encode()).hexdigest()[:8]
+    name = f"{champion['model_version']}-{champion['snapshot_id']}-k{config.k}"
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-')}-{digest}"
+
+
+def _once(
+    table: str,
+    champion: dict[str, Any],
+    config: ScoreConfig,
+    scoring_id: str,
+    settings: Settings | None,
+    write: Callable[["SparkSession", Store, str], Rows],
+) -> dict[str, Any]:
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    version_id = version_id_of(champion, config, scoring_id)
+
+    def written() -> Rows:
+        with spark_session(settings, f"recsys score {table}") as spark:
+            return write(spark, store, version_id)
+
+    rows = _once_written(store, version_id, table, written)
+    n_rows = sum(row["n_rows"] for row in rows)
+    log.info("%s: %s rows in %d objects of version %s", table, f"{n_rows:,}", len(rows), version_id)
+    return {"version_id": version_id, "files": _files_key(version_id, table), "n_rows": n_rows}
+
+
+def _once_written(store: Store, version_id: str, table: str, write: Callable[[], Rows]) -> Rows:
+    """The manifest rows of a table: those of the attempt that finished first, now or earlier."""
+    key = _files_key(version_id, table)
+    if not store.exists(key):
+        try:
+            write_json(store, key, write())
+        except AlreadyExistsError:
+            log.info("another attempt finished %s of %s first; its rows are used", table, version_id)
+    rows: Rows = read_json(store, key)
+    return rows
+
+
+def _files_key(version_id: str, table: str) -> str:
+    return f"{layout.version(version_id)}/_files/{table}.json"
+
+
+def _write_parts(
+    spark: "SparkSession", frame: Any, model: Any, store: Store, version_id: str, table: str, id_column: str
+) -> Rows:
+    n_partitions = spark.sparkContext.defaultParallelism
+    return write_parts(frame, model, store, layout.version_table(version_id, table), id_column, n_partitions)
+
+
+def _write_catalogue(store: Store, champion: dict[str, Any], version_id: str) -> Rows:
+    ratings = _snapshot(store, champion, "ratings", [columns.MOVIE_ID, columns.RATING])
+    table = catalogue_table(
+        _snapshot(store, champion, "movies"),
+        _snapshot(store, champion, "links"),
+        _column(ratings, columns.MOVIE_ID),
+        _column(ratings, columns.RATING),
+        _recommender(store, champion).rating.predict,
+    )
+    key = f"{layout.version_table(version_id, 'movies')}/part-00000.parquet"
+    return [write_table(store, key, table, overwrite=True)]
+
+
+def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], config: ScoreConfig) -> dict[str, Any]:
+    ratings = _snapshot(store, champion, "ratings", [columns.USER_ID, columns.MOVIE_ID])
+    catalogue = _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID)
+    users, movies = _column(ratings, columns.USER_ID), _column(ratings, columns.MOVIE_ID)
+    lists = _stored(store, files["recommendations"], columns.RECOMMENDATIONS)
+    similar = _stored(store, files["similar_movies"], columns.SIMILAR_MOVIES)
+    return {
+        "recommendations": check_lists(lists, users, movies, catalogue, config.k),
+        "similar_movies": check_similar(similar, catalogue, config.n_similar),
+    }
+
+
+def _remove_strangers(store: Store, version_id: str, files: dict[str, Rows]) -> None:
+    """Delete what killed attempts left in the tables' folders, so that reading a folder reads the version."""
+    named = {row["key"] for rows in files.values() for row in rows}
+    for table in files:
+        for key in list(store.list(f"{layout.version_table(version_id, table)}/")):
+            if key not in named:
+                log.warning("%s was left by an attempt that did not finish; it is removed", key)
+                store.delete(key)
+
+
+def _lineage(store: Store, champion: dict[str, Any], config: ScoreConfig, report: dict[str, Any]) -> dict[str, Any]:
+    snapshot = read_json(store, layout.snapshot_manifest(champion["snapshot_id"]))
+    return {
+        **{name: champion[name] for name in ("snapshot_id", "model_version", "model_uri", "run_id")},
+        **config.model_dump(),
+        "dataset": snapshot["dataset"],
+        "is_invented": bool(snapshot.get("is_invented", False)),
+        "checks": report,
+    }
+
+
+def _recommender(store: Store, champion: dict[str, Any]) -> Recommender:
+    return Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
+
+
+def _snapshot(store: Store, champion: dict[str, Any], table: str, names: list[str] | None = None) -> pa.Table:
+    return read_table(store, layout.snapshot_table(champion["snapshot_id"], table), names)
+
+
+def _stored(store: Store, rows: Rows, schema: pa.Schema) -> pa.Table:
+    tables = [read_table(store, row["key"]) for row in rows]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+    values: np.ndarray[Any, Any] = table.column(name).to_numpy()
+    return values

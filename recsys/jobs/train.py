@@ -1,0 +1,232 @@
+"""The jobs of train_model: split → search → fit → evaluate → register → promote."""
+
+import json
+import logging
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.config import Settings, TrainConfig
+from recsys.errors import GateError, NotFoundError
+from recsys.jobs import trials
+from recsys.jobs.holdout import sit_exam
+from recsys.jobs.judging import Exam, Fitter, Ratings
+from recsys.models.recommender import Recommender
+from recsys.search.cross_validation import Trial, best, cross_validate
+from recsys.search.space import Point, draw
+from recsys.spark import spark_session
+from recsys.splitting.random_split import fold_of, is_holdout
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+
+def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Settings | None = None) -> dict[str, Any]:
+    """Keep the holdout apart, once per snapshot, seed and fraction; returns the keys of both parts."""
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    snapshot = read_json(store, layout.snapshot_manifest(snapshot_id))
+    split_id = f"{snapshot_id}-seed{config.seed}-holdout{config.holdout_fraction:g}"
+    prefix = layout.split(split_id)
+    manifest = f"{prefix}/{layout.MANIFEST}"
+    if not store.exists(manifest):
+        ratings = read_table(store, layout.snapshot_table(snapshot_id, "ratings"))
+        users, movies = (ratings.column(name).to_numpy() for name in ("user_id", "movie_id"))
+        held = is_holdout(users, movies, config.holdout_fraction, config.seed)
+        parts = {
+            name: write_table(store, f"{prefix}/{name}.parquet", ratings.filter(pa.array(keep)), overwrite=True)
+            for name, keep in {"train": ~held, "holdout": held}.items()
+        }
+        write_json(store, manifest, {"snapshot_id": snapshot_id, "parts": parts}, overwrite=True)
+    parts = read_json(store, manifest)["parts"]
+    n_train, n_holdout = parts["train"]["n_rows"], parts["holdout"]["n_rows"]
+    log.info("split %s: %s ratings to train on, %s held out", split_id, f"{n_train:,}", f"{n_holdout:,}")
+    return {
+        "training_id": training_id,
+        "snapshot_id": snapshot_id,
+        "dataset": snapshot["dataset"],
+        "fingerprint": snapshot["fingerprint"],
+        "train": parts["train"]["key"],
+        "holdout": parts["holdout"]["key"],
+        "n_train": n_train,
+        "n_holdout": n_holdout,
+    }
+
+
+def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
+    """Cross-validate the candidates of both models on the training part; returns the best point of each.
+
+    Every trial is a nested MLflow run. A retry of the same training finds the finished ones and goes on.
+    """
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    run_id = trials.training_run(tracking, split, config)
+    ratings = Ratings.from_table(read_table(store, split["train"]))
+    with trials.failing(tracking, run_id), spark_session(settings, "recsys search") as spark:
+        fitters, exams = _folds(spark, ratings, config)
+
+        def judge_ranking(point: Point, fold: int) -> dict[str, float]:
+            return exams[fold].judge_ranking(fitters[fold].ranking(point))[0]
+
+        def judge_rating(point: Point, fold: int) -> dict[str, float]:
+            return exams[fold].judge_rating(fitters[fold].rating(point))
+
+        known = trials.champion_points(tracking, split["dataset"])
+        winners: dict[str, Trial] = {}
+        for model, n_trials, judge, metric in (
+            ("ranking", config.ranking_trials, judge_ranking, f"ndcg_at_{config.k}"),
+            ("rating", config.rating_trials, judge_rating, "rmse"),
+        ):
+            first = [*([known[model]] if model in known else []), trials.KNOWN_GOOD[model]]
+            points = draw(trials.space(model, config), n_trials, config.strategy, config.seed, first)
+            judged = cross_validate(
+                model,
+                points,
+                config.n_folds,
+                judge,
+                partial(trials.log_trial, tracking, run_id, split, config, model),
+                metric,
+                n_parallel=spark.sparkContext.defaultParallelism,
+                done=trials.finished_trials(tracking, run_id, model, points),
+            )
+            winners[model] = best(judged, metric, lower_is_better=metric == "rmse")
+            trials.log_winner(tracking, run_id, model, winners[model], metric)
+    return {**split, "run_id": run_id, "points": {model: trial.point for model, trial in winners.items()}}
+
+
+def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
+    """Fit the winners on the whole training part and store the pair; returns where it stands."""
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    prefix = layout.model(searched["run_id"])
+    if not store.exists(layout.recommender(prefix)):
+        ratings = Ratings.from_table(read_table(store, searched["train"]))
+        with trials.failing(tracking, searched["run_id"]), spark_session(settings, "recsys fit") as spark:
+            fitter = Fitter(spark, ratings, config.seed, config.max_iter)
+            movies, counts = np.unique(ratings.movie_ids, return_counts=True)
+            order = np.lexsort((movies, -counts))
+            pair = Recommender(
+                fitter.ranking(searched["points"]["ranking"]),
+                fitter.rating(searched["points"]["rating"]),
+                movies[order],
+                counts[order].astype(np.int32),
+            )
+        store.put(layout.recommender(prefix), pair.to_bytes(), overwrite=True)
+    return {**searched, "model_prefix": prefix}
+
+
+def evaluate(fitted: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
+    """Open the holdout, once: judge the challenger, the present champion and the baselines on it.
+
+    The outcome is stored; a retry reads it back instead of looking at the holdout again.
+    """
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    key = layout.evaluation(fitted["model_prefix"])
+    if not store.exists(key):
+        with trials.failing(tracking, fitted["run_id"]):
+            write_json(store, key, sit_exam(store, tracking, fitted, config))
+    evaluation = read_json(store, key)
+    log.info("gate: %s: %s", "promote" if evaluation["promote"] else "keep back", evaluation["reason"])
+    metrics = evaluation["models"]["challenger"]
+    return {**fitted, "promote": evaluation["promote"], "reason": evaluation["reason"], "metrics": metrics}
+
+
+def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
+    """Register the challenger as a new version, whatever the gate said; returns version and URI."""
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    name = trials.registered_name(evaluated["dataset"])
+    versions = tracking.versions_of(name, evaluated["run_id"])
+    if not versions:
+        tags = {
+            **{field: evaluated[field] for field in ("dataset", "snapshot_id", "fingerprint", "model_prefix")},
+            **{f"holdout_{metric}": f"{value:.6f}" for metric, value in evaluated["metrics"].items()},
+            "points": json.dumps(evaluated["points"]),
+            "split": f"seed={config.seed} holdout_fraction={config.holdout_fraction:g}",
+        }
+        with tempfile.TemporaryDirectory(dir=settings.tmp_dir) as folder:
+            path = Path(folder) / "recommender.npz"
+            store.get_file(layout.recommender(evaluated["model_prefix"]), path)
+            versions = [tracking.register(evaluated["run_id"], name, path, tags)]
+    return {**evaluated, "model_name": name, **versions[0]}
+
+
+def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
+    """Move the alias `champion` if the gate said so; returns the model that is to be served.
+
+    Raises:
+        GateError: the challenger was refused and there is no champion to serve instead.
+    """
+    settings = settings or Settings.load()
+    tracking = Tracking(settings)
+    name, version, reason = registered["model_name"], registered["version"], registered["reason"]
+    verdict = {"promoted": registered["promote"], "gate": reason}
+    tracking.tag_version(name, version, verdict)
+    tracking.log(registered["run_id"], tags=verdict)
+    tracking.set_alias(name, CHAMPION if registered["promote"] else CHALLENGER, version)
+    tracking.end_run(registered["run_id"])
+    if tracking.by_alias(name, CHAMPION) is None:
+        raise GateError(
+            f"{name} version {version} {reason}. It was registered, not promoted, and there is no champion to serve "
+            "instead, so no lists were made. Give the search more trials or more data, or relax min_gain."
+        )
+    log.info("%s version %s %s: %s", name, version, "promoted" if registered["promote"] else "kept back", reason)
+    return {
+        **serving(registered["dataset"], registered["snapshot_id"], settings),
+        "training_run_id": registered["run_id"],
+        "promoted": registered["promote"],
+        "reason": reason,
+    }
+
+
+def serving(dataset: str, snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
+    """What scoring needs to know: the champion of a dataset, and the snapshot whose users get lists.
+
+    Raises:
+        NotFoundError: the dataset has no champion yet.
+    """
+    settings = settings or Settings.load()
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    name = trials.registered_name(dataset)
+    champion = tracking.by_alias(name, CHAMPION)
+    if champion is None:
+        raise NotFoundError(
+            f"{name} has no champion in {tracking.uri}. Run `recsys tune` or the DAG train_model first."
+        )
+    prefix = champion["tags"]["model_prefix"]
+    if not store.exists(layout.recommender(prefix)):
+        # The store was reset but the registry was not: the registry's copy is the same file.
+        store.put(layout.recommender(prefix), tracking.recommender_bytes(champion["uri"]), overwrite=True)
+    return {
+        "model_name": name,
+        "model_version": f"{name}-v{champion['version']}",
+        "model_uri": champion["uri"],
+        "model_prefix": prefix,
+        "run_id": champion["run_id"],
+        "snapshot_id": snapshot_id,
+        "dataset": dataset,
+    }
+
+
+def _folds(spark: "SparkSession", ratings: Ratings, config: TrainConfig) -> tuple[list[Fitter], list[Exam]]:
+    """Prepare each fold once: its Spark inputs are cached and shared by all candidates."""
+    fold = fold_of(ratings.user_ids, ratings.movie_ids, config.n_folds, config.seed)
+    fitters, exams = [], []
+    for number in range(config.n_folds):
+        train = ratings.where(fold != number)
+        fitters.append(Fitter(spark, train, config.seed, config.max_iter))
+        fitters[-1].prepare()
+        exams.append(Exam(train, ratings.where(fold == number), config.k, config.relevant_rating))
+        _ = exams[-1].popularity
+    return fitters, exams

@@ -1,0 +1,71 @@
+"""From ids to positions in arrays, and from lists in a column to the rows of a sparse matrix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+def positions(ids: NDArray[np.int32], wanted: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Where each wanted id stands in an ascending id array; -1 where it does not.
+
+    >>> positions(np.array([3, 5, 9], np.int32), np.array([9, 4, 3])).tolist()
+    [2, -1, 0]
+    """
+    if not len(ids):
+        return np.full(len(wanted), -1, np.int64)
+    found = np.searchsorted(ids, wanted)
+    found[found == len(ids)] = 0
+    return np.where(ids[found] == wanted, found, -1).astype(np.int64)
+
+
+def list_rows(lists: pa.Array) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """A column of lists as pairs: the row of each value, ascending, and the value. A null list is empty.
+
+    >>> rows, values = list_rows(pa.array([[7, 8], None, [9]]))
+    >>> rows.tolist(), values.tolist()
+    ([0, 0, 2], [7, 8, 9])
+    """
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy(zero_copy_only=False)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rated movies of a batch of users, as pairs.
+
+    Attributes:
+        rows: rows of the batch, ascending; shape (n,).
+        movies: positions in the catalogue; shape (n,).
+        n_rows: users in the batch.
+        n_movies: movies in the catalogue.
+    """
+
+    rows: NDArray[np.int64]
+    movies: NDArray[np.int64]
+    n_rows: int
+    n_movies: int
+
+    def among(self, rows: NDArray[np.int64], movies: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs of some users and some movies, as the CSR matrix that `top_k` asks for.
+
+        Args:
+            rows: rows of the batch, ascending; shape (m,).
+            movies: positions in the catalogue, in any order.
+
+        Returns:
+            Offsets of shape (m + 1,), and positions in `movies`.
+
+        >>> seen = Seen(np.array([0, 0, 2]), np.array([1, 3, 3]), n_rows=3, n_movies=5)
+        >>> offsets, at = seen.among(np.array([0, 2]), np.array([4, 3]))
+        >>> offsets.tolist(), at.tolist()
+        ([0, 1, 2], [1, 1])
+        """
+        row_at, movie_at = np.full(self.n_rows, -1), np.full(self.n_movies, -1)
+        row_at[rows], movie_at[movies] = np.arange(len(rows)), np.arange(len(movies))
+        at_rows, at_movies = row_at[self.rows], movie_at[self.movies]
+        wanted = (at_rows >= 0) & (at_movies >= 0)
+        counts = np.bincount(at_rows[wanted], minlength=len(rows))
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), at_movies[wanted]

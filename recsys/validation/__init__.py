@@ -1,0 +1,1 @@
+"""What must hold for the parsed tables before they become a snapshot, checked and reported."""

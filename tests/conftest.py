@@ -1,0 +1,51 @@
+"""Fixtures every room shares: settings in a temporary folder, and one Spark session."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys.config import Settings
+
+# Read by Airflow when it is imported, so set before any test can do that.
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose state lives and dies with the test."""
+    return Settings(state_dir=tmp_path / "state", spark_master="local[2]")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """One Spark session for all tests that compute on tables themselves."""
+    from recsys.spark import spark_session
+
+    with spark_session(
+        Settings(state_dir=tmp_path_factory.mktemp("spark"), spark_master="local[2]"), "tests", n_partitions=2
+    ) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def _migrated_mlflow(tmp_path_factory) -> Path:
+    """An empty MLflow database, migrated once: doing it anew costs seconds per test."""
+    from recsys.tracking import Tracking
+
+    settings = Settings(state_dir=tmp_path_factory.mktemp("mlflow"))
+    Tracking(settings).find_runs("Default", {"none": "none"})
+    return settings.state_dir / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def tracked_settings(settings: Settings, _migrated_mlflow: Path) -> Settings:
+    """`settings` whose MLflow database is ready for use."""
+    target = settings.state_dir / "mlflow" / "mlflow.db"
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(_migrated_mlflow, target)
+    return settings

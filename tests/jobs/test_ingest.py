@@ -1,0 +1,236 @@
+"""From a data set's name to an immutable snapshot: whatever the source, once, and nothing half done."""
+
+import http.server
+import logging
+import os
+import threading
+import zipfile
+from functools import partial
+
+import numpy as np
+import pytest
+
+from recsys import columns
+from recsys.config import IngestConfig
+from recsys.datasets import movielens
+from recsys.datasets.catalogue import Release
+from recsys.errors import ConfigError, DataError, NotFoundError
+from recsys.jobs import ingest, sources
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from recsys.storage.tables import read_json, read_table
+
+SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}
+FILES = {
+    "ratings.csv": "userId,movieId,rating,timestamp\n2,10,4.0,964982703\n1,11,3.0,964982703\n1,10,5.0,964982703\n",
+    "movies.csv": "movieId,title,genres\n11,Heat (1995),Crime\n10,Toy Story (1995),Comedy\n12,Unseen (2000),Drama\n",
+}
+
+
+@pytest.fixture
+def store(settings):
+    return open_store(settings.resolved_store_url)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return write_archive(tmp_path / "my-movies.zip")
+
+
+def write_archive(path, **more):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name, text in {**FILES, **more}.items():
+            zipped.writestr(f"ml/{name}", text)
+    return path
+
+
+def run(dataset, settings, ingest_id="run-1", **sizes):
+    downloaded = ingest.download(IngestConfig(dataset=str(dataset), **sizes), ingest_id, settings)
+    parsed = ingest.parse(downloaded, settings)
+    return downloaded, parsed, ingest.publish(parsed, settings)
+
+
+def test_the_sample_becomes_a_snapshot_that_says_it_is_invented(settings, store):
+    downloaded, parsed, published = run("sample", settings, **SAMPLE)
+    assert (downloaded["dataset"], downloaded["is_invented"], published["is_invented"]) == ("sample", True, True)
+    assert (parsed["n_ratings"], parsed["n_users"], parsed["n_movies"], parsed["n_links"]) == (500, 20, 60, 60)
+    assert published == ingest.snapshot_info(published["snapshot_id"], settings)
+    for name, schema in columns.SNAPSHOT_TABLES.items():
+        assert read_table(store, layout.snapshot_table(published["snapshot_id"], name)).schema == schema
+
+
+def test_running_again_finds_everything_done(settings, store):
+    first = run("sample", settings, ingest_id="run-1", **SAMPLE)
+    before = {key: store.local_path(key).stat().st_mtime_ns for key in store.list() if "run-2" not in key}
+    assert run("sample", settings, ingest_id="run-1", **SAMPLE) == first
+    second = run("sample", settings, ingest_id="run-2", **SAMPLE)
+    assert second[2] == first[2]
+    assert {key: store.local_path(key).stat().st_mtime_ns for key in store.list() if "run-2" not in key} == before
+
+
+def test_another_seed_is_another_snapshot(settings):
+    first = run("sample", settings, **SAMPLE)[2]
+    second = run("sample", settings, ingest_id="run-2", sample_seed=7, **SAMPLE)[2]
+    assert first["snapshot_id"] != second["snapshot_id"]
+    assert first["fingerprint"] != second["fingerprint"]
+
+
+def test_a_local_archive_is_named_by_its_file_and_sorted_by_user_then_movie(settings, store, archive):
+    downloaded, parsed, published = run(archive, settings)
+    assert (downloaded["dataset"], downloaded["source"], downloaded["is_invented"]) == (
+        "my-movies",
+        str(archive),
+        False,
+    )
+    assert (parsed["n_ratings"], parsed["n_users"], parsed["n_movies"]) == (3, 2, 3)  # "Unseen" has no ratings
+    ratings = read_table(store, layout.snapshot_table(published["snapshot_id"], "ratings"))
+    assert ratings.select(["user_id", "movie_id"]).to_pylist() == [
+        {"user_id": 1, "movie_id": 10},
+        {"user_id": 1, "movie_id": 11},
+        {"user_id": 2, "movie_id": 10},
+    ]
+    movies = read_table(store, layout.snapshot_table(published["snapshot_id"], "movies"))
+    assert movies["movie_id"].to_pylist() == [10, 11, 12]
+    assert np.all(np.isin(ratings["movie_id"], movies["movie_id"]))
+
+
+def test_a_snapshot_remembers_where_it_came_from(settings, store, archive):
+    downloaded, _, published = run(archive, settings)
+    manifest = read_json(store, layout.snapshot_manifest(published["snapshot_id"]))
+    lineage = manifest["lineage"]
+    assert lineage["source"] == str(archive)
+    assert lineage["sha256"] == downloaded["sha256"] == published["sha256"]
+    assert lineage["licence"] == "Unknown: the archive came from a local path; its own terms apply."
+    assert lineage["parser_version"] == movielens.PARSER_VERSION
+    assert lineage["layout"] == "csv"
+    assert lineage["counts_in"]["n_ratings"] == manifest["tables"]["ratings"]["n_rows"] == 3
+
+
+def test_a_folder_is_taken_like_its_archive(settings, archive, tmp_path):
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(tmp_path / "folder")
+    from_zip = run(archive, settings)[2]
+    from_folder = run(tmp_path / "folder", settings, ingest_id="run-2")[2]
+    assert from_folder["dataset"] == "folder"
+    assert from_folder["fingerprint"] == from_zip["fingerprint"]
+
+
+def test_a_local_file_called_sample_is_not_taken_for_invented(settings, tmp_path):
+    path = write_archive(tmp_path / "sample.zip")
+    downloaded = ingest.download(IngestConfig(dataset=str(path)), "run-1", settings)
+    assert (downloaded["dataset"], downloaded["is_invented"]) == ("local-sample", False)
+
+
+def test_ids_of_airflow_runs_are_made_safe(settings, archive):
+    downloaded = ingest.download(IngestConfig(dataset=str(archive)), "manual__2025-01-01T00:00:00+00:00", settings)
+    assert downloaded["ingest_id"] == "manual__2025-01-01T00-00-00-00-00-31d00d8e"
+
+
+def test_an_unknown_name_lists_the_known_ones(settings):
+    with pytest.raises(ConfigError, match=r"'ml-latest-smal' is neither .* Known: sample, ml-latest-small, .*ml-100k"):
+        run("ml-latest-smal", settings)
+
+
+def test_a_path_that_is_not_there_is_named(settings, tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.zip: no such file or folder"):
+        run(tmp_path / "gone.zip", settings)
+
+
+@pytest.mark.parametrize("content", [b"<html>404</html>", b"", b"PK\x03\x04 cut short"])
+def test_what_is_no_archive_leaves_no_trace(settings, store, tmp_path, content):
+    path = tmp_path / "bad.zip"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="Nothing was read or stored"):
+        run(path, settings)
+    assert list(store.list()) == []
+
+
+def test_a_malformed_row_stages_and_publishes_nothing(settings, store, tmp_path):
+    path = write_archive(tmp_path / "bad.zip", **{"ratings.csv": FILES["ratings.csv"] + "3,10,five,964982703\n"})
+    with pytest.raises(DataError, match=r"ratings\.csv line 5: rating is 'five', not a finite number"):
+        run(path, settings)
+    assert [key for key in store.list() if not key.startswith("archives/")] == []
+
+
+def test_an_archive_altered_in_the_store_is_noticed(settings, store, archive):
+    downloaded = ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings)
+    write_archive(store.local_path(downloaded["archive"]), **{"tags.csv": "userId,movieId,tag,timestamp\n"})
+    with pytest.raises(DataError, match=r"sha256 is .* Nothing was parsed"):
+        ingest.parse(downloaded, settings)
+
+
+def test_a_publication_that_was_killed_half_way_is_finished_by_the_next(settings, store, archive):
+    parsed = run(archive, settings)[1]
+    snapshot_id = ingest.snapshot_name(parsed["dataset"], parsed["sha256"])
+    whole = ingest.snapshot_info(snapshot_id, settings)
+    store.delete(layout.snapshot_manifest(snapshot_id))
+    store.put(layout.snapshot_table(snapshot_id, "ratings"), b"half a file", overwrite=True)
+    with pytest.raises(NotFoundError):
+        ingest.snapshot_info(snapshot_id, settings)
+    assert ingest.publish(parsed, settings) == whole
+    assert read_table(store, layout.snapshot_table(snapshot_id, "ratings")).num_rows == 3
+
+
+def test_an_archive_whose_note_was_lost_is_taken_again(settings, store, archive):
+    downloaded = ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings)
+    store.delete(layout.archive_note(downloaded["archive"]))
+    assert ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings) == downloaded
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch):
+    """A real web server over a folder; yields a release it publishes, the folder, and a way to stop it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = tmp_path / "www"
+    write_archive(folder / "ml-test.zip")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def stop():
+        server.shutdown()
+        server.server_close()
+
+    yield Release("ml-test", f"http://127.0.0.1:{server.server_port}/ml-test.zip", "Test terms."), folder, stop
+    stop()
+    thread.join()
+
+
+def test_a_release_is_fetched_once_and_asked_for_changes(settings, store, publisher, caplog):
+    caplog.set_level(logging.INFO)
+    release, folder, _ = publisher
+    first = sources.fetch(release, store, settings)
+    assert first["source"] == release.url
+    assert sources.fetch(release, store, settings) == first
+    assert "ml-test: unchanged at its source" in caplog.text
+    with zipfile.ZipFile(folder / "ml-test.zip", "a") as zipped:
+        zipped.writestr("ml/README.txt", "a new edition")
+    seconds = (folder / "ml-test.zip").stat().st_mtime + 60
+    os.utime(folder / "ml-test.zip", (seconds, seconds))  # HTTP dates have whole seconds
+    newer = sources.fetch(release, store, settings)
+    assert newer["sha256"] != first["sha256"]
+    assert len([key for key in store.list("archives/ml-test/") if key.endswith(".zip")]) == 2
+    assert list((settings.tmp_dir / "downloads").iterdir()) == []
+
+
+def test_without_network_the_copy_in_the_store_is_used(settings, store, publisher, caplog):
+    release, _, stop = publisher
+    first = sources.fetch(release, store, settings)
+    stop()
+    assert sources.fetch(release, store, settings) == first
+    assert "could not ask whether it changed" in caplog.text
+
+
+def test_a_fetched_archive_of_another_layout_is_not_stored(settings, store, publisher):
+    release, folder, _ = publisher
+    with zipfile.ZipFile(folder / "ml-test.zip", "w") as zipped:
+        zipped.writestr("paintings.csv", "title\nNighthawks\n")
+    with pytest.raises(DataError, match=r"looked for ratings\.csv.* found paintings\.csv"):
+        sources.fetch(release, store, settings)
+    assert list(store.list()) == []

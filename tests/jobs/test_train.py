@@ -1,0 +1,156 @@
+"""The training jobs on a small snapshot, with real Spark and a real MLflow database."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys import columns
+from recsys.config import TrainConfig
+from recsys.errors import GateError
+from recsys.jobs import train, trials
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.tracking import CHAMPION, Tracking
+
+pytestmark = pytest.mark.spark
+CONFIG = TrainConfig(n_folds=2, ranking_trials=2, rating_trials=1, max_iter=3, max_rank=8, k=5)
+STEPS = (train.search, train.fit, train.evaluate, train.register, train.promote)
+
+
+def write_snapshot(settings, snapshot_id="tiny-1", *, taste=True):
+    """200 users, 60 movies in two camps; with `taste` a user rates the own camp often and well."""
+    rng = np.random.default_rng(0)
+    users, movies = (grid.ravel() for grid in np.meshgrid(np.arange(1, 201), np.arange(1, 61), indexing="ij"))
+    same = users % 2 == movies % 2
+    rated = rng.random(len(users)) < (np.where(same, 0.5, 0.05) if taste else 0.3)
+    stars = np.where(same, 4.5, 2.0) if taste else rng.integers(1, 11, len(users)) / 2
+    table = (
+        pa.table(
+            [users[rated], movies[rated], stars[rated], np.full(int(rated.sum()), 1_600_000_000_000)],
+            names=columns.RATINGS.names,
+        )
+        .cast(pa.schema([*[*columns.RATINGS][:3], pa.field("timestamp", pa.int64())]))
+        .cast(columns.RATINGS)
+    )
+    store = open_store(settings.resolved_store_url)
+    write_table(store, layout.snapshot_table(snapshot_id, "ratings"), table)
+    write_json(store, layout.snapshot_manifest(snapshot_id), {"dataset": "tiny", "fingerprint": "f" * 64})
+    return snapshot_id
+
+
+def train_once(settings, training_id, snapshot_id="tiny-1", config=CONFIG):
+    state = train.split(snapshot_id, config, training_id, settings)
+    for step in STEPS:
+        state = step(state, config, settings)
+    return state
+
+
+@pytest.fixture
+def settings(tracked_settings):
+    return tracked_settings
+
+
+@pytest.fixture(autouse=True)
+def _share_the_session(spark, monkeypatch):
+    """Jobs stop their session at the end; within the tests they borrow the shared one."""
+    from contextlib import nullcontext
+
+    monkeypatch.setattr(train, "spark_session", lambda *_, **__: nullcontext(spark))
+
+
+def test_the_split_is_disjoint_and_written_once(settings):
+    snapshot_id = write_snapshot(settings)
+    state = train.split(snapshot_id, CONFIG, "a", settings)
+    store = open_store(settings.resolved_store_url)
+    train_part, holdout = (read_table(store, state[part]) for part in ("train", "holdout"))
+    pairs = [set(zip(t["user_id"].to_pylist(), t["movie_id"].to_pylist(), strict=True)) for t in (train_part, holdout)]
+    assert not pairs[0] & pairs[1]
+    snapshot = read_table(store, layout.snapshot_table(snapshot_id, "ratings"))
+    assert len(pairs[0]) + len(pairs[1]) == snapshot.num_rows
+    assert train.split(snapshot_id, CONFIG, "a", settings) == state
+
+
+def test_a_first_model_that_beats_popularity_becomes_champion(settings):
+    write_snapshot(settings)
+    champion = train_once(settings, "first")
+    assert champion["promoted"]
+    assert champion["model_version"] == "recsys-tiny-v1"
+    tracking = Tracking(settings)
+    assert tracking.by_alias("recsys-tiny", CHAMPION)["run_id"] == champion["run_id"]
+    judged = read_json(open_store(settings.resolved_store_url), layout.evaluation(champion["model_prefix"]))["models"]
+    # Popularity mixes both camps, so about half of its places are lost.
+    assert judged["challenger"]["ndcg_at_5"] > 1.5 * judged["popularity"]["ndcg_at_5"]
+    logged = tracking.get_run(champion["run_id"])["metrics"]
+    assert logged["holdout_ndcg_at_5"] == pytest.approx(judged["challenger"]["ndcg_at_5"])
+    nested = tracking.find_runs(trials.EXPERIMENT, {"mlflow.parentRunId": champion["run_id"]}, status="FINISHED")
+    kinds = sorted(r["tags"].get("model") or r["tags"]["peer"] for r in nested)
+    assert kinds == ["biases", "popularity", "ranking", "ranking", "rating"]
+    assert {r["tags"]["dataset_fingerprint"] for r in nested} == {"f" * 64}
+    for trial in (r for r in nested if r["tags"].get("model") == "ranking"):
+        assert {"rank", "reg_param", "alpha"} <= trial["params"].keys()
+        assert len(json.loads(trial["tags"]["fold_metrics"])) == CONFIG.n_folds
+
+
+def test_an_equal_challenger_is_registered_but_the_champion_stays(settings):
+    write_snapshot(settings)
+    first = train_once(settings, "first")
+    second = train_once(settings, "second")
+    assert not second["promoted"]
+    assert second["model_version"] == first["model_version"]
+    assert second["training_run_id"] != first["run_id"]
+    assert "does not beat champion" in second["reason"]
+
+
+def test_without_taste_there_is_nothing_to_promote_and_the_training_says_so(settings):
+    write_snapshot(settings, taste=False)
+    with pytest.raises(GateError, match=r"does not beat popularity.*no champion"):
+        train_once(settings, "noise")
+    assert Tracking(settings).by_alias("recsys-tiny", CHAMPION) is None
+
+
+def test_a_killed_search_goes_on_where_it_stopped(settings, monkeypatch):
+    write_snapshot(settings)
+    state = train.split("tiny-1", CONFIG, "killed", settings)
+    real, calls = trials.log_trial, []
+
+    def dying(*args):
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(args)
+        real(*args)
+
+    monkeypatch.setattr(trials, "log_trial", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train.search(state, CONFIG, settings)
+    monkeypatch.setattr(trials, "log_trial", real)
+    searched = train.search(state, CONFIG, settings)
+    tracking = Tracking(settings)
+    nested = tracking.find_runs(trials.EXPERIMENT, {"mlflow.parentRunId": searched["run_id"]}, status="FINISHED")
+    assert len(nested) == 3  # two ranking trials and one rating trial, each once
+    assert len(tracking.find_runs(trials.EXPERIMENT, {"training_id": "killed", "kind": "training"})) == 1
+
+
+def test_the_holdout_is_looked_at_once_per_training(settings):
+    write_snapshot(settings)
+    state = train.split("tiny-1", CONFIG, "once", settings)
+    for step in (train.search, train.fit, train.evaluate):
+        before, state = state, step(state, CONFIG, settings)
+    store = open_store(settings.resolved_store_url)
+    store.delete(state["holdout"])  # a second look would fail
+    assert train.evaluate(before, CONFIG, settings) == state
+    checks = read_json(store, layout.evaluation(state["model_prefix"]))["checks"]
+    assert [check["name"] for check in checks] == ["beats popularity", "stars no worse than biases"]
+
+
+def test_a_wiped_store_gets_the_champion_back_from_the_registry(settings):
+    write_snapshot(settings)
+    champion = train_once(settings, "first")
+    store = open_store(settings.resolved_store_url)
+    key = layout.recommender(champion["model_prefix"])
+    kept = store.get(key)
+    store.delete(key)
+    train_once(settings, "second")
+    assert store.get(key) == kept

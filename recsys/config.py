@@ -148,7 +148,7 @@ class PosterConfig(JobConfig):
 
 
 # The DAGs in the order data flows, each with what it computes from.
-CHAIN: dict[str, type[_Config]] = {
+CHAIN: dict[str, type[JobConfig]] = {
     "ingest_ratings": IngestConfig,
     "train_model": TrainConfig,
     "score_users": ScoreConfig,

@@ -260,7 +260,12 @@ def _over_time(summaries: Summaries) -> Panel:
     periods, counts, means = table["period"], table["n_ratings"], table["mean_rating"]
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.07)
     figure.add_bar(
-        x=periods, y=counts, marker={"color": ACCENT}, hovertemplate="%{x}<br>%{y:,} ratings<extra></extra>", row=1, col=1
+        x=periods,
+        y=counts,
+        marker={"color": ACCENT},
+        hovertemplate="%{x}<br>%{y:,} ratings<extra></extra>",
+        row=1,
+        col=1,
     )
     figure.add_scatter(
         x=periods,

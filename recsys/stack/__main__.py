@@ -91,6 +91,8 @@ def describe(stack: Stack) -> None:
     say(f"Airflow   {stack.airflow_url}")
     if stack.mlflow_url:
         say(f"MLflow    {stack.mlflow_url}")
+    if stack.posters_url:
+        say(f"Posters   {stack.posters_url}  (the invented site that the sample's posters come from)")
     # A password belongs on the screen of the person who asked, not in the log of a job.
     secret = f"password {places.password()}" if console.is_terminal else f"the password is in {places.passwords}"
     say(f"Sign in to Airflow as {USER}, {secret}")

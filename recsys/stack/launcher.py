@@ -55,6 +55,12 @@ class Stack:
         return f"http://127.0.0.1:{self.ports.mlflow}" if any(p.name == "mlflow" for p in self.processes) else None
 
     @property
+    def posters_url(self) -> str | None:
+        """Address of the local poster site; None where it does not run."""
+        running = any(process.name == "poster-site" for process in self.processes)
+        return f"http://127.0.0.1:{self.ports.posters}" if running else None
+
+    @property
     def dead(self) -> list[Process]:
         return [process for process in self.processes if not process.is_alive]
 
@@ -200,10 +206,10 @@ _AIRFLOW = [sys.executable, "-m", "airflow"]
 def _servers(settings: Settings, ports: Ports, mode: Mode, has_mlflow: bool) -> dict[str, list[str]]:
     """Every long-running process but the scheduler, by name."""
     servers = {"api-server": [*_AIRFLOW, "api-server"]}
-    if not settings.poster_site_url:
+    if mode == "up":
+        # For people to look at; the poster tasks serve the same site themselves while they need it.
         site = [sys.executable, "-m", "recsys.posters.site", "--host", "127.0.0.1", "--port", str(ports.posters)]
         servers["poster-site"] = site
-    if mode == "up":
         servers["dag-processor"] = [*_AIRFLOW, "dag-processor"]
         servers["triggerer"] = [*_AIRFLOW, "triggerer", "--skip-serve-logs"]
     if has_mlflow:

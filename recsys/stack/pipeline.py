@@ -142,7 +142,11 @@ def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> An
     stack = launcher.find(places)
     if stack and stack.mode == "up" and not stack.dead:
         say(f"Using the stack that runs at {stack.airflow_url}.")
-        yield stack
+        try:
+            yield stack
+        except KeyboardInterrupt:
+            say(f"The run itself goes on at {stack.airflow_url}; `make down` ends it.")
+            raise
         return
     if launcher.stop(places, stack):
         say("Processes of an interrupted run were ended.")

@@ -11,16 +11,9 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, get_current_context, task
 
-from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
+from recsys.config import CHAIN, parse_chain
 from recsys.errors import ConfigError
 
-# In the order data flows; each DAG with what it computes from.
-CHAIN = {
-    "ingest_ratings": IngestConfig,
-    "train_model": TrainConfig,
-    "score_users": ScoreConfig,
-    "fetch_posters": PosterConfig,
-}
 RATINGS = Asset(name="ratings", uri="x-recsys://ratings", group="recsys")
 CHAMPION = Asset(name="champion", uri="x-recsys://champion", group="recsys")
 RECOMMENDATIONS = Asset(name="recommendations", uri="x-recsys://recommendations", group="recsys")
@@ -66,7 +59,7 @@ def params(dag_id: str) -> dict[str, Param]:
     Types, limits, defaults and texts are read from the configs, so form and config cannot differ.
     """
     form: dict[str, Param] = {}
-    for owner in _from(dag_id):
+    for owner in list(CHAIN)[list(CHAIN).index(dag_id) :]:
         for name, schema in CHAIN[owner].model_json_schema()["properties"].items():
             rules = {key: value for key, value in schema.items() if key not in {"default", "description", "title"}}
             field = Param(schema["default"], schema["description"], section=owner, title=name, **rules)
@@ -89,19 +82,12 @@ def plan(dag_id: str, conf: dict[str, Any], event: dict[str, Any]) -> dict[str, 
     Raises:
         ConfigError: an unknown name or a value out of range, those of later DAGs included.
     """
-    known = {name for owner in _from(dag_id) for name in CHAIN[owner].model_fields}
-    if unknown := sorted(set(conf) - known):
-        raise ConfigError(
-            f"{dag_id} knows no setting {', '.join(unknown)}. Nothing was started. "
-            f"Correct the name and trigger again; the settings are {', '.join(sorted(known))}."
-        )
+    parse_chain(dag_id, conf)
     given = {**event.get("conf", {}), **conf}
-    parsed = {
-        owner: CHAIN[owner].parse({name: given[name] for name in CHAIN[owner].model_fields if name in given})
-        for owner in _from(dag_id)
-    }
+    own = CHAIN[dag_id]
+    config = own.parse({name: given[name] for name in own.model_fields if name in given})
     source = {key: value for key, value in event.items() if key != "conf"}
-    return {"config": parsed[dag_id].model_dump(mode="json"), "conf": given, "source": source}
+    return {"config": config.model_dump(mode="json"), "conf": given, "source": source}
 
 
 def configure(source: Asset) -> Any:
@@ -142,9 +128,3 @@ def announce(outlet_events: Any, asset: Asset, document: dict[str, Any], plan: d
     """Attach what was published, and the settings that travel on, to the asset event; returns the document."""
     outlet_events[asset].extra = {**document, "conf": plan["conf"]}
     return document
-
-
-def _from(dag_id: str) -> list[str]:
-    """This DAG and those after it."""
-    names = list(CHAIN)
-    return names[names.index(dag_id) :]

@@ -147,6 +147,40 @@ class PosterConfig(JobConfig):
     timeout_s: float = Field(10.0, gt=0, le=300, description="Per request, in seconds.")
 
 
+# The DAGs in the order data flows, each with what it computes from.
+CHAIN: dict[str, type[JobConfig]] = {
+    "ingest_ratings": IngestConfig,
+    "train_model": TrainConfig,
+    "score_users": ScoreConfig,
+    "fetch_posters": PosterConfig,
+}
+
+
+def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Configs of a DAG and of those after it, by DAG, from settings that may name fields of any of them.
+
+    A name that several configs know, such as `k`, reaches each of them.
+
+    Raises:
+        ConfigError: a name none of them knows, or a value out of range.
+
+    >>> parse_chain("score_users", {"k": 20, "max_posters": 5})["score_users"]
+    ScoreConfig(k=20, n_similar=10)
+    """
+    names = list(CHAIN)
+    configs = {name: CHAIN[name] for name in names[names.index(first) :]}
+    known = {field for config in configs.values() for field in config.model_fields}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(
+            f"{first} knows no setting {', '.join(unknown)}. Nothing was started. "
+            f"Correct the name and run again; the settings are {', '.join(sorted(known))}."
+        )
+    return {
+        name: config.parse({field: values[field] for field in config.model_fields if field in values})
+        for name, config in configs.items()
+    }
+
+
 def environment_dataset() -> str:
     """The dataset named by ``DATASET``, as `make run` passes it; `sample` when unset."""
     return os.environ.get("DATASET", "").strip() or "sample"

@@ -91,6 +91,8 @@ def describe(stack: Stack) -> None:
     say(f"Airflow   {stack.airflow_url}")
     if stack.mlflow_url:
         say(f"MLflow    {stack.mlflow_url}")
+    if stack.posters_url:
+        say(f"Posters   {stack.posters_url}  (the invented site that the sample's posters come from)")
     # A password belongs on the screen of the person who asked, not in the log of a job.
     secret = f"password {places.password()}" if console.is_terminal else f"the password is in {places.passwords}"
     say(f"Sign in to Airflow as {USER}, {secret}")
@@ -146,7 +148,8 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
-            errors.print("Interrupted. What this command started has been stopped; the same command goes on from here.")
+            what = "What this command started has been stopped; the same command goes on from here."
+            errors.print(f"Interrupted. {what}", soft_wrap=True)
         raise
     except RecsysError as error:
         errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Airflow's REST API, as much of it as the launcher needs."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from recsys.stack.places import USER
 
 # On SQLite a request that meets a writer was once seen to wait 9.5 s.
 _TIMEOUT_S = 60.0
+# A server that closes an idle connection just then resets the next request on it.
+_READ_ATTEMPTS = 5
 
 
 class AirflowApi:
@@ -46,10 +49,8 @@ class AirflowApi:
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """A task in a pool that does not exist waits for ever, so make it."""
-        pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
-        if any(known["name"] == name for known in self.call("GET", "/pools", limit=1000)["pools"]):
-            self.call("PATCH", f"/pools/{name}", {"slots": slots}, update_mask="slots")
-        else:
+        if self.call("GET", f"/pools/{name}", may_be_missing=True) is None:
+            pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
             self.call("POST", "/pools", pool)
 
     def fail_unfinished_runs(self, dag_ids: Iterable[str]) -> list[str]:
@@ -104,15 +105,21 @@ class AirflowApi:
         return entry and entry["value"]
 
     def _request(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> httpx.Response:
-        for is_second in (False, True):
+        n_left = _READ_ATTEMPTS if method == "GET" else 1
+        has_signed_in = False
+        while True:
             try:
                 answer = self._http.request(method, f"/api/v2{path}", json=body, params=query)
-            except httpx.HTTPError as error:
-                raise StackError(f"Airflow at {self.url} did not answer {method} {path}: {error!r}") from error
-            if answer.status_code != httpx.codes.UNAUTHORIZED or is_second:
-                break
+            except httpx.TransportError as error:
+                n_left -= 1
+                if not n_left:
+                    raise StackError(f"Airflow at {self.url} did not answer {method} {path}: {error!r}") from error
+                time.sleep(1)
+                continue
+            if answer.status_code != httpx.codes.UNAUTHORIZED or has_signed_in:
+                return answer
             self._sign_in()
-        return answer
+            has_signed_in = True
 
     def _decoded(self, answer: httpx.Response) -> Any:
         if not answer.is_success:

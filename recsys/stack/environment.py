@@ -1,4 +1,7 @@
-"""The environment every process of the stack runs in. Nothing else configures Airflow here: there is no airflow.cfg."""
+"""The environment every process of the stack runs in.
+
+It alone configures Airflow: the airflow.cfg that Airflow writes for itself holds nothing but defaults.
+"""
 
 import os
 import sys
@@ -38,7 +41,6 @@ def stack_environment(settings: Settings, places: Places, ports: Ports, *, has_m
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RECSYS_STATE_DIR": str(places.state_dir),
-        "RECSYS_POSTER_SITE_URL": settings.poster_site_url or f"http://127.0.0.1:{ports.posters}",
     }
     if has_mlflow:
         env["RECSYS_MLFLOW_UI_URL"] = f"http://127.0.0.1:{ports.mlflow}"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import httpx
 
-from recsys.config import Settings
+from recsys.config import CHAIN, Settings
 from recsys.errors import StackError
 from recsys.stack import processes
 from recsys.stack.airflow_api import AirflowApi
@@ -31,7 +31,7 @@ from recsys.stack.processes import Process
 log = logging.getLogger(__name__)
 
 Mode = Literal["run", "up"]
-DAG_IDS = ("ingest_ratings", "train_model", "score_users", "fetch_posters")
+DAG_IDS = tuple(CHAIN)
 HEALTHY_WITHIN_S = 240.0
 COMMAND_WITHIN_S = 300.0
 
@@ -53,6 +53,12 @@ class Stack:
     def mlflow_url(self) -> str | None:
         """Address of the stack's own MLflow server; None where it has none."""
         return f"http://127.0.0.1:{self.ports.mlflow}" if any(p.name == "mlflow" for p in self.processes) else None
+
+    @property
+    def posters_url(self) -> str | None:
+        """Address of the local poster site; None where it does not run."""
+        running = any(process.name == "poster-site" for process in self.processes)
+        return f"http://127.0.0.1:{self.ports.posters}" if running else None
 
     @property
     def dead(self) -> list[Process]:
@@ -186,10 +192,10 @@ def check_dags(settings: Settings, places: Places) -> None:
     _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
 
 
-def log_tail(path: Path, n_lines: int = 15) -> str:
-    """The last lines of a log; empty where there is none."""
+def log_tail(path: Path, n_lines: int = 8) -> str:
+    """The last lines of a log, long ones cut; empty where there is none."""
     try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-n_lines:])
+        return "\n".join(line[:300] for line in path.read_text(errors="replace").splitlines()[-n_lines:])
     except OSError:
         return ""
 
@@ -200,10 +206,10 @@ _AIRFLOW = [sys.executable, "-m", "airflow"]
 def _servers(settings: Settings, ports: Ports, mode: Mode, has_mlflow: bool) -> dict[str, list[str]]:
     """Every long-running process but the scheduler, by name."""
     servers = {"api-server": [*_AIRFLOW, "api-server"]}
-    if not settings.poster_site_url:
+    if mode == "up":
+        # For people to look at; the poster tasks serve the same site themselves while they need it.
         site = [sys.executable, "-m", "recsys.posters.site", "--host", "127.0.0.1", "--port", str(ports.posters)]
         servers["poster-site"] = site
-    if mode == "up":
         servers["dag-processor"] = [*_AIRFLOW, "dag-processor"]
         servers["triggerer"] = [*_AIRFLOW, "triggerer", "--skip-serve-logs"]
     if has_mlflow:

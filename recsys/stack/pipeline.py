@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.config import Settings
+from recsys.config import Settings, parse_chain
 from recsys.errors import StackError
 from recsys.stack import launcher
 from recsys.stack.airflow_api import AirflowApi
@@ -95,8 +95,10 @@ def run_pipeline(
         watch: is shown the runs so far, once a second.
 
     Raises:
+        ConfigError: `conf` names an unknown setting or an impossible value; nothing was started.
         StackError: the stack does not start, or one of its processes died; it has been stopped.
     """
+    parse_chain(DAG_IDS[0], conf)
     places = places or Places.of(settings)
     with launcher.sole_launcher(places), _stack(settings, places, say) as stack:
         with contextlib.closing(stack.api()) as api:
@@ -140,7 +142,11 @@ def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> An
     stack = launcher.find(places)
     if stack and stack.mode == "up" and not stack.dead:
         say(f"Using the stack that runs at {stack.airflow_url}.")
-        yield stack
+        try:
+            yield stack
+        except KeyboardInterrupt:
+            say(f"The run itself goes on at {stack.airflow_url}; `make down` ends it.")
+            raise
         return
     if launcher.stop(places, stack):
         say("Processes of an interrupted run were ended.")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 GRACE_S = 25.0  # Airflow's shutdown takes 2 to 17 s when it works, and for ever when it does not
+_TASKS_GRACE_S = 6.0  # Airflow's workers pass SIGTERM over while a task runs
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def leftovers(marker: str, processes: Iterable[Process], folder: Path) -> list[i
 
 
 def stop(processes: Iterable[Process], find: Callable[[], list[int]], grace_s: float = GRACE_S) -> int:
-    """End processes: SIGTERM, then SIGKILL for what is left after `grace_s`.
+    """End processes: SIGTERM for the leaders, SIGKILL for their tasks after 6 s and for all after `grace_s`.
 
     Args:
         processes: the leaders, which are asked to end; their children follow them.
@@ -81,21 +82,28 @@ def stop(processes: Iterable[Process], find: Callable[[], list[int]], grace_s: f
     Returns:
         How many had to be killed.
     """
-    alive = [process.pid for process in processes if process.is_alive]
-    for pid in alive or find():
-        _signal(pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    try:
-        while (remaining := find()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        remaining = find()  # a second Ctrl-C: do not wait any longer
-    n_killed = len(remaining)
-    while remaining:
-        for pid in remaining:
+    leaders = list(processes)
+    began = time.monotonic()
+    asked: set[int] = set()
+    n_killed = 0
+    while remaining := find():
+        alive = {process.pid for process in leaders if process.is_alive}
+        waited_s = time.monotonic() - began
+        overdue = (
+            set(remaining) if waited_s > grace_s else set(remaining) - alive if waited_s > _TASKS_GRACE_S else set()
+        )
+        for pid in overdue:
             _signal(pid, signal.SIGKILL)
-        time.sleep(0.1)
-        remaining = find()
+        n_killed += len(overdue)
+        for pid in (alive or set(remaining)) - asked:
+            _signal(pid, signal.SIGTERM)
+            asked.add(pid)
+        try:
+            time.sleep(0.2)
+        except KeyboardInterrupt:
+            grace_s = 0  # a second Ctrl-C: do not wait any longer
+    for process in leaders:
+        start_time(process.pid)  # our own children must not stay behind as zombies
     return n_killed
 
 

@@ -6,7 +6,7 @@ and logged whole to MLflow. Importing this module reads nothing.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,11 +78,13 @@ class Settings(BaseSettings):
             raise ConfigError(_sentence("RECSYS_ environment", error)) from error
 
 
-class _Config(BaseModel):
+class JobConfig(BaseModel):
+    """The base of every config: frozen, and unknown names are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> "Any":
+    def parse(cls, values: dict[str, Any]) -> Self:
         """Build from DAG params or flags.
 
         Raises:
@@ -94,7 +96,7 @@ class _Config(BaseModel):
             raise ConfigError(_sentence(cls.__name__, error)) from error
 
 
-class IngestConfig(_Config):
+class IngestConfig(JobConfig):
     """Which data to bring in, and what must hold before it is published."""
 
     dataset: Annotated[str, Field(min_length=1)] = Field(
@@ -107,7 +109,7 @@ class IngestConfig(_Config):
     min_ratings: int = Field(100, ge=1, description="Fewer ratings than this fail the ingest.")
 
 
-class TrainConfig(_Config):
+class TrainConfig(JobConfig):
     """How candidates are searched, judged and promoted."""
 
     seed: int = Field(42, ge=0, description="Seeds the split, the folds, the candidates and the fits.")
@@ -123,26 +125,60 @@ class TrainConfig(_Config):
         4.0, ge=0.5, le=5, description="Stars from which a held-out movie counts as a good recommendation."
     )
     max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of every fit.")
-    max_rank: int = Field(64, ge=2, le=512, description="Largest number of factors tried.")
+    max_rank: int = Field(32, ge=2, le=512, description="Largest number of factors tried.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
     min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
     max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")
 
 
-class ScoreConfig(_Config):
+class ScoreConfig(JobConfig):
     """What the lists look like."""
 
     k: int = Field(10, ge=1, le=1000, description="Movies per user list.")
     n_similar: int = Field(10, ge=1, le=1000, description="Neighbours per movie.")
 
 
-class PosterConfig(_Config):
+class PosterConfig(JobConfig):
     """Which posters to fetch, and how politely."""
 
     max_posters: int = Field(1_000, ge=0, le=1_000_000, description="Most recommended movies first; 0 fetches none.")
     batch_size: int = Field(250, ge=1, le=10_000, description="Posters per mapped task.")
     concurrency: int = Field(4, ge=1, le=32, description="Requests under way at once within a task.")
     timeout_s: float = Field(10.0, gt=0, le=300, description="Per request, in seconds.")
+
+
+# The DAGs in the order data flows, each with what it computes from.
+CHAIN: dict[str, type[JobConfig]] = {
+    "ingest_ratings": IngestConfig,
+    "train_model": TrainConfig,
+    "score_users": ScoreConfig,
+    "fetch_posters": PosterConfig,
+}
+
+
+def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Configs of a DAG and of those after it, by DAG, from settings that may name fields of any of them.
+
+    A name that several configs know, such as `k`, reaches each of them.
+
+    Raises:
+        ConfigError: a name none of them knows, or a value out of range.
+
+    >>> parse_chain("score_users", {"k": 20, "max_posters": 5})["score_users"]
+    ScoreConfig(k=20, n_similar=10)
+    """
+    names = list(CHAIN)
+    configs = {name: CHAIN[name] for name in names[names.index(first) :]}
+    known = {field for config in configs.values() for field in config.model_fields}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(
+            f"{first} knows no setting {', '.join(unknown)}. Nothing was started. "
+            f"Correct the name and run again; the settings are {', '.join(sorted(known))}."
+        )
+    return {
+        name: config.parse({field: values[field] for field in config.model_fields if field in values})
+        for name, config in configs.items()
+    }
 
 
 def environment_dataset() -> str:

@@ -9,7 +9,8 @@
     │   ├── NotFoundError     a key, version or id does not exist
     │   ├── AlreadyExistsError  a create-only key is taken
     │   └── GateError         no model may be served
-    └── TransientError        the network or a server failed: retry with back-off
+    ├── TransientError        the network or a server failed: retry with back-off
+    └── StackError            the local stack cannot start, or one of its processes died
 
 A message names the fact, the limit, the state things are in and the next step. Messages are built by
 the caller or in classmethods, never in ``__init__``: a custom ``__init__`` breaks pickling, and errors
@@ -57,3 +58,7 @@ class AlreadyExistsError(PermanentError):
 
 class GateError(PermanentError):
     """No model may be served: the challenger lost and there is no champion to keep."""
+
+
+class StackError(RecsysError):
+    """The local stack (Airflow, MLflow and their helpers) cannot start, or one of its processes died."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys.cli import log_to_terminal
-from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
+from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-Config = TypeVar("Config", IngestConfig, TrainConfig, ScoreConfig, PosterConfig)
+Config = TypeVar("Config", bound=JobConfig)
 Given = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting; `recsys settings` lists them. Repeatable."),
@@ -40,13 +40,14 @@ def run(
     from recsys.jobs import pipeline
 
     settings, values = Settings.load(), _values(given)
-    configs = [_pick(kind, values) for kind in (TrainConfig, ScoreConfig, PosterConfig)]
+    _refuse_unknown(values)
     ingest_config = _pick(IngestConfig, {**values, "dataset": dataset})
-    _refuse_unknown(values, IngestConfig, TrainConfig, ScoreConfig, PosterConfig)
+    train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
+    poster_config = _pick(PosterConfig, values)
     snapshot = pipeline.ingest_ratings(ingest_config, settings)
-    champion = pipeline.train_model(snapshot["snapshot_id"], configs[0], settings)
-    pipeline.score_users(champion, configs[1], settings)
-    pipeline.fetch_posters(configs[2], settings)
+    champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
+    pipeline.score_users(champion, score_config, settings)
+    pipeline.fetch_posters(poster_config, settings)
     summary(user_id=None)
 
 
@@ -180,7 +181,12 @@ def list_settings() -> None:
     Console().print(table)
 
 
-_KINDS: dict[str, Any] = {"ingest": IngestConfig, "tune": TrainConfig, "score": ScoreConfig, "posters": PosterConfig}
+_KINDS: dict[str, type[JobConfig]] = {
+    "ingest": IngestConfig,
+    "tune": TrainConfig,
+    "score": ScoreConfig,
+    "posters": PosterConfig,
+}
 
 
 def _values(given: list[str] | None) -> dict[str, Any]:
@@ -194,17 +200,15 @@ def _values(given: list[str] | None) -> dict[str, Any]:
 
 
 def _config(kind: type[Config], given: list[str] | None, **more: Any) -> Config:
-    parsed: Config = kind.parse({**_values(given), **more})
-    return parsed
+    return kind.parse({**_values(given), **more})
 
 
 def _pick(kind: type[Config], values: dict[str, Any]) -> Config:
-    parsed: Config = kind.parse({name: value for name, value in values.items() if name in kind.model_fields})
-    return parsed
+    return kind.parse({name: value for name, value in values.items() if name in kind.model_fields})
 
 
-def _refuse_unknown(values: dict[str, Any], *kinds: Any) -> None:
-    unknown = sorted(set(values) - {name for kind in kinds for name in kind.model_fields})
+def _refuse_unknown(values: dict[str, Any]) -> None:
+    unknown = sorted(set(values) - {name for kind in _KINDS.values() for name in kind.model_fields})
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")
 

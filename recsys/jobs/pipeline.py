@@ -25,14 +25,14 @@ def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
     """Download, parse, validate, publish and explore; returns the snapshot."""
     parsed = _timed(ingest.parse, _timed(ingest.download, config, run_id("ingest"), settings), settings)
     _timed(quality.validate, parsed, config, settings)
-    snapshot = _timed(ingest.publish, parsed, settings)
+    snapshot: dict[str, Any] = _timed(ingest.publish, parsed, settings)
     _timed(quality.explore, snapshot["snapshot_id"], settings)
     return snapshot
 
 
 def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
     """Split, search, fit, evaluate, register and promote; returns the champion."""
-    state = _timed(train.split, snapshot_id, config, run_id("train"), settings)
+    state: dict[str, Any] = _timed(train.split, snapshot_id, config, run_id("train"), settings)
     for job in (train.search, train.fit, train.evaluate, train.register, train.promote):
         state = _timed(job, state, config, settings)
     return state
@@ -43,14 +43,14 @@ def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Setting
     scoring_id = run_id("score")
     lists = _timed(score.score_lists, champion, config, scoring_id, settings)
     similar = _timed(score.score_similar, champion, config, scoring_id, settings)
-    return _timed(score.publish, lists, similar, champion, config, settings)
+    return dict(_timed(score.publish, lists, similar, champion, config, settings))
 
 
 def fetch_posters(config: PosterConfig, settings: Settings) -> dict[str, Any]:
     """Plan, fetch and list the posters of the published lists; returns the manifest's summary."""
     plan = _timed(posters.plan, config, settings)
     results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, config, settings)]
-    return _timed(posters.write_manifest, results, plan, settings)
+    return dict(_timed(posters.write_manifest, results, plan, settings))
 
 
 def latest_snapshot(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""An object store as nine verbs, over a directory or over S3.
+"""An object store as ten verbs, over a directory or over S3.
 
 Create-only `put` is the one synchronisation primitive of the project: of any number of writers racing
 for a key exactly one wins, the others get `AlreadyExistsError`. Both implementations pass one contract
@@ -7,16 +7,18 @@ test (tests/storage/test_store.py).
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
+from recsys.storage.ranged import RangedReader
 
 
 class Store(ABC):
@@ -66,6 +68,10 @@ class Store(ABC):
     @abstractmethod
     def uri(self, key: str) -> str:
         """The address other tools read the object by: a path, or ``s3://bucket/key``."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """A seekable reader over an object that transfers only what is read; `NotFoundError` without one."""
 
     def local_path(self, key: str) -> Path | None:
         """The file behind a key, where there is one on this machine; None for remote stores."""
@@ -175,6 +181,12 @@ class FileStore(Store):
     def uri(self, key: str) -> str:
         return str(self._path(key))
 
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFoundError.key(key, self.url) from error
+
     def local_path(self, key: str) -> Path:
         return self._path(key)
 
@@ -274,6 +286,14 @@ class S3Store(Store):
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"
+
+    def open(self, key: str) -> BinaryIO:
+        def fetch(first: int, last: int) -> bytes:
+            with self._mapped(key):
+                answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key), Range=f"bytes={first}-{last}")
+                return bytes(answer["Body"].read())
+
+        return io.BufferedReader(RangedReader(fetch, self.size_bytes(key)), 256 * 1024)
 
     def _key(self, key: str) -> str:
         return self.prefix + check_key(key)

@@ -1,0 +1,59 @@
+"""Brings the posters of the movies on the lists into the object store, and writes a manifest of them.
+
+**Steps.** `configure` → `plan_batches` → `fetch` (one mapped task per batch, one at a time, so that `concurrency` is
+what a host sees) → `write_manifest`, which emits the asset `posters`.
+
+**When.** Each time lists are published; or by hand, for the current release.
+
+**What can go wrong, and what to do then.**
+
+* A poster is not found or is no image: it stands in the manifest with its status and the run goes on.
+* `fetch` fails: the poster site is away (it was retried). Clear the task; posters that are there are not fetched again.
+* The movies are invented (`sample`): the posters then come from the small local site the stack serves.
+"""
+
+from typing import Any
+
+import shared
+from airflow.sdk import dag, task
+
+
+@dag(
+    schedule=[shared.RECOMMENDATIONS],
+    params=shared.params("fetch_posters"),
+    tags=["recsys", "posters"],
+    doc_md=__doc__,
+    **shared.DAG_DEFAULTS,
+)
+def fetch_posters() -> None:
+    @task(multiple_outputs=False)
+    def plan_batches(plan: dict, *, ti: Any = None) -> list[list[int]]:
+        """List the movies whose posters are missing, the most recommended first, in batches."""
+        from recsys.jobs import posters
+
+        planned = posters.plan(shared.config(plan))
+        ti.xcom_push("planned", planned)
+        return planned["batches"]
+
+    @task(multiple_outputs=False, max_active_tis_per_dag=1)
+    def fetch(batch: list[int], plan: dict) -> list[dict[str, Any]]:
+        """Fetch, check and store the posters of one batch; returns a row for each movie."""
+        from recsys.jobs import posters
+
+        return posters.fetch(batch, shared.config(plan))
+
+    # With nothing to fetch the mapped task is skipped; the manifest is written all the same.
+    @task(multiple_outputs=False, trigger_rule="none_failed", outlets=[shared.POSTERS])
+    def write_manifest(planned: dict, results: Any, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+        """Write what was fetched, skipped and refused, and where each image stands."""
+        from recsys.jobs import posters
+
+        rows = [row for batch in results or () for row in batch]
+        return shared.announce(outlet_events, shared.POSTERS, posters.write_manifest(rows, planned), plan)
+
+    plan = shared.configure(shared.RECOMMENDATIONS)
+    batches = plan_batches(plan)
+    write_manifest(batches["planned"], fetch.partial(plan=plan).expand(batch=batches), plan)
+
+
+fetch_posters()

@@ -1,0 +1,56 @@
+"""Writes the best unseen movies of every user and the neighbours of every movie, and publishes both at once.
+
+**Steps.** `configure` → `score_lists`, `score_similar` → `publish`. Publishing emits the asset `recommendations`, which
+starts `fetch_posters`.
+
+**When.** Each time `train_model` ends with a champion, the old one or a new one; or by hand, with the last champion.
+
+**What can go wrong, and what to do then.**
+
+* A check fails (a seen movie on a list, a duplicate, scores not descending): nothing was published and readers
+  keep the release before. The message names the user; that is a bug, so report it with the message.
+* `publish` fails: a file it was told of is missing. Clear both scoring tasks.
+* The new lists are published and unwanted: `recsys rollback` makes the release before current again.
+"""
+
+from typing import Any
+
+import shared
+from airflow.sdk import dag, task
+
+
+@dag(
+    schedule=[shared.CHAMPION],
+    params=shared.params("score_users"),
+    tags=["recsys", "scoring"],
+    doc_md=__doc__,
+    **shared.DAG_DEFAULTS,
+)
+def score_users() -> None:
+    @task(multiple_outputs=False, **shared.SPARK)
+    def score_lists(plan: dict) -> dict[str, Any]:
+        """Write the top k movies each user has not rated; popular ones for users the model does not know."""
+        from recsys.jobs import score
+
+        return score.score_lists(plan["source"], shared.config(plan), shared.run_key())
+
+    @task(multiple_outputs=False, **shared.SPARK)
+    def score_similar(plan: dict) -> dict[str, Any]:
+        """Write the nearest movies of each movie, and the catalogue with titles."""
+        from recsys.jobs import score
+
+        return score.score_similar(plan["source"], shared.config(plan), shared.run_key())
+
+    @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])
+    def publish(lists: dict, similar: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+        """Check what was written and make it the current release, all tables at once."""
+        from recsys.jobs import score
+
+        release = score.publish(lists, similar, plan["source"], shared.config(plan))
+        return shared.announce(outlet_events, shared.RECOMMENDATIONS, release, plan)
+
+    plan = shared.configure(shared.CHAMPION)
+    publish(score_lists(plan), score_similar(plan), plan)
+
+
+score_users()

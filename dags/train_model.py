@@ -1,0 +1,77 @@
+"""Searches, fits, judges and registers a challenger, and makes it champion if it earned it.
+
+**Steps.** `configure` → `split` → `search` → `fit` → `evaluate` → `register` → `promote`. Promoting emits the asset
+`champion`, which starts `score_users`, also when the present champion stays: new ratings want new lists.
+
+**When.** Each time a snapshot is published; or by hand, on the last snapshot.
+
+**What can go wrong, and what to do then.**
+
+* `search` or `fit` fails for memory: raise `RECSYS_SPARK_DRIVER_MEMORY` or lower `max_rank`, then clear the task.
+* `promote` fails: there is no champion yet and the challenger did not beat popularity. No model is
+  served. Widen the search (`ranking_trials`), or bring in more ratings.
+* Anything else: the trials so far are in MLflow; clear the failed task and it goes on from the step before.
+"""
+
+from typing import Any
+
+import shared
+from airflow.sdk import dag, task
+
+
+@dag(
+    schedule=[shared.RATINGS],
+    params=shared.params("train_model"),
+    tags=["recsys", "training"],
+    doc_md=__doc__,
+    **shared.DAG_DEFAULTS,
+)
+def train_model() -> None:
+    @task(multiple_outputs=False)
+    def split(plan: dict) -> dict[str, Any]:
+        """Keep the holdout apart from everything that is trained; the same one for the same snapshot and seed."""
+        from recsys.jobs import train
+
+        return train.split(plan["source"]["snapshot_id"], shared.config(plan), shared.run_key())
+
+    @task(multiple_outputs=False, **shared.SPARK)
+    def search(split: dict, plan: dict) -> dict[str, Any]:
+        """Cross-validate the candidates, each trial a nested MLflow run; returns the best."""
+        from recsys.jobs import train
+
+        return train.search(split, shared.config(plan))
+
+    @task(multiple_outputs=False, **shared.SPARK)
+    def fit(searched: dict, plan: dict) -> dict[str, Any]:
+        """Fit the best candidates on all of the training part."""
+        from recsys.jobs import train
+
+        return train.fit(searched, shared.config(plan))
+
+    @task(multiple_outputs=False)
+    def evaluate(fitted: dict, plan: dict) -> dict[str, Any]:
+        """Open the holdout, once: the challenger beside the champion and the baselines."""
+        from recsys.jobs import train
+
+        return train.evaluate(fitted, shared.config(plan))
+
+    @task(multiple_outputs=False)
+    def register(evaluated: dict, plan: dict) -> dict[str, Any]:
+        """Add the challenger to MLflow's registry, whatever the gate will say."""
+        from recsys.jobs import train
+
+        return train.register(evaluated, shared.config(plan))
+
+    @task(multiple_outputs=False, outlets=[shared.CHAMPION])
+    def promote(registered: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+        """Move the alias `champion` if the challenger earned it; returns the model that is to be served."""
+        from recsys.jobs import train
+
+        return shared.announce(outlet_events, shared.CHAMPION, train.promote(registered, shared.config(plan)), plan)
+
+    plan = shared.configure(shared.RATINGS)
+    fitted = fit(search(split(plan), plan), plan)
+    promote(register(evaluate(fitted, plan), plan), plan)
+
+
+train_model()

@@ -1,0 +1,1 @@
+"""Web pages and JSON over the published tables, and the reads behind them."""

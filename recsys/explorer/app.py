@@ -1,0 +1,159 @@
+"""The web application: a user's list, a movie's neighbours, a title search, the reports; as pages and as JSON.
+
+It is mounted in Airflow by plugins/recsys_plugin.py, which passes the dependency that turns anonymous requests
+away. Pages hold no script, and their policy allows none: they share an origin with Airflow, where a
+script could act as the person who is signed in.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from recsys.config import Settings
+from recsys.errors import NotFoundError, RecsysError
+from recsys.explorer import queries
+from recsys.pages import render
+from recsys.storage import layout
+from recsys.storage.store import Store, open_store
+
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+# A report draws with scripts of its own. The sandbox gives it an origin of its own, without cookies or requests.
+_REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; frame-ancestors 'self'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": _PAGE_POLICY,
+}
+
+
+def create_app(settings: Settings | None = None, dependencies: Sequence[Any] = ()) -> FastAPI:
+    """The application over one store.
+
+    Args:
+        settings: where the store is; read from the environment by default.
+        dependencies: what every route depends on, such as a signed-in user. Without any, whoever can reach
+            the address can read.
+    """
+    store = open_store((settings or Settings.load()).resolved_store_url)
+    # No generated documentation: it would be open to anonymous requests and needs scripts of another site.
+    app = FastAPI(
+        title="Recommendations", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[*dependencies]
+    )
+    app.middleware("http")(_with_headers)
+    app.exception_handler(RecsysError)(_failed)
+    _add_pages(app, store)
+    _add_files(app, store)
+    _add_json(app, store)
+    return app
+
+
+def _add_pages(app: FastAPI, store: Store) -> None:
+    @app.get("/", response_class=HTMLResponse)
+    def home() -> str:
+        return _page(store)
+
+    @app.get("/user", response_class=HTMLResponse)
+    def user(user_id: str = "") -> str:
+        number = _id(user_id, "user")
+        return _page(
+            store,
+            user_id=number,
+            listed=_with_posters(store, queries.user_list(store, number)),
+            is_personal=queries.is_personal(store, number),
+            rated=queries.rated_high(store, number, 10),
+        )
+
+    @app.get("/movie", response_class=HTMLResponse)
+    def movie(movie_id: str = "") -> str:
+        number = _id(movie_id, "movie")
+        neighbours = _with_posters(store, queries.similar_movies(store, number))
+        return _page(store, movie=queries.movie(store, number), neighbours=neighbours)
+
+    @app.get("/search", response_class=HTMLResponse)
+    def search(q: str = "") -> str:
+        return _page(store, text=q, found=queries.find_movies(store, q))
+
+
+def _add_files(app: FastAPI, store: Store) -> None:
+    @app.get("/poster")
+    def poster(movie_id: int) -> Response:
+        return Response(store.get(layout.poster_image(movie_id)), media_type="image/jpeg")
+
+    @app.get("/report")
+    def report(kind: str) -> Response:
+        key = queries.reports(store).get(kind)
+        if key is None:
+            raise NotFoundError(f"There is no {kind!r} report on the current snapshot. Run ingest_ratings to write it.")
+        return HTMLResponse(store.get(key), headers={"Content-Security-Policy": _REPORT_POLICY})
+
+
+def _add_json(app: FastAPI, store: Store) -> None:
+    @app.get("/api/release")
+    def release() -> dict[str, Any]:
+        return queries.release(store)
+
+    @app.get("/api/users/{user_id}")
+    def user_list(user_id: int) -> list[dict[str, Any]]:
+        return queries.user_list(store, user_id)
+
+    @app.get("/api/movies/{movie_id}/similar")
+    def similar(movie_id: int) -> list[dict[str, Any]]:
+        return queries.similar_movies(store, movie_id)
+
+    @app.get("/api/movies")
+    def find(q: str) -> list[dict[str, Any]]:
+        return queries.find_movies(store, q)
+
+
+def _page(store: Store, **shown: Any) -> str:
+    """The one page: what is current, the two forms, and what was asked for."""
+    try:
+        current: dict[str, Any] | None = queries.release(store)
+        reports = queries.reports(store)
+    except NotFoundError:
+        current, reports = None, {}
+    return _rendered(release=current, reports=reports, **shown)
+
+
+def _rendered(**shown: Any) -> str:
+    blank: dict[str, Any] = dict.fromkeys(
+        ("release", "user_id", "listed", "movie", "neighbours", "text", "found", "fault")
+    )
+    blank |= {"reports": {}, "is_personal": True, "rated": []}
+    return render("explorer.html", title="Recommendations", **{**blank, **shown})
+
+
+def _with_posters(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "has_poster": store.exists(layout.poster_image(row["movie_id"]))} for row in rows]
+
+
+def _id(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise NotFoundError(f"{text!r} is no {what} id: it must be a whole number.") from error
+
+
+async def _with_headers(request: Request, call_next: Callable[[Request], Any]) -> Any:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """A sentence instead of a stack trace: 404 for what is not there, 503 for what cannot be read now."""
+    status = 404 if isinstance(error, NotFoundError) else 503
+    if "/api/" in request.url.path or request.url.path.endswith("/poster"):
+        return JSONResponse({"detail": str(error)}, status)
+    return HTMLResponse(_rendered(fault=str(error)), status)

@@ -1,0 +1,165 @@
+"""Reads of the published tables, by user, by movie and by title; the web pages and the command line share them.
+
+Each reads one release whole: the one that is current when it is called. Files are chosen by the id ranges in the
+manifest and row groups by their statistics, so that no table is read whole but the catalogue.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys import columns
+from recsys.errors import NotFoundError
+from recsys.storage import layout, releases
+from recsys.storage.store import Store
+from recsys.storage.tables import read_json, read_rows, read_table
+
+Row = dict[str, Any]
+
+SHOWN = (columns.RANK, columns.MOVIE_ID, columns.TITLE, columns.SCORE, columns.PREDICTED_RATING)
+
+
+def user_list(store: Store, user_id: int) -> list[Row]:
+    """What a user is recommended, best first: ``{rank, movie_id, title, score, predicted_rating}``.
+
+    Raises:
+        NotFoundError: nothing is published, or the current release has no list for this user.
+    """
+    return [{name: row[name] for name in SHOWN} for row in _user_rows(store, user_id)]
+
+
+def is_personal(store: Store, user_id: int) -> bool:
+    """Whether a user's list comes from the model; false for popular movies given to one it does not know."""
+    return all(row[columns.SOURCE] == "als" for row in _user_rows(store, user_id))
+
+
+def similar_movies(store: Store, movie_id: int) -> list[Row]:
+    """A movie's neighbours, nearest first: ``{rank, movie_id, title, score, predicted_rating}``.
+
+    `score` is a cosine, or the share of common genres for a movie the model does not know;
+    `predicted_rating` is what an average user would give.
+
+    Raises:
+        NotFoundError: nothing is published, or the current release does not know the movie.
+    """
+    version_id = releases.current(store)["version_id"]
+    movie(store, movie_id, version_id)
+    rows = _rows_of(store, version_id, "similar_movies", columns.MOVIE_ID, movie_id)
+    catalogue = _catalogue(store, version_id)
+    return [
+        {
+            columns.RANK: row[columns.RANK],
+            columns.MOVIE_ID: row[columns.SIMILAR_MOVIE_ID],
+            columns.TITLE: catalogue[row[columns.SIMILAR_MOVIE_ID]][columns.TITLE],
+            columns.SCORE: row[columns.SCORE],
+            columns.PREDICTED_RATING: catalogue[row[columns.SIMILAR_MOVIE_ID]][columns.PREDICTED_RATING],
+        }
+        for row in sorted(rows, key=lambda row: int(row[columns.RANK]))
+    ]
+
+
+def find_movies(store: Store, text: str, limit: int = 25) -> list[Row]:
+    """Movies whose title holds every word of `text`, whatever its case; the most rated first.
+
+    Returns:
+        Rows ``{movie_id, title, genres, n_ratings, mean_rating, predicted_rating}``; none when nothing fits.
+    """
+    words = text.casefold().split()
+    fitting = [
+        row
+        for row in _catalogue(store, releases.current(store)["version_id"]).values()
+        if words and all(word in row[columns.TITLE].casefold() for word in words)
+    ]
+    fitting.sort(key=lambda row: (-(row[columns.N_RATINGS] or 0), row[columns.MOVIE_ID]))
+    return [dict(row) for row in fitting[:limit]]
+
+
+def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
+    """A movie's row of the catalogue.
+
+    Raises:
+        NotFoundError: the release does not know it.
+    """
+    version_id = version_id or releases.current(store)["version_id"]
+    row = _catalogue(store, version_id).get(movie_id)
+    if row is None:
+        raise NotFoundError(
+            f"Movie {movie_id} is not in the current release ({version_id}). Look for its title, "
+            "or ingest a dataset that has it."
+        )
+    return dict(row)
+
+
+def rated_high(store: Store, user_id: int, n: int = 10) -> list[Row]:
+    """What a user rated highest in the snapshot the lists were made from: ``{movie_id, title, rating}``.
+
+    Equal ratings stand newest first. Empty for a user without ratings.
+    """
+    version_id = releases.current(store)["version_id"]
+    snapshot_id = releases.read_manifest(store, version_id)["lineage"]["snapshot_id"]
+    if not _fits_int32(user_id):
+        return []
+    ratings = read_rows(store, layout.snapshot_table(snapshot_id, "ratings"), columns.USER_ID, user_id)
+    order = [(columns.RATING, "descending"), (columns.TIMESTAMP, "descending"), (columns.MOVIE_ID, "ascending")]
+    best = ratings.take(pc.sort_indices(ratings, order)[:n]).select([columns.MOVIE_ID, columns.RATING]).to_pylist()
+    catalogue = _catalogue(store, version_id)
+    return [{columns.MOVIE_ID: row[columns.MOVIE_ID], columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE],
+             columns.RATING: row[columns.RATING]} for row in best]  # fmt: skip
+
+
+def release(store: Store) -> Row:
+    """The current release, and where it comes from: that of `releases.current` plus its manifest's `lineage`.
+
+    Raises:
+        NotFoundError: nothing is published yet.
+    """
+    current = releases.current(store)
+    return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
+
+
+def reports(store: Store) -> dict[str, str]:
+    """Keys of the reports on the snapshot behind the current release, by kind; only those that are there."""
+    snapshot_id = release(store)["lineage"]["snapshot_id"]
+    ingest_id = read_json(store, layout.snapshot_manifest(snapshot_id)).get("lineage", {}).get("ingest_id")
+    keys = {"eda": layout.eda_report(snapshot_id)}
+    if ingest_id:
+        keys["validation"] = layout.validation_report(ingest_id)
+    return {kind: key for kind, key in keys.items() if store.exists(key)}
+
+
+def _user_rows(store: Store, user_id: int) -> list[Row]:
+    version_id = releases.current(store)["version_id"]
+    rows = _rows_of(store, version_id, "recommendations", columns.USER_ID, user_id)
+    if not rows:
+        raise NotFoundError(
+            f"User {user_id} has no list in the current release ({version_id}). "
+            "Check the id, or ingest ratings that hold this user."
+        )
+    catalogue = _catalogue(store, version_id)
+    rows.sort(key=lambda row: int(row[columns.RANK]))
+    return [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
+
+
+def _rows_of(store: Store, version_id: str, table: str, column: str, value: int) -> list[Row]:
+    """Rows of a published table with an id, from the files whose range holds it."""
+    files = releases.read_manifest(store, version_id)["tables"][table]
+    keys = [row["key"] for row in files if row.get(f"min_{column}", value) <= value <= row.get(f"max_{column}", value)]
+    if not keys or not _fits_int32(value):
+        return []
+    tables = [read_rows(store, key, column, value) for key in keys]
+    return [dict(row) for row in pa.concat_tables(tables).to_pylist()]
+
+
+@lru_cache(maxsize=2)
+def _catalogue(store: Store, version_id: str) -> dict[int, Row]:
+    """Movies of a release by id. A version never changes, so it is read once per process."""
+    names = [columns.MOVIE_ID, columns.TITLE, columns.GENRES, columns.N_RATINGS, columns.MEAN_RATING]
+    names.append(columns.PREDICTED_RATING)
+    tables = [read_table(store, key, names) for key in releases.table_keys(store, "movies", version_id)]
+    return {row[columns.MOVIE_ID]: row for row in pa.concat_tables(tables).to_pylist()}
+
+
+def _fits_int32(value: int) -> bool:
+    return -(2**31) <= value < 2**31

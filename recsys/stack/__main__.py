@@ -1,0 +1,164 @@
+"""``python -m recsys.stack run|up|down|status|check-dags``: the commands behind `make`."""
+
+import json
+import logging
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from recsys.config import Settings, environment_dataset
+from recsys.errors import ConfigError, RecsysError
+from recsys.stack import launcher
+from recsys.stack.launcher import Stack
+from recsys.stack.pipeline import PipelineRun, error_lines, run_pipeline
+from recsys.stack.places import USER, Places
+from recsys.stack.progress import progress
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+INTERRUPTED = 130
+
+
+@app.command()
+def run(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings as NAME=VALUE, as on the trigger form.")
+    ] = None,
+) -> None:
+    """Run the whole pipeline once; DATASET in the environment picks the data."""
+    conf = {"dataset": local_dataset(environment_dataset()), **parse_overrides(overrides or [])}
+    settings = Settings.load()
+    with progress(console) as show:
+        result = run_pipeline(settings, conf, say=say, watch=show)
+    report_failures(result)
+    if not result.has_succeeded:
+        raise SystemExit(1)
+    say(f"All {len(result.tasks)} tasks of {len(result.runs)} DAGs succeeded in {result.duration_s:.0f} s.")
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow and MLflow with their pages and leave them running."""
+    settings = Settings.load()
+    places = Places.of(settings)
+    with launcher.sole_launcher(places):
+        stack = launcher.find(places)
+        if stack is None or stack.dead or stack.mode != "up":
+            if launcher.stop(places, stack):
+                say("Processes of an earlier stack were ended.")
+            say("Starting Airflow and MLflow (about a minute) ...")
+            stack = launcher.start(settings, places, "up", say)
+        describe(stack)
+
+
+@app.command()
+def down() -> None:
+    """End the stack of this clone, a run under way and all leftovers included."""
+    n_ended = launcher.take_down(Places.of(Settings.load()))
+    say(f"Stopped; {n_ended} processes ended." if n_ended else "Nothing was running.")
+
+
+@app.command()
+def status() -> None:
+    """Tell what runs, and where."""
+    stack = launcher.find(Places.of(Settings.load()))
+    if stack is None or len(stack.dead) == len(stack.processes):
+        say("Nothing is running. `make up` starts Airflow and MLflow; `make run` runs the pipeline.")
+        return
+    for process in stack.processes:
+        say(f"{process.name:<14} process {process.pid:<8} {'runs' if process.is_alive else 'died'}   log {process.log}")
+    describe(stack)
+
+
+@app.command("check-dags")
+def check_dags() -> None:
+    """Load every DAG file as Airflow does; exit 1 with the tracebacks if one is broken."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(state_dir=Path(folder))
+        launcher.check_dags(settings, Places.of(settings))
+    say("Every DAG file loads.")
+
+
+def describe(stack: Stack) -> None:
+    """Addresses, and how to sign in."""
+    places = stack.places
+    say(f"Airflow   {stack.airflow_url}")
+    if stack.mlflow_url:
+        say(f"MLflow    {stack.mlflow_url}")
+    if stack.posters_url:
+        say(f"Posters   {stack.posters_url}  (the invented site that the sample's posters come from)")
+    # A password belongs on the screen of the person who asked, not in the log of a job.
+    secret = f"password {places.password()}" if console.is_terminal else f"the password is in {places.passwords}"
+    say(f"Sign in to Airflow as {USER}, {secret}")
+    say("`make down` stops everything.")
+
+
+def report_failures(result: PipelineRun) -> None:
+    """Say of each failed task why, and where the rest of its log is."""
+    for task in result.failures:
+        errors.print(f"[red]{task.name} failed[/red] at attempt {task.try_number}. Its log: {task.log}", soft_wrap=True)
+        for line in error_lines(task.log)[-8:]:
+            errors.print(f"    {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """Settings from the command line; values are JSON where they parse as such, else text.
+
+    >>> parse_overrides(["k=20", "strategy=grid", "min_gain=0.01"])
+    {'k': 20, 'strategy': 'grid', 'min_gain': 0.01}
+    """
+    conf: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"{pair!r} is no NAME=VALUE. Nothing was started. Write it like k=20.")
+        try:
+            conf[name] = json.loads(text)
+        except ValueError:
+            conf[name] = text
+    return conf
+
+
+def local_dataset(name: str) -> str:
+    """A dataset's name, or the full path where it names a file here: tasks work in another folder.
+
+    >>> local_dataset("ml-latest-small")
+    'ml-latest-small'
+    """
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.suffix and path.exists() else name
+
+
+def say(sentence: str) -> None:
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run a command; one sentence and a status of its own for each way it can end."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
+            what = "What this command started has been stopped; the same command goes on from here."
+            errors.print(f"Interrupted. {what}", soft_wrap=True)
+        raise
+    except RecsysError as error:
+        errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Run the whole pipeline under a real scheduler: trigger the first DAG, follow the assets to the last, watch."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recsys.config import Settings, parse_chain
+from recsys.errors import StackError
+from recsys.stack import launcher
+from recsys.stack.airflow_api import AirflowApi
+from recsys.stack.launcher import DAG_IDS, Stack
+from recsys.stack.places import Places
+
+POLL_S = 1.0
+FINAL = frozenset({"success", "failed"})
+# The scheduler turns an event into a run within 1 to 3 s.
+NEXT_RUN_WITHIN_S = 90.0
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of one run, each mapped one for itself."""
+
+    dag_id: str
+    task_id: str
+    map_index: int  # -1 where the task is not mapped
+    state: str  # Airflow's word: success, failed, running, queued, up_for_retry, skipped, none, ...
+    duration_s: float
+    try_number: int
+    log: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.dag_id}.{self.task_id}" + (f"[{self.map_index}]" if self.map_index >= 0 else "")
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """One run of one DAG."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    duration_s: float
+    tasks: tuple[TaskState, ...]
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """What became of a run of the whole chain."""
+
+    conf: dict[str, Any]
+    runs: tuple[DagRun, ...]
+    duration_s: float
+    airflow_url: str
+    mlflow_url: str | None
+    results: dict[str, Any] = field(default_factory=dict)  # "dag_id.task_id" to what it returned
+
+    @property
+    def tasks(self) -> list[TaskState]:
+        return [task for run in self.runs for task in run.tasks]
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether every DAG of the chain ran and no task of any failed (one mapped over nothing is skipped)."""
+        complete = {run.dag_id for run in self.runs} >= set(DAG_IDS)
+        return complete and all(run.state == "success" for run in self.runs) and not self.failures
+
+    @property
+    def failures(self) -> list[TaskState]:
+        """The tasks that failed, without those that only never got their turn."""
+        return [task for task in self.tasks if task.state == "failed"]
+
+
+def run_pipeline(
+    settings: Settings,
+    conf: dict[str, Any],
+    *,
+    places: Places | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    watch: Callable[[list[DagRun]], None] = lambda _: None,
+) -> PipelineRun:
+    """Run ingest_ratings and what follows from it; in the stack `make up` keeps, or in one made for it.
+
+    Args:
+        settings: where things are.
+        conf: settings of the run by name, as on the trigger form.
+        places: the stack's files; by default those of `settings`.
+        say: takes sentences about the stack.
+        watch: is shown the runs so far, once a second.
+
+    Raises:
+        ConfigError: `conf` names an unknown setting or an impossible value; nothing was started.
+        StackError: the stack does not start, or one of its processes died; it has been stopped.
+    """
+    parse_chain(DAG_IDS[0], conf)
+    places = places or Places.of(settings)
+    with launcher.sole_launcher(places), _stack(settings, places, say) as stack:
+        with contextlib.closing(stack.api()) as api:
+            api.unpause(DAG_IDS)
+            began = time.monotonic()
+            first = (DAG_IDS[0], api.trigger(DAG_IDS[0], conf))
+            runs = _follow(stack, api, first, watch)
+            results = {
+                task.name: api.result(run.dag_id, run.run_id, task.task_id)
+                for run in runs
+                for task in run.tasks
+                if task.state == "success" and task.map_index < 0
+            }
+        return PipelineRun(conf, tuple(runs), time.monotonic() - began, stack.airflow_url, stack.mlflow_url, results)
+
+
+def error_lines(log: Path) -> list[str]:
+    """What a failed attempt's log says about why: its exception and the errors before it.
+
+    Airflow writes one JSON object per line; other lines are passed over.
+    """
+    lines: list[str] = []
+    for entry in _entries(log):
+        if entry.get("level") in {"error", "critical"}:
+            lines.append(str(entry.get("event", "")))
+            lines += [f"{cause.get('exc_type')}: {cause.get('exc_value')}" for cause in entry.get("error_detail") or ()]
+    return list(dict.fromkeys(line for line in lines if line.strip()))
+
+
+def last_words(log: Path) -> str:
+    """The last message of a task's log, on one line; empty where there is none."""
+    for entry in reversed(_entries(log, tail_bytes=8192)):
+        if entry.get("event") and entry.get("logger") != "py.warnings":
+            return str(entry["event"]).splitlines()[0]
+    return ""
+
+
+@contextlib.contextmanager
+def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> Any:
+    """The running stack that `up` made, or a new one for the length of the block."""
+    stack = launcher.find(places)
+    if stack and stack.mode == "up" and not stack.dead:
+        say(f"Using the stack that runs at {stack.airflow_url}.")
+        try:
+            yield stack
+        except KeyboardInterrupt:
+            say(f"The run itself goes on at {stack.airflow_url}; `make down` ends it.")
+            raise
+        return
+    if launcher.stop(places, stack):
+        say("Processes of an interrupted run were ended.")
+    say("Starting Airflow (about half a minute) ...")
+    stack = launcher.start(settings, places, "run", say)
+    say(f"Airflow is up at {stack.airflow_url}.")
+    try:
+        yield stack
+    finally:
+        say("Stopping Airflow ...")
+        launcher.stop(places, stack)
+
+
+def _follow(
+    stack: Stack, api: AirflowApi, first: tuple[str, str], watch: Callable[[list[DagRun]], None]
+) -> list[DagRun]:
+    """Watch a run and all that its asset events start, until nothing is left to wait for."""
+    known = [first]
+    done: dict[tuple[str, str], DagRun] = {}
+    idle_since = time.monotonic()
+    while True:
+        stack.check()
+        caused = [api.runs_caused_by(*key) for key in known]
+        known = list(dict.fromkeys([*known, *(key for keys in caused if keys for key in keys)]))
+        runs = [done.get(key) or _read(stack.places, api, *key) for key in known]
+        done = {(run.dag_id, run.run_id): run for run in runs if run.state in FINAL}
+        watch(runs)
+        if len(done) < len(runs) or None in caused:
+            idle_since = time.monotonic()
+        elif runs[-1].state == "failed" or {run.dag_id for run in runs} >= set(DAG_IDS):
+            return runs
+        elif time.monotonic() - idle_since > NEXT_RUN_WITHIN_S:
+            raise StackError(
+                f"{runs[-1].dag_id} succeeded, but no run followed within {NEXT_RUN_WITHIN_S:.0f} s. "
+                f"What is published stands. Look into {stack.places.logs / 'scheduler.log'} and run again."
+            )
+        time.sleep(POLL_S)
+
+
+def _read(places: Places, api: AirflowApi, dag_id: str, run_id: str) -> DagRun:
+    run = api.run(dag_id, run_id)
+    tasks = [_task(places, row) for row in api.tasks(dag_id, run_id)]
+    tasks.sort(key=lambda task: (task.state == "none", task.map_index))
+    return DagRun(dag_id, run_id, run["state"], _seconds(run["start_date"], run["end_date"]), tuple(tasks))
+
+
+def _task(places: Places, row: dict[str, Any]) -> TaskState:
+    key = (row["dag_id"], row["dag_run_id"], row["task_id"], row["map_index"], row["try_number"])
+    duration_s = _seconds(row["start_date"], row["end_date"])
+    state = row["state"] or "none"
+    return TaskState(row["dag_id"], row["task_id"], key[3], state, duration_s, key[4], places.task_log(*key))
+
+
+def _seconds(start: str | None, end: str | None) -> float:
+    if not start:
+        return 0.0
+    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return max(0.0, (until - datetime.fromisoformat(start)).total_seconds())
+
+
+def _entries(log: Path, tail_bytes: int | None = None) -> list[dict[str, Any]]:
+    try:
+        with log.open("rb") as file:
+            if tail_bytes:
+                file.seek(max(0, log.stat().st_size - tail_bytes))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    entries = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                entries.append(entry)
+    return entries

@@ -1,0 +1,80 @@
+"""Only pixels get into the store, and drawn posters are whole, distinct and the same every time."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from recsys.errors import DataError
+from recsys.posters.draw import PALETTES, draw_poster
+from recsys.posters.images import to_poster
+from recsys.posters.motifs import MOTIFS
+
+
+def encoded(size, image_format="PNG", mode="RGB", colour="red"):
+    buffer = io.BytesIO()
+    Image.new(mode, size, colour).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_known_formats_become_jpeg_and_wide_ones_500_pixels(image_format):
+    poster = to_poster(encoded((1000, 1500), image_format))
+    with Image.open(io.BytesIO(poster.data)) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (500, 750))  # 1500 * 500 / 1000
+    assert (poster.width, poster.height) == (500, 750)
+
+
+def test_a_small_image_keeps_its_size_and_what_is_transparent_becomes_white():
+    poster = to_poster(encoded((40, 60), mode="RGBA", colour=(0, 0, 0, 0)))
+    with Image.open(io.BytesIO(poster.data)) as image:
+        assert image.size == (40, 60)
+        assert min(image.getpixel((20, 30))) > 250
+
+
+def test_metadata_and_whatever_follows_the_image_are_dropped():
+    exif = Image.Exif()
+    exif[0x010E] = "secret place"  # ImageDescription
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 60)).save(buffer, "JPEG", exif=exif)
+    poster = to_poster(buffer.getvalue() + b"<script>alert(1)</script>")
+    assert b"secret" not in poster.data
+    assert b"script" not in poster.data
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "an empty body is no JPEG"),
+        (b"<!doctype html><title>Are you a robot?</title>", "beginning '<!doctype html>"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "beginning '<svg"),
+        (encoded((400, 600), "JPEG")[:300], "damaged"),
+        (encoded((400, 600), "BMP"), "is no JPEG"),
+        (encoded((1, 1)), "1 x 1 pixels, at least 16"),
+        (encoded((8_000, 6_000), mode="1", colour=0), "8,000 x 6,000 pixels, 40,000,000 allowed"),
+        (encoded((15_000, 15_000), mode="1", colour=0), "damaged|allowed"),
+    ],
+    ids=["empty", "html", "svg", "cut off", "another format", "tracking pixel", "too many pixels", "bomb"],
+)
+def test_what_is_no_poster_is_refused_with_its_reason(body, reason):
+    with pytest.raises(DataError, match=reason):
+        to_poster(body)
+
+
+@pytest.mark.parametrize("genre", [*PALETTES, ""])
+def test_every_genre_is_drawn_the_same_each_time(genre):
+    genres = [genre] if genre else []
+    poster = draw_poster("Silent Harbour, The (1987)", 1987, genres)
+    assert poster == draw_poster("Silent Harbour, The (1987)", 1987, genres)
+    with Image.open(io.BytesIO(poster)) as image:
+        assert (image.format, image.size) == ("JPEG", (500, 750))
+
+
+def test_every_palette_has_a_motif_and_titles_differ():
+    assert set(MOTIFS) == {*PALETTES, ""}
+    assert draw_poster("A", 1999, ["Drama"]) != draw_poster("B", 1999, ["Drama"])
+
+
+@pytest.mark.parametrize("title", ["", "X" * 300, "Ω мир 映画", "word " * 80, "(500) Days of Summer (2009)"])
+def test_no_title_is_too_long_or_too_strange_to_draw(title):
+    assert draw_poster(title, None, ["Unheard-of"])[:2] == b"\xff\xd8"

@@ -40,7 +40,9 @@ def best_rated(summaries: Summaries) -> Panel:
     hover = [f"{title}<br>{n:,} ratings" for title, n in zip(escaped(titles), table["n_ratings"], strict=True)]
     figure = go.Figure()
     for low, high, place in zip(shrunken, plain, places, strict=True):
-        figure.add_shape(type="line", x0=low, x1=high, y0=place, y1=place, line={"color": ACCENT_2, "width": 1.5})
+        figure.add_shape(
+            type="line", x0=low, x1=high, y0=place, y1=place, layer="below", line={"color": ACCENT_2, "width": 1.5}
+        )
     figure.add_scatter(
         x=plain,
         y=places,

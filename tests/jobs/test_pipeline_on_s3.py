@@ -1,13 +1,13 @@
-"""The whole chain against an S3 endpoint: the same jobs, the same tables, nothing but a setting changed."""
+"""The whole chain against an S3 endpoint: the same command, the same tables, nothing but settings changed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from recsys import columns
-from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
-from recsys.explorer import queries
-from recsys.jobs import pipeline
 from recsys.jobs.summary import summary
 from recsys.storage import layout, releases
 from recsys.storage.store import open_store
@@ -15,9 +15,14 @@ from recsys.storage.tables import read_json, read_table
 
 pytestmark = pytest.mark.spark
 
+SIZES = {"sample_users": 80, "sample_movies": 300, "sample_ratings": 3_000}
+BUDGET = {"n_folds": 2, "ranking_trials": 1, "rating_trials": 1, "max_iter": 3, "max_rank": 8, "min_gain": -1.0}
+LISTS = {"k": 5, "n_similar": 4, "max_posters": 3}
+
 
 @pytest.fixture
-def s3_settings(tracked_settings, monkeypatch):
+def bucket(monkeypatch):
+    """A bucket on a local endpoint; its address and keys stand in the environment, where boto3 looks for them."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -29,33 +34,41 @@ def s3_settings(tracked_settings, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     boto3.client("s3").create_bucket(Bucket="movies")
-    yield Settings(**{**tracked_settings.model_dump(), "store_url": "s3://movies/recsys"})
+    yield "s3://movies/recsys"
     server.stop()
 
 
-def test_the_whole_chain_runs_against_an_s3_endpoint(s3_settings):
-    data = IngestConfig(sample_users=80, sample_movies=90, sample_ratings=3_000)
-    snapshot = pipeline.ingest_ratings(data, s3_settings)
-    tuning = TrainConfig(n_folds=2, ranking_trials=1, rating_trials=1, max_iter=3, max_rank=8, min_gain=-1.0)
-    champion = pipeline.train_model(snapshot["snapshot_id"], tuning, s3_settings)
-    pipeline.score_users(champion, ScoreConfig(k=5, n_similar=4), s3_settings)
-    pipeline.fetch_posters(PosterConfig(max_posters=3), s3_settings)
+def recsys(settings, bucket, *arguments):
+    """The installed command in a process of its own: its Spark workers inherit this environment."""
+    env = {**os.environ, "RECSYS_STATE_DIR": str(settings.state_dir), "RECSYS_STORE_URL": bucket}
+    command = [sys.executable, "-m", "recsys.cli", *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
-    store = open_store(s3_settings.resolved_store_url)
-    assert store.url == "s3://movies/recsys"
+
+def test_the_whole_chain_runs_against_an_s3_endpoint(tracked_settings, bucket):
+    given = {**SIZES, **BUDGET, **LISTS}
+    shown = recsys(tracked_settings, bucket, "run", *(f"--set={name}={value}" for name, value in given.items()))
+    assert "invented" in shown
+    assert "popularity" in shown
+
+    settings = tracked_settings.model_copy(update={"store_url": bucket})
+    store = open_store(settings.resolved_store_url)
     for table, schema in columns.RELEASE_TABLES.items():
-        [*parts] = [read_table(store, key) for key in releases.table_keys(store, table)]
-        assert all(part.schema.equals(schema) for part in parts)
-    lists = {
-        row["user_id"]
-        for key in releases.table_keys(store, "recommendations")
-        for row in read_table(store, key).to_pylist()
-    }
-    assert len(lists) == snapshot["n_users"]
-    assert len(queries.user_list(store, min(lists))) == 5
-    assert store.exists(layout.eda_report(snapshot["snapshot_id"]))
-    posters = [key for key in store.list(f"{layout.POSTERS}/images/")]
-    assert len(posters) == 3
-    assert json.dumps(read_json(store, layout.POSTER_MANIFEST))
-    assert summary(s3_settings)["places"]["tables"].startswith("s3://movies/recsys/tables/version=")
-    assert not (s3_settings.state_dir / "store").exists()
+        for key in releases.table_keys(store, table):
+            assert read_table(store, key).schema.equals(schema), table
+    rows = [row for key in releases.table_keys(store, "recommendations") for row in read_table(store, key).to_pylist()]
+    users = {row["user_id"] for row in rows}
+    assert len(rows) == 5 * len(users)
+    found = summary(settings)
+    assert len(users) == found["snapshot"]["n_users"]
+    assert found["places"]["tables"].startswith("s3://movies/recsys/tables/version=")
+    assert store.exists(layout.eda_report(found["lineage"]["snapshot_id"]))
+    assert len(list(store.list(f"{layout.POSTERS}/images/"))) == 3
+    assert read_json(store, layout.POSTER_MANIFEST)
+    assert not (settings.state_dir / "store").exists()
+
+    listed = json.loads(recsys(tracked_settings, bucket, "recommend", "--user-id", str(min(users)), "--json"))
+    assert [row["rank"] for row in listed] == [1, 2, 3, 4, 5]
+    assert set(listed[0]) == {"rank", "movie_id", "title", "score", "predicted_rating"}

@@ -35,7 +35,7 @@ def fetch_posters() -> None:
         ti.xcom_push("planned", planned)
         return planned["batches"]
 
-    @task(multiple_outputs=False, max_active_tis_per_dag=1)
+    @task(multiple_outputs=False, max_active_tis_per_dag=2)
     def fetch(batch: list[int], plan: dict) -> list[dict[str, Any]]:
         """Fetch, check and store the posters of one batch; returns a row for each movie."""
         from recsys.jobs import posters

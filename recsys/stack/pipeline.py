@@ -129,9 +129,9 @@ def error_lines(log: Path) -> list[str]:
 
 
 def last_words(log: Path) -> str:
-    """The last message of a task's log, on one line; empty where there is none."""
-    for entry in reversed(_entries(log, tail_bytes=8192)):
-        if entry.get("event") and entry.get("logger") != "py.warnings":
+    """The last thing this package said in a task's log, on one line; empty where it said nothing yet."""
+    for entry in reversed(_entries(log, tail_bytes=16_384)):
+        if entry.get("event") and str(entry.get("logger")).startswith("recsys."):
             return str(entry["event"]).splitlines()[0]
     return ""
 

@@ -135,8 +135,8 @@ def summary(
     user_id: Annotated[int | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
-    from recsys.cli.summary import print_summary
     from recsys.jobs.summary import summary as collect
+    from recsys.pages.summary import print_summary
 
     print_summary(collect(Settings.load(), user_id), console=Console())
 

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recsys.eda.figures import Panel, panels
+from recsys.eda.charts import Panel
+from recsys.eda.figures import panels
 from recsys.eda.summaries import Summaries
 from recsys.pages import render
 
@@ -23,7 +24,7 @@ VERSION = 1
 
 MAX_BYTES = 3_000_000
 _WIDE = {"long_tail", "most_rated", "best_rated", "genres", "decades", "over_time", "tags"}
-_ABOUT = ("source", "license", "licence")
+_LINEAGE = ("source", "licence")
 
 
 def page(summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any]) -> str:
@@ -32,12 +33,13 @@ def page(summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any])
     Args:
         summaries: as `recsys.eda.summaries.summarise` returns them.
         snapshot_id: shown below the title.
-        manifest: the snapshot's; `dataset`, `is_invented`, `source` and `license` are shown where present.
+        manifest: the snapshot's; `dataset`, `is_invented` and the lineage's source and licence are shown if present.
     """
     from markupsafe import Markup
 
     dataset = str(manifest.get("dataset") or snapshot_id)
     is_invented = bool(manifest.get("is_invented"))
+    lineage = manifest.get("lineage") or {}
     figures = panels(summaries)
     return render(
         "eda.html",
@@ -45,7 +47,7 @@ def page(summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any])
         dataset=dataset,
         snapshot_id=snapshot_id,
         is_invented=is_invented,
-        about=[(name, str(manifest[name])) for name in _ABOUT if isinstance(manifest.get(name), str)],
+        about=[(name, str(lineage[name])) for name in _LINEAGE if lineage.get(name)],
         tiles=_tiles(summaries.headline),
         panels=figures,
         wide=_WIDE,

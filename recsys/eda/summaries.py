@@ -48,12 +48,14 @@ _TOP = """
      FROM {per_movie} WHERE n_ratings > 0 ORDER BY shrunken_mean DESC, movie_id LIMIT :k)"""
 
 _GROUPS = """
-    SELECT kind, name, count(*) AS n_movies, sum(n_ratings) AS n_ratings, try_divide(sum(total), sum(n_ratings)) AS mean_rating
+    SELECT kind, name, count(*) AS n_movies, sum(n_ratings) AS n_ratings,
+           try_divide(sum(total), sum(n_ratings)) AS mean_rating
     FROM (
         SELECT 'genre' AS kind, explode(if(size(genres) > 0, genres, array(:no_genre))) AS name, n_ratings, total
         FROM {per_movie}
         UNION ALL
-        SELECT 'decade', concat(int(floor(year / 10) * 10), 's'), n_ratings, total FROM {per_movie} WHERE year IS NOT NULL
+        SELECT 'decade', concat(int(floor(year / 10) * 10), 's'), n_ratings, total
+        FROM {per_movie} WHERE year IS NOT NULL
     ) GROUP BY kind, name"""
 
 _TAGS = """
@@ -121,7 +123,7 @@ def summarise(ratings: "DataFrame", movies: "DataFrame", tags: "DataFrame", *, n
 
 
 def count_histogram(counts: NDArray[np.int64], n: NDArray[np.int64]) -> pa.Table:
-    """Counts of counts as a histogram over bins that widen 1, 2, 5, 10, 20, 50, …
+    """Counts of counts as a histogram over bins that widen 1, 2, 5, 10, 20, 50 and so on.
 
     Args:
         counts: the value counted, such as ratings per user; shape (m,), repeats allowed.

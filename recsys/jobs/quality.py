@@ -11,7 +11,7 @@ from recsys import tracking
 from recsys.columns import SNAPSHOT_TABLES
 from recsys.config import IngestConfig, Settings
 from recsys.eda import report as eda_report
-from recsys.eda.summaries import Summaries, summarise
+from recsys.eda.summaries import summarise
 from recsys.errors import DataError, PermanentError
 from recsys.spark import spark_session
 from recsys.storage import layout
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "recsys-eda"
+_BRIEF_ROWS = 1_000_000  # below this, Spark spends its time on compiling queries
 _N_NAMED = 5  # failed expectations an error message names; the report has all
 
 
@@ -35,6 +36,8 @@ def validate(parsed: Mapping[str, Any], config: IngestConfig, settings: Settings
 
     Args:
         parsed: what `recsys.jobs.ingest.parse` returned.
+        config: its `min_ratings` is one of the limits.
+        settings: where things are; by default from the environment.
 
     Returns:
         ``{"report": uri of the HTML page, "n_expectations": int, "success": True}``.
@@ -51,11 +54,11 @@ def validate(parsed: Mapping[str, Any], config: IngestConfig, settings: Settings
     checked_at = datetime.now(UTC)
     keys = {table: layout.staging_table(ingest_id, table) for table in SNAPSHOT_TABLES}
     log.info("Checking %s", ", ".join(f"{n:,} {table}" for table, n in n_rows.items()) or f"the tables of {ingest_id}")
-    with spark_session(settings, f"validate {ingest_id}") as spark:
+    with spark_session(settings, f"validate {ingest_id}", is_brief=sum(n_rows.values()) < _BRIEF_ROWS) as spark:
         # With the types they were written with: the schema is one of the things to check.
         tables = {name: spark_table(spark, store, [key], read_schema(store, key)) for name, key in keys.items()}
         verdict = check(tables, Limits.at(checked_at, min_ratings=config.min_ratings, n_rows=n_rows))
-    about = {
+    about: dict[str, Any] = {
         "ingest_id": ingest_id,
         "dataset": str(parsed.get("dataset", ingest_id)),
         "is_invented": bool(parsed.get("is_invented")),
@@ -87,7 +90,9 @@ def explore(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any
     if finished and store.exists(key):
         log.info("%s was explored before: %s", snapshot_id, store.uri(key))
         return {"report": store.uri(key), "mlflow_run_id": finished[0]["run_id"]}
-    summaries = _summarise(settings, store, snapshot_id)
+    n_ratings = int((manifest.get("counts") or {}).get("n_ratings", 0))
+    with spark_session(settings, f"explore {snapshot_id}", is_brief=n_ratings < _BRIEF_ROWS) as spark:
+        summaries = summarise(*(_table(spark, store, snapshot_id, name) for name in ("ratings", "movies", "tags")))
     html = eda_report.page(summaries, snapshot_id=snapshot_id, manifest=manifest)
     store.put(key, html.encode(), overwrite=True)
     log.info("%s: %s ratings explored. Report: %s", snapshot_id, f"{summaries.headline['n_ratings']:,}", store.uri(key))
@@ -104,11 +109,6 @@ def explore(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any
             tags={**tags, "is_invented": str(bool(manifest.get("is_invented"))).lower()},
         )
     return {"report": store.uri(key), "mlflow_run_id": run_id}
-
-
-def _summarise(settings: Settings, store: Store, snapshot_id: str) -> Summaries:
-    with spark_session(settings, f"explore {snapshot_id}") as spark:
-        return summarise(*(_table(spark, store, snapshot_id, name) for name in ("ratings", "movies", "tags")))
 
 
 def _table(spark: "SparkSession", store: Store, snapshot_id: str, name: str) -> "DataFrame":

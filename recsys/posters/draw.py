@@ -72,16 +72,14 @@ def draw_poster(title: str, year: int | None, genres: Sequence[str]) -> bytes:
 
 
 def spoken_title(title: str) -> str:
-    """A title as it is said: without the year, the article in front.
+    """A title as it is said: without the year and other titles in brackets, the article in front.
 
-    >>> spoken_title("Godfather: Part II, The (1974)")
-    'The Godfather: Part II'
+    >>> spoken_title("Godfather: Part II, The (1974)"), spoken_title("Monster, The (Mostro, Il) (1994)")
+    ('The Godfather: Part II', 'The Monster')
     >>> spoken_title("Misérables, Les (1995)"), spoken_title("(500) Days of Summer (2009)"), spoken_title("M (1931)")
     ('Les Misérables', '(500) Days of Summer', 'M')
     """
-    name, _, tail = title.strip().rpartition(" (")
-    if not name or not tail.endswith(")") or not tail[:4].isdigit():
-        name = title.strip()
+    name = title.strip().partition(" (")[0]
     first, _, last = name.rpartition(", ")
     return f"{last} {first}" if first and last.lower() in _ARTICLES else name
 

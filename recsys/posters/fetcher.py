@@ -1,5 +1,6 @@
 """A careful HTTP client: it says who it is, waits when told to, and takes no more than it was promised."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Fetcher:
         self._pause = wait_random_exponential(multiplier=0.5, max=max_wait_s)
         # A proxy for the outer world cannot reach a server on this machine.
         is_near = all(urlsplit(origin).hostname in _LOOPBACK for origin in self._allowed)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line per request, two per poster
         self._client = httpx.Client(
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_connections),

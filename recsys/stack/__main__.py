@@ -13,6 +13,8 @@ from rich.markup import escape
 
 from recsys.config import Settings, environment_dataset
 from recsys.errors import ConfigError, RecsysError
+from recsys.jobs.summary import summary
+from recsys.pages.summary import print_steps, print_summary
 from recsys.stack import launcher
 from recsys.stack.launcher import Stack
 from recsys.stack.pipeline import PipelineRun, error_lines, run_pipeline
@@ -39,6 +41,11 @@ def run(
     report_failures(result)
     if not result.has_succeeded:
         raise SystemExit(1)
+    print_summary(summary(settings), console)
+    print_steps([(task.name, task.duration_s) for task in result.tasks], console)
+    promoted = result.results.get("train_model.promote") or {}
+    if not promoted.get("promoted", True):
+        say(f"The champion was kept: {promoted['reason']}.")
     say(f"All {len(result.tasks)} tasks of {len(result.runs)} DAGs succeeded in {result.duration_s:.0f} s.")
 
 

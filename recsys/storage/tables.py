@@ -102,11 +102,16 @@ def spark_table(spark: "SparkSession", store: Store, keys: Sequence[str], schema
     if all(path is not None for path in paths):
         return spark.read.schema(spark_schema).parquet(*map(str, paths))
     names = list(schema.names)
+    # Spark takes timestamps from Python workers in microseconds only.
+    microseconds = {
+        field.name: pa.timestamp("us", field.type.tz) for field in schema if pa.types.is_timestamp(field.type)
+    }
+    handed_over = pa.schema([field.with_type(microseconds.get(field.name, field.type)) for field in schema])
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for key in batch.column("key").to_pylist():
-                yield from read_table(store, key, names).cast(schema).to_batches()
+                yield from read_table(store, key, names).cast(handed_over).to_batches()
 
     listing = spark.createDataFrame([(key,) for key in keys], "key string").repartition(max(1, len(keys)), "key")
     return listing.mapInArrow(read, spark_schema)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 HALF_STARS = tuple(n / 2 for n in range(1, 11))
 KNOWN_MOVIES_VIEW = "recsys_known_movies"
 
-_EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 _FIRST_FILM_YEAR = 1874  # "Passage de Vénus", the oldest title in MovieLens
 
 
@@ -39,7 +38,7 @@ class Limits:
     """
 
     latest: datetime
-    earliest: datetime = _EARLIEST
+    earliest: datetime = datetime(1995, 1, 1, tzinfo=UTC)
     min_ratings: int = 1
     stars: tuple[float, ...] = HALF_STARS
     n_rows: Mapping[str, int] = field(default_factory=dict)
@@ -94,7 +93,9 @@ def _shape(table: str, schema: pa.Schema) -> list["Expectation"]:
         _expect(
             "ExpectColumnValuesToBeOfType",
             f"{field.name} is stored as {field.type}",
-            "ALS takes 32-bit ids only, and readers of the published tables rely on the types of the schema.",
+            "ALS takes 32-bit ids only."
+            if field.name in (c.USER_ID, c.MOVIE_ID)
+            else "Readers rely on the schema's types.",
             is_shape=True,
             column=field.name,
             type_=_spark_type(field.type),

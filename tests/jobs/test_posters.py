@@ -28,8 +28,8 @@ def publish(store, version_id="v1", titles=TITLES, lists=LISTS, is_invented=True
         {"user_id": u, "rank": 1, "movie_id": m, "score": 1, "predicted_rating": 3, "source": "als"} for u, m in lists
     ]
     movies = [
-        {"movie_id": m, "title": title, "year": 2000 + m, "genres": ["Drama"], "imdb_id": (m != 2 and f"tt000000{m}") or None,
-         "tmdb_id": m, "n_ratings": 1, "mean_rating": 3, "predicted_rating": 3}
+        {"movie_id": m, "title": title, "year": 2000 + m, "genres": ["Drama"], "tmdb_id": m,
+         "imdb_id": None if m == 2 else f"tt000000{m}", "n_ratings": 1, "mean_rating": 3, "predicted_rating": 3}
         for m, title in titles.items()
     ]  # fmt: skip
     tables = {

@@ -118,7 +118,7 @@ def test_redirects_are_followed_on_the_same_host_only():
         }
         with server(routes) as (base, _):
             assert fetch(base).url == f"{base}/there"
-            with pytest.raises(ConfigError, match="is not fetched: only http://127.0.0.1"):
+            with pytest.raises(ConfigError, match=r"is not fetched: only http://127\.0\.0\.1"):
                 fetch(base, "/away")
     assert others == []
 

@@ -1,4 +1,4 @@
-"""The summary that ends a run: what was learned, what a user gets, and where to look."""
+"""The summary that ends a run at the terminal: what was learned, what a user gets, and where to look."""
 
 from typing import Any
 
@@ -25,12 +25,13 @@ def print_summary(found: dict[str, Any], console: Console) -> None:
     console.print(f"Release {found['release']['number']}: {rows}.")
 
 
-def print_steps(steps: list[dict[str, Any]], console: Console) -> None:
-    """Print the time of each step; `steps` are ``{dag_id, task_id, state, seconds}`` in order."""
-    table = Table("DAG", "task", "state", "seconds", title="Steps", title_justify="left")
-    for step in steps:
-        seconds = step.get("seconds")
-        table.add_row(step["dag_id"], step["task_id"], step["state"], "" if seconds is None else f"{seconds:.1f}")
+def print_steps(steps: list[tuple[str, float]], console: Console) -> None:
+    """Print the seconds of each step: ``(name, seconds)`` in the order they ran."""
+    table = Table("step", "seconds", title="Time of each step", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, seconds in steps:
+        table.add_row(name, f"{seconds:.1f}")
+    table.add_row("all tasks", f"{sum(seconds for _, seconds in steps):.1f}", style="bold")
     console.print(table)
 
 
@@ -47,9 +48,9 @@ def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
 
 
 def _print_user(user: dict[str, Any], console: Console) -> None:
-    liked = Table("stars", "title", "genres", title=f"User {user['user_id']} rated high", title_justify="left")
+    liked = Table("stars", "title", title=f"User {user['user_id']} rated high", title_justify="left")
     for row in user["rated_high"]:
-        liked.add_row(f"{row['rating']:.1f}", escape(row["title"]), escape(", ".join(row.get("genres") or [])))
+        liked.add_row(f"{row['rating']:.1f}", escape(row["title"]))
     console.print(liked)
     table = Table(
         "rank",

@@ -121,7 +121,7 @@ def test_children_are_found_by_their_session_when_their_environment_cannot_tell(
 @pytest.mark.skipif(not processes.PROC.joinpath("self").exists(), reason="environments are read from /proc")
 def test_what_no_record_names_is_found_by_its_marker(places):
     process = start(places, SLEEP)
-    assert leftovers(f"{MARKER}={places.stack_id}", [], places.state_dir) == [process.pid]
+    wait_for(lambda: leftovers(f"{MARKER}={places.stack_id}", [], places.state_dir) == [process.pid])
     assert launcher.stop(places) == 1
     assert not process.is_alive
 

@@ -6,7 +6,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_METRICS = ("ndcg", "map", "precision", "recall", "hit_rate")
+# Names as in the evaluation of the run that made the champion: it was the challenger then.
+_MODELS = {
+    "challenger": "champion",
+    "champion": "its predecessor",
+    "popularity": "popularity",
+    "biases": "biases alone",
+}
+_METRICS = {
+    "ndcg_at_{k}": "nDCG",
+    "map_at_{k}": "MAP",
+    "precision_at_{k}": "precision",
+    "recall_at_{k}": "recall",
+    "hit_rate_at_{k}": "hit rate",
+    "coverage": "coverage",
+    "rmse": "RMSE",
+}
 
 
 def print_summary(found: dict[str, Any], console: Console) -> None:
@@ -17,10 +32,9 @@ def print_summary(found: dict[str, Any], console: Console) -> None:
         console.print("[bold yellow]These movies, users and ratings are invented: the data comes from a generator.")
     _print_metrics(found["evaluation"], console)
     _print_user(found["user"], console)
-    places = Table(show_header=False, box=None, title="Where things are", title_justify="left")
+    console.print("Where things are", style="italic")
     for name, place in found["places"].items():
-        places.add_row(name, escape(place), style=None)
-    console.print(places, soft_wrap=True)
+        console.print(f"  {name:<18}{place}", markup=False, highlight=False, soft_wrap=True)
     rows = ", ".join(f"{count:,} {table}" for table, count in found["n_rows"].items())
     console.print(f"Release {found['release']['number']}: {rows}.")
 
@@ -37,14 +51,14 @@ def print_steps(steps: list[tuple[str, float]], console: Console) -> None:
 
 def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
     k, models = evaluation["k"], evaluation["models"]
-    title = f"Holdout, {evaluation['n_users']:,} users, full ranking"
-    table = Table("model", *(f"{name}@{k}" for name in _METRICS), "coverage", "RMSE", title=title, title_justify="left")
-    names = {"challenger": "champion", "champion": "former champion", "biases": "biases alone"}
-    for name, metrics in models.items():
-        keys = [*(f"{metric}_at_{k}" for metric in _METRICS), "coverage", "rmse"]
-        table.add_row(names.get(name, name), *(f"{metrics[key]:.4f}" if key in metrics else "–" for key in keys))
+    title = f"Holdout: {evaluation['n_users']:,} users, every unseen movie ranked, lists of {k}"
+    table = Table("model", *_METRICS.values(), title=title, title_justify="left")
+    for name, shown in _MODELS.items():
+        if name in models:
+            values = [models[name].get(metric.format(k=k)) for metric in _METRICS]
+            table.add_row(shown, *("–" if value is None else f"{value:.4f}" for value in values))
     console.print(table)
-    console.print(f"Gate: {escape(evaluation['reason'])}.")
+    console.print(f"Gate: {evaluation['reason']}.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_user(user: dict[str, Any], console: Console) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,7 +23,7 @@ from recsys.stack.places import USER, Places
 from recsys.stack.progress import progress
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 INTERRUPTED = 130
 

@@ -33,6 +33,7 @@ class TaskState:
     duration_s: float
     try_number: int
     log: Path
+    started: str | None = None  # ISO 8601, UTC
 
     @property
     def name(self) -> str:
@@ -129,9 +130,10 @@ def error_lines(log: Path) -> list[str]:
 
 
 def last_words(log: Path) -> str:
-    """The last thing this package said in a task's log, on one line; empty where it said nothing yet."""
+    """What a task said last of itself, on one line; empty where it said nothing yet."""
     for entry in reversed(_entries(log, tail_bytes=16_384)):
-        if entry.get("event") and str(entry.get("logger")).startswith("recsys."):
+        # Only this project's own messages tell how far a task is; the rest is Airflow's, Spark's or a JVM's.
+        if entry.get("event") and str(entry.get("logger", "")).startswith("recsys."):
             return str(entry["event"]).splitlines()[0]
     return ""
 
@@ -189,7 +191,7 @@ def _follow(
 def _read(places: Places, api: AirflowApi, dag_id: str, run_id: str) -> DagRun:
     run = api.run(dag_id, run_id)
     tasks = [_task(places, row) for row in api.tasks(dag_id, run_id)]
-    tasks.sort(key=lambda task: (task.state == "none", task.map_index))
+    tasks.sort(key=lambda task: (task.started or "9", task.map_index))
     return DagRun(dag_id, run_id, run["state"], _seconds(run["start_date"], run["end_date"]), tuple(tasks))
 
 
@@ -197,7 +199,9 @@ def _task(places: Places, row: dict[str, Any]) -> TaskState:
     key = (row["dag_id"], row["dag_run_id"], row["task_id"], row["map_index"], row["try_number"])
     duration_s = _seconds(row["start_date"], row["end_date"])
     state = row["state"] or "none"
-    return TaskState(row["dag_id"], row["task_id"], key[3], state, duration_s, key[4], places.task_log(*key))
+    return TaskState(
+        row["dag_id"], row["task_id"], key[3], state, duration_s, key[4], places.task_log(*key), row["start_date"]
+    )
 
 
 def _seconds(start: str | None, end: str | None) -> float:

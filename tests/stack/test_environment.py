@@ -6,6 +6,7 @@ import stat
 import sys
 
 import pytest
+from pydantic import SecretStr
 
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.stack import ports as ports_module
@@ -119,3 +120,11 @@ def test_a_preferred_port_somebody_listens_on_is_avoided(address):
         taken = other.getsockname()[1]
         assert ports_module.is_taken(taken)
         assert free_port(taken) != taken
+
+
+def test_settings_reach_the_tasks_as_they_were_given(settings, places):
+    given = settings.model_copy(update={"store_url": "s3://movies", "tmdb_token": SecretStr("t0ken")})
+    env = stack_environment(given, places, PORTS, has_mlflow=False)
+    names = ("RECSYS_STORE_URL", "RECSYS_SPARK_MASTER", "RECSYS_TMDB_TOKEN", "RECSYS_STATE_DIR")
+    assert [env[name] for name in names] == ["s3://movies", "local[2]", "t0ken", str(places.state_dir)]
+    assert "RECSYS_POSTER_SITE_URL" not in env

@@ -58,6 +58,7 @@ lock: setup ## resolve the requirements again, with hashes
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra deploy -c requirements/run.txt -o requirements/deploy.txt
+	$(LOCK) requirements/mlflow.in -c requirements/deploy.txt -o requirements/mlflow.txt
 
 clean: down ## stop everything and remove all local state (tables, models, runs)
 	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

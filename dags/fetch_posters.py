@@ -35,7 +35,8 @@ def fetch_posters() -> None:
         ti.xcom_push("planned", planned)
         return planned["batches"]
 
-    @task(multiple_outputs=False, max_active_tis_per_dag=2)
+    # A mapped task does not take its text from the function.
+    @task(multiple_outputs=False, max_active_tis_per_dag=2, doc_md="Fetch, check and store the posters of one batch.")
     def fetch(batch: list[int], plan: dict) -> list[dict[str, Any]]:
         """Fetch, check and store the posters of one batch; returns a row for each movie."""
         from recsys.jobs import posters

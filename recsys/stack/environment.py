@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.stack.places import USER, Places
 from recsys.stack.ports import Ports
@@ -28,25 +30,35 @@ def stack_environment(settings: Settings, places: Places, ports: Ports, *, has_m
     env |= _airflow(places, ports)
     path = [str(PROJECT_ROOT), str(places.dags), *filter(None, [os.environ.get("PYTHONPATH")])]
     loopback = ["127.0.0.1", "localhost", *filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy")])]
-    env |= {
-        MARKER: places.stack_id,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)]),
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",  # else it leaves files in /tmp
-        "TMPDIR": str(places.state_dir / "tmp"),
-        "NO_PROXY": ",".join(loopback),
-        "no_proxy": ",".join(loopback),
-        "GX_ANALYTICS_ENABLED": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "RECSYS_STATE_DIR": str(places.state_dir),
-    }
+    env |= (
+        {
+            MARKER: places.stack_id,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",  # else it leaves files in /tmp
+            "TMPDIR": str(places.state_dir / "tmp"),
+            "NO_PROXY": ",".join(loopback),
+            "no_proxy": ",".join(loopback),
+            "GX_ANALYTICS_ENABLED": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        | _settings(settings)
+        | {"RECSYS_STATE_DIR": str(places.state_dir)}
+    )
     if has_mlflow:
         env["RECSYS_MLFLOW_UI_URL"] = f"http://127.0.0.1:{ports.mlflow}"
     elif settings.mlflow_tracking_uri.startswith("http"):
         env.setdefault("RECSYS_MLFLOW_UI_URL", settings.mlflow_tracking_uri)
     return env
+
+
+def _settings(settings: Settings) -> dict[str, str]:
+    """Settings as the variables they are read from, those alone that were given."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
+    return {f"RECSYS_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
 
 
 def _airflow(places: Places, ports: Ports) -> dict[str, str]:

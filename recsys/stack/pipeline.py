@@ -131,7 +131,7 @@ def error_lines(log: Path) -> list[str]:
 
 def last_words(log: Path) -> str:
     """What a task said last of itself, on one line; empty where it said nothing yet."""
-    for entry in reversed(_entries(log, tail_bytes=8192)):
+    for entry in reversed(_entries(log, tail_bytes=16_384)):
         # Only this project's own messages tell how far a task is; the rest is Airflow's, Spark's or a JVM's.
         if entry.get("event") and str(entry.get("logger", "")).startswith("recsys."):
             return str(entry["event"]).splitlines()[0]

@@ -1,0 +1,44 @@
+"""Settings given to one DAG are the defaults of the DAGs after it; unknown and impossible ones are refused at once."""
+
+import pytest
+import shared
+
+from recsys.config import PosterConfig, TrainConfig
+from recsys.errors import ConfigError
+
+
+def test_without_conf_a_dag_uses_the_defaults_of_its_config():
+    plan = shared.plan("train_model", {}, {"snapshot_id": "sample-1"})
+    assert plan["config"] == TrainConfig().model_dump(mode="json")
+    assert (plan["conf"], plan["source"]) == ({}, {"snapshot_id": "sample-1"})
+
+
+def test_what_the_entry_form_was_given_reaches_the_last_dag():
+    ingest = shared.plan("ingest_ratings", {"dataset": "ml-latest-small", "k": 20, "max_posters": 7}, {})
+    train = shared.plan("train_model", {}, {"snapshot_id": "s", "conf": ingest["conf"]})
+    score = shared.plan("score_users", {}, {"model_version": 1, "conf": train["conf"]})
+    posters = shared.plan("fetch_posters", {}, {"version_id": "v", "conf": score["conf"]})
+    # One k for both: the length of the lists is the cutoff they are judged at.
+    assert (train["config"]["k"], score["config"]["k"]) == (20, 20)
+    assert posters["config"] == PosterConfig(max_posters=7).model_dump(mode="json")
+
+
+def test_a_dags_own_conf_wins_over_what_travelled_and_travels_on():
+    train = shared.plan("train_model", {"k": 5}, {"snapshot_id": "s", "conf": {"k": 20, "n_similar": 3}})
+    assert train["config"]["k"] == 5
+    assert train["conf"] == {"k": 5, "n_similar": 3}
+
+
+def test_an_unknown_setting_is_refused_by_name_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"knows no setting n_fold\. Nothing was started\..*n_folds"):
+        shared.plan("ingest_ratings", {"n_fold": 3}, {})
+
+
+def test_a_setting_of_an_earlier_dag_is_unknown_to_a_later_one():
+    with pytest.raises(ConfigError, match="knows no setting dataset"):
+        shared.plan("train_model", {"dataset": "sample"}, {"snapshot_id": "s"})
+
+
+def test_an_impossible_value_for_a_later_dag_is_refused_at_the_entry():
+    with pytest.raises(ConfigError, match="max_posters"):
+        shared.plan("ingest_ratings", {"max_posters": -1}, {})

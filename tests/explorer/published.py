@@ -1,0 +1,55 @@
+"""A tiny release, written by hand: two users, four movies, one of them with a title that must be escaped."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from recsys import columns
+from recsys.storage import layout, releases
+from recsys.storage.store import Store
+from recsys.storage.tables import write_json, write_table
+
+TITLES = {1: "Toy Story (1995)", 2: "<script>alert(1)</script>", 3: "Heat (1995)", 4: "Story of O, The (1975)"}
+N_RATINGS = {1: 215, 2: 0, 3: 102, 4: 3}
+
+
+def publish(store: Store, version_id: str = "v1") -> None:
+    """Publish it, with the snapshot and the reports it comes from."""
+    when = datetime(2024, 5, 1, tzinfo=UTC)
+    ratings = [(1, 1, 4.0, when), (1, 3, 5.0, when), (7, 4, 3.5, when)]
+    _table(store, layout.snapshot_table("snap", "ratings"), columns.RATINGS, ratings)
+    write_json(store, layout.snapshot_manifest("snap"), {"lineage": {"ingest_id": "in-1"}}, overwrite=True)
+    store.put(layout.eda_report("snap"), b"<html><script>draw()</script>eda</html>", overwrite=True)
+    files = {
+        # Two objects, so that a reader has to choose by the ranges of ids.
+        "recommendations": [
+            _ranged(
+                store, version_id, "recommendations", 0, [(1, 2, 2, 0.5, 3.0, "als"), (1, 1, 4, 0.75, 4.25, "als")]
+            ),
+            _ranged(store, version_id, "recommendations", 1, [(7, 1, 1, 215.0, 3.9, "popular")]),
+        ],
+        "similar_movies": [
+            _ranged(store, version_id, "similar_movies", 0, [(1, 1, 3, 0.9, "als"), (1, 2, 4, 0.1, "als")])
+        ],
+        "movies": [
+            _table(
+                store,
+                f"{layout.version_table(version_id, 'movies')}/part-0.parquet",
+                columns.CATALOGUE,
+                [(at, title, 1995, ["Drama"], None, None, N_RATINGS[at], None, 3.5) for at, title in TITLES.items()],
+            )
+        ],
+    }
+    releases.publish(store, version_id, files, {"snapshot_id": "snap", "dataset": "sample", "is_invented": True})
+
+
+def _ranged(store, version_id, table, part, rows):
+    key = f"{layout.version_table(version_id, table)}/part-{part}.parquet"
+    row = _table(store, key, columns.RELEASE_TABLES[table], rows)
+    name, ids = columns.RELEASE_TABLES[table].names[0], [values[0] for values in rows]
+    return row | {f"min_{name}": min(ids), f"max_{name}": max(ids)}
+
+
+def _table(store, key, schema, rows):
+    arrays = [pa.array([row[at] for row in rows], field.type) for at, field in enumerate(schema)]
+    return write_table(store, key, pa.Table.from_arrays(arrays, schema=schema), overwrite=True)

@@ -1,0 +1,107 @@
+"""The web pages and JSON over the published tables."""
+
+import pytest
+from fastapi import Depends, HTTPException
+from fastapi.testclient import TestClient
+
+from recsys.explorer.app import create_app
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from tests.explorer import published
+
+ROUTES = ["/", "/user?user_id=1", "/movie?movie_id=1", "/search?q=toy", "/poster?movie_id=4", "/report?kind=eda",
+          "/api/release", "/api/users/1", "/api/movies/1/similar", "/api/movies?q=toy"]  # fmt: skip
+
+
+@pytest.fixture
+def store(settings):
+    store = open_store(settings.resolved_store_url)
+    published.publish(store)
+    store.put(layout.poster_image(4), b"\xff\xd8jpeg")
+    return store
+
+
+@pytest.fixture
+def client(settings, store):
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def test_a_users_page_shows_the_list_and_what_the_user_rated_high(client):
+    page = client.get("/user?user_id=1").text
+    assert page.index("Story of O, The (1975)") < page.index("What user 1 rated highest") < page.index("Heat (1995)")
+    assert "invented" in page
+
+
+def test_a_user_the_model_does_not_know_is_told_so(client):
+    assert "these are popular movies" in client.get("/user?user_id=7").text
+
+
+def test_titles_are_escaped(client):
+    page = client.get("/user?user_id=1").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "<script" not in client.get("/search", params={"q": "<script>"}).text
+
+
+def test_a_movies_page_shows_its_neighbours_and_the_posters_there_are(client):
+    page = client.get("/movie?movie_id=1").text
+    assert "Heat (1995)" in page
+    assert 'src="poster?movie_id=4"' in page
+    assert 'src="poster?movie_id=3"' not in page
+    assert client.get("/poster?movie_id=4").headers["content-type"] == "image/jpeg"
+    assert client.get("/poster?movie_id=3").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/user?user_id=99", "User 99 has no list"),
+        ("/user?user_id=abc", "is no user id: it must be a whole number"),
+        ("/movie?movie_id=471", "Movie 471 is not in the current release"),
+        ("/report?kind=../../keys", "There is no"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_a_sentence(client, path, sentence):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert sentence in answer.text
+
+
+def test_json_has_the_rows_of_the_command_line(client):
+    assert client.get("/api/users/1").json()[0] == {
+        "rank": 1, "movie_id": 4, "title": "Story of O, The (1975)", "score": 0.75, "predicted_rating": 4.25,
+    }  # fmt: skip
+    assert [row["movie_id"] for row in client.get("/api/movies/1/similar").json()] == [3, 4]
+    assert client.get("/api/movies?q=toy").json()[0]["movie_id"] == 1
+    assert client.get("/api/users/99").json()["detail"].startswith("User 99 has no list")
+    assert client.get("/api/users/x").status_code == 422
+
+
+def test_an_empty_store_says_what_to_run(settings):
+    with TestClient(create_app(settings)) as client:
+        answer = client.get("/")
+    assert answer.status_code == 200
+    assert "make run" in answer.text
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_every_answer_forbids_scripts_and_foreign_frames(client, path):
+    headers = client.get(path).headers
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert headers["x-content-type-options"] == "nosniff"
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
+    # A report draws with scripts, but in an origin of its own, where no cookie of Airflow's is.
+    assert ("script-src" in policy) == policy.startswith("sandbox allow-scripts;") == path.startswith("/report")
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/docs", "/openapi.json"])
+def test_every_route_depends_on_what_it_is_given(settings, store, path):
+    def refuse():
+        raise HTTPException(401)
+
+    with TestClient(create_app(settings, dependencies=[Depends(refuse)])) as client:
+        assert client.get(path).status_code in {401, 404}
+        assert client.get(path).status_code == 401 or path in {"/docs", "/openapi.json"}

@@ -1,0 +1,92 @@
+"""What a run tells: its outcome, its errors and its progress, from Airflow's own logs and states."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from recsys.config import CHAIN
+from recsys.errors import ConfigError
+from recsys.stack.__main__ import parse_overrides
+from recsys.stack.pipeline import DagRun, PipelineRun, TaskState, error_lines, last_words, run_pipeline
+from recsys.stack.progress import PlainProgress
+
+
+def task(dag_id="train_model", task_id="search", state="success", log=Path("none.log"), map_index=-1, duration_s=1.0):
+    return TaskState(dag_id, task_id, map_index, state, duration_s, 1, log)
+
+
+def pipeline(*states):
+    runs = tuple(
+        DagRun(dag, "r", state, 1.0, (task(dag, "t", state),)) for dag, state in zip(CHAIN, states, strict=False)
+    )
+    return PipelineRun({}, runs, 4.0, "http://127.0.0.1:1", None)
+
+
+def write_log(path, *entries):
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return path
+
+
+def test_a_run_has_succeeded_when_every_task_of_all_four_dags_has():
+    assert pipeline("success", "success", "success", "success").has_succeeded
+    assert not pipeline("success", "success", "success").has_succeeded  # the last DAG never ran
+    assert not pipeline("success", "failed", "success", "success").has_succeeded
+
+
+def test_the_failures_are_the_tasks_that_failed_not_those_that_waited_for_them():
+    failed, waiting = task(task_id="fit", state="failed"), task(task_id="evaluate", state="upstream_failed")
+    run = DagRun("train_model", "r", "failed", 1.0, (task(), failed, waiting))
+    assert PipelineRun({}, (run,), 1.0, "u", None).failures == [failed]
+
+
+def test_a_failed_tasks_error_is_read_from_its_log(tmp_path):
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        {"level": "info", "event": "fold 1 of 5"},
+        {
+            "level": "error",
+            "event": "Task failed with exception",
+            "error_detail": [{"exc_type": "DataError", "exc_value": "ratings: 3 rows are null"}],
+        },
+    )
+    assert error_lines(log) == ["Task failed with exception", "DataError: ratings: 3 rows are null"]
+    assert error_lines(tmp_path / "missing.log") == []
+
+
+def test_progress_shows_what_the_package_said_last_not_what_its_libraries_said(tmp_path):
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        {"event": "trial 6/18", "logger": "recsys.jobs.train"},
+        {"event": "trial 7/18\nrank 16", "logger": "recsys.jobs.train"},
+        {"event": "Closing down clientserver connection", "logger": "py4j.clientserver"},
+    )
+    with log.open("a") as file:
+        file.write('{"event": "cut sho')  # the line that is being written just now
+    assert last_words(log) == "trial 7/18"
+
+
+def test_plain_progress_prints_a_line_per_change_and_none_without():
+    out = io.StringIO()
+    show = PlainProgress(Console(file=out, width=200))
+    run = DagRun("train_model", "r", "running", 1.0, (task(state="running"), task(task_id="fit", state="none")))
+    show([run])
+    show([run])
+    show([DagRun("train_model", "r", "running", 2.0, (task(state="success", duration_s=2.0),))])
+    lines = [line.split()[1:4] for line in out.getvalue().splitlines()]
+    assert lines == [["train_model.search", "running", "1"], ["train_model.search", "success", "2"]]
+
+
+def test_an_impossible_setting_is_refused_before_anything_starts(settings):
+    with pytest.raises(ConfigError, match="n_folds"):
+        run_pipeline(settings, {"n_folds": 1})
+    with pytest.raises(ConfigError, match="knows no setting folds"):
+        run_pipeline(settings, {"folds": 5})
+    assert not settings.state_dir.exists()
+
+
+def test_an_override_without_a_value_is_refused():
+    with pytest.raises(ConfigError, match=r"'k' is no NAME=VALUE"):
+        parse_overrides(["k"])

@@ -117,16 +117,16 @@ def run_pipeline(
 
 
 def error_lines(log: Path) -> list[str]:
-    """What a failed attempt's log says about why: its exception and the errors before it.
+    """What a failed attempt's log says about why: its exception with the causes; else its last errors.
 
     Airflow writes one JSON object per line; other lines are passed over.
     """
-    lines: list[str] = []
-    for entry in _entries(log):
-        if entry.get("level") in {"error", "critical"}:
-            lines.append(str(entry.get("event", "")))
-            lines += [f"{cause.get('exc_type')}: {cause.get('exc_value')}" for cause in entry.get("error_detail") or ()]
-    return list(dict.fromkeys(line for line in lines if line.strip()))
+    faults = [entry for entry in _entries(log) if entry.get("level") in {"error", "critical"}]
+    causes = [cause for entry in faults for cause in entry.get("error_detail") or ()]
+    lines = [f"{cause.get('exc_type')}: {cause.get('exc_value')}" for cause in causes]
+    # A JVM's stack trace arrives line by line, each as an error.
+    own = [entry for entry in faults if not str(entry.get("logger")).startswith("task.std")] or faults
+    return list(dict.fromkeys(lines or [str(entry["event"]) for entry in own[-8:] if entry.get("event")]))
 
 
 def last_words(log: Path) -> str:

@@ -42,18 +42,28 @@ def test_the_failures_are_the_tasks_that_failed_not_those_that_waited_for_them()
     assert PipelineRun({}, (run,), 1.0, "u", None).failures == [failed]
 
 
-def test_a_failed_tasks_error_is_read_from_its_log(tmp_path):
+def test_a_failed_tasks_exception_is_read_from_its_log(tmp_path):
     log = write_log(
         tmp_path / "attempt=1.log",
         {"level": "info", "event": "fold 1 of 5"},
+        {"level": "error", "event": "at java.base/sun.nio", "logger": "task.stderr"},
         {
             "level": "error",
             "event": "Task failed with exception",
             "error_detail": [{"exc_type": "DataError", "exc_value": "ratings: 3 rows are null"}],
         },
     )
-    assert error_lines(log) == ["Task failed with exception", "DataError: ratings: 3 rows are null"]
+    assert error_lines(log) == ["DataError: ratings: 3 rows are null"]
     assert error_lines(tmp_path / "missing.log") == []
+
+
+def test_without_an_exception_the_last_errors_are_shown_not_a_jvms_stack_trace(tmp_path):
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        {"level": "error", "event": "at java.base/sun.nio", "logger": "task.stderr"},
+        {"level": "error", "event": "Task was killed", "logger": "task"},
+    )
+    assert error_lines(log) == ["Task was killed"]
 
 
 def test_progress_shows_what_the_package_said_last_not_what_its_libraries_said(tmp_path):

@@ -60,7 +60,10 @@ def create_app(settings: Settings | None = None, dependencies: Sequence[Any] = (
 def _add_pages(app: FastAPI, store: Store) -> None:
     @app.get("/", response_class=HTMLResponse)
     def home() -> str:
-        return _page(store)
+        try:
+            return _page(store, famous=queries.most_rated(store), user_range=queries.user_range(store))
+        except NotFoundError:
+            return _page(store)  # nothing is published yet, and the page says so
 
     @app.get("/user", response_class=HTMLResponse)
     def user(user_id: str = "") -> str:
@@ -127,7 +130,7 @@ def _page(store: Store, **shown: Any) -> str:
 
 def _rendered(**shown: Any) -> str:
     blank: dict[str, Any] = dict.fromkeys(
-        ("release", "user_id", "listed", "movie", "neighbours", "text", "found", "fault")
+        ("release", "user_id", "listed", "movie", "neighbours", "text", "found", "fault", "famous", "user_range")
     )
     blank |= {"reports": {}, "is_personal": True, "rated": []}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})

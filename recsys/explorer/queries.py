@@ -76,6 +76,20 @@ def find_movies(store: Store, text: str, limit: int = 25) -> list[Row]:
     return [dict(row) for row in fitting[:limit]]
 
 
+def most_rated(store: Store, n: int = 12) -> list[Row]:
+    """The most rated movies of the current release, as `find_movies` gives them: where to begin looking around."""
+    catalogue = _catalogue(store, releases.current(store)["version_id"])
+    rows = sorted(catalogue.values(), key=lambda row: (-(row[columns.N_RATINGS] or 0), row[columns.MOVIE_ID]))
+    return [dict(row) for row in rows[:n]]
+
+
+def user_range(store: Store) -> tuple[int, int]:
+    """The smallest and the largest user id with a list in the current release."""
+    version_id = releases.current(store)["version_id"]
+    files = releases.read_manifest(store, version_id)["tables"]["recommendations"]
+    return min(row["min_user_id"] for row in files), max(row["max_user_id"] for row in files)
+
+
 def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
     """A movie's row of the catalogue.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import TrainConfig
@@ -41,7 +42,8 @@ def training_run(tracking: Tracking, split: dict[str, Any], config: TrainConfig)
     found = tracking.find_runs(EXPERIMENT, tags)
     if found:
         return str(found[0]["run_id"])
-    run_id = tracking.start_run(EXPERIMENT, split["training_id"], tags={**tags, "dataset": split["dataset"]})
+    name = f"{split['dataset']} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+    run_id = tracking.start_run(EXPERIMENT, name, tags={**tags, "dataset": split["dataset"]})
     tracking.log(run_id, params={**config.model_dump(), "snapshot_id": split["snapshot_id"]})
     tracking.log_dataset(run_id, split["dataset"], split["fingerprint"], split["train"], "training")
     return run_id

@@ -16,6 +16,8 @@ from recsys.errors import NotFoundError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+# Opens the experiment as a table of runs; without it the UI guesses, and shows pages for language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _SERVED_COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), ("double", "score"))
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
@@ -196,7 +198,7 @@ class Tracking:
             return str(found.experiment_id)
         location = f"{self._artifact_root.rstrip('/')}/{name}" if self._artifact_root else None
         try:
-            return str(self._client.create_experiment(name, artifact_location=location))
+            return str(self._client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
         except mlflow.MlflowException:
             # Another task may have created it in between; anything else raises again here.
             found = self._client.get_experiment_by_name(name)

@@ -27,6 +27,13 @@ def client(settings, store):
         yield client
 
 
+def test_the_first_page_offers_movies_and_ids_to_begin_with(client):
+    page = client.get("/").text
+    assert "The most rated movies" in page
+    assert "Heat (1995)" in page
+    assert 'placeholder="1 to 7"' in page
+
+
 def test_a_users_page_shows_the_list_and_what_the_user_rated_high(client):
     page = client.get("/user?user_id=1").text
     assert page.index("Story of O, The (1975)") < page.index("What user 1 rated highest") < page.index("Heat (1995)")

@@ -1,0 +1,116 @@
+"""The command line: JSON for programs, tables for people, and an exit status for both."""
+
+import json
+import sys
+
+import pytest
+
+from recsys import cli
+from recsys.errors import TransientError
+from recsys.explorer import queries
+from recsys.storage import releases
+from recsys.storage.store import FileStore
+from tests.explorer import published
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    store = FileStore(tmp_path / "store")
+    published.publish(store)
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    return store
+
+
+@pytest.fixture
+def recsys(monkeypatch, capsys):
+    """Run a command; returns its exit status, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recsys", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return run
+
+
+def test_a_users_list_as_json_has_the_agreed_fields(store, recsys):
+    status, out, _ = recsys("recommend", "--user-id", "1", "--json")
+    assert status == 0
+    rows = json.loads(out)
+    assert rows == queries.user_list(store, 1)
+    assert list(rows[0]) == ["rank", "movie_id", "title", "score", "predicted_rating"]
+
+
+def test_neighbours_as_json_have_the_same_fields(store, recsys):
+    status, out, _ = recsys("similar", "--movie-id", "1", "--json")
+    assert status == 0
+    assert [row["title"] for row in json.loads(out)] == ["Heat (1995)", "Story of O, The (1975)"]
+    assert list(json.loads(out)[0]) == ["rank", "movie_id", "title", "score", "predicted_rating"]
+
+
+def test_people_get_a_table_with_titles(store, recsys):
+    status, out, _ = recsys("recommend", "--user-id", "1")
+    assert status == 0
+    assert "Story of O, The (1975)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("recommend", "--user-id", "99"), 1, "User 99 has no list in the current release"),
+        (("similar", "--movie-id", "471"), 1, "Movie 471 is not in the current release"),
+        (("rollback", "v9"), 1, "version=v9/manifest.json: no such object"),
+        (("ingest", "--set", "min_ratings=0"), 1, "min_ratings: Input should be greater than or equal to 1"),
+        (("ingest", "--set", "colour=red"), 1, "colour: Extra inputs are not permitted"),
+        (("ingest", "--set", "colour"), 1, "'colour' is no NAME=VALUE"),
+        (("run", "--set", "colour=red"), 1, "unknown setting colour"),
+        (("ingest", "--dataset", "ml-7b"), 1, "ml-latest-small"),
+        (("recommend",), 2, "--user-id"),
+        (("dance",), 2, "No such command"),
+    ],
+)
+def test_a_fault_is_one_sentence_and_a_status(store, recsys, arguments, status, sentence):
+    got, _, err = recsys(*arguments)
+    assert got == status
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):
+    def away(*_):
+        raise TransientError("The store is away.")
+
+    monkeypatch.setattr(queries, "user_list", away)
+    status, _, err = recsys("recommend", "--user-id", "1")
+    assert (status, err) == (75, "recsys: The store is away.\n")
+
+
+def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
+    manifest = releases.read_manifest(store, "v1")
+    releases.publish(store, "v2", manifest["tables"], manifest["lineage"])
+    status, out, _ = recsys("rollback", "v1")
+    assert status == 0
+    assert "Nothing was changed" in out
+    assert releases.current(store)["version_id"] == "v2"
+    assert recsys("rollback", "v1", "--yes")[0] == 0
+    assert releases.current(store)["version_id"] == "v1"
+    _, out, _ = recsys("history", "--json")
+    assert [(row["number"], row["version_id"], row["reason"]) for row in json.loads(out)] == [
+        (1, "v1", "publish"), (2, "v2", "publish"), (3, "v1", "rollback"),
+    ]  # fmt: skip
+
+
+def test_help_names_every_command(recsys):
+    status, out, _ = recsys("--help")
+    assert status == 0
+    for command in ("run", "ingest", "tune", "score", "posters", "recommend", "similar", "summary", "rollback"):
+        assert command in out
+
+
+def test_nothing_published_yet_says_what_to_run(recsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path / "empty"))
+    status, _, err = recsys("recommend", "--user-id", "1")
+    assert status == 1
+    assert "make run" in err

@@ -35,12 +35,14 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         ``source`` and ``is_invented``.
 
     Raises:
-        ConfigError: the data set is neither a known release nor an existing path.
+        ConfigError: the data set is neither a known release nor an existing path, or the store does not honour
+            create-only writes.
         DataError: what arrived is no usable archive; nothing was stored.
         TransientError: no address could be reached, and no copy is in the store.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
+    store.probe()  # before hours of work, not after them
     found = sources.bring(config, store, settings)
     log.info("%s: %.1f MB, sha256 %s", found["archive"], found["size_bytes"] / 1e6, found["sha256"])
     log.info("%s: %s", found["dataset"], catalogue.licence_of(found["dataset"]))

@@ -7,18 +7,16 @@ test (tests/storage/test_store.py).
 
 import contextlib
 import errno
-import io
 import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
-from recsys.storage.ranged import RangedReader
+from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError
 
 
 class Store(ABC):
@@ -155,7 +153,7 @@ class FileStore(Store):
         source = self._path(key)
         if not source.is_file():
             raise NotFoundError.key(key, self.url)
-        with _complete(path) as temporary:
+        with complete_file(path) as temporary:
             shutil.copyfile(source, temporary)
 
     def exists(self, key: str) -> bool:
@@ -217,116 +215,14 @@ class FileStore(Store):
             temporary.unlink(missing_ok=True)
 
 
-class S3Store(Store):
-    """Objects in a bucket, through boto3. Endpoint, region and keys come from the AWS_* environment."""
-
-    _RETRYABLE = frozenset(
-        {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "500", "502", "503", "504"}
-    )
-
-    def __init__(self, bucket: str, prefix: str = "") -> None:
-        self.bucket = bucket
-        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
-        self._client: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}  # clients do not travel to Spark workers
-
-    @property
-    def client(self) -> Any:
-        if self._client is None:
-            import boto3
-            from botocore.config import Config
-
-            self._client = boto3.client("s3", config=Config(retries={"max_attempts": 5, "mode": "standard"}))
-        return self._client
-
-    def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
-        with self._mapped(key):
-            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, **condition)
-
-    def put_file(self, key: str, path: Path, *, overwrite: bool = False) -> None:
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
-        with self._mapped(key), path.open("rb") as file:
-            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=file, **condition)
-
-    def get(self, key: str) -> bytes:
-        with self._mapped(key):
-            return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
-
-    def get_file(self, key: str, path: Path) -> None:
-        with self._mapped(key), _complete(path) as temporary:
-            self.client.download_file(self.bucket, self._key(key), str(temporary))
-
-    def exists(self, key: str) -> bool:
-        try:
-            self.size_bytes(key)
-        except NotFoundError:
-            return False
-        return True
-
-    def size_bytes(self, key: str) -> int:
-        with self._mapped(key):
-            return int(self.client.head_object(Bucket=self.bucket, Key=self._key(key))["ContentLength"])
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        check_prefix(prefix)
-        with self._mapped(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix + prefix
-            )
-            for page in pages:
-                yield from (item["Key"][len(self.prefix) :] for item in page.get("Contents", ()))
-
-    def delete(self, key: str) -> None:
-        with self._mapped(key):
-            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
-
-    def uri(self, key: str) -> str:
-        return f"s3://{self.bucket}/{self._key(key)}"
-
-    def open(self, key: str) -> BinaryIO:
-        def fetch(first: int, last: int) -> bytes:
-            with self._mapped(key):
-                answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key), Range=f"bytes={first}-{last}")
-                return bytes(answer["Body"].read())
-
-        return io.BufferedReader(RangedReader(fetch, self.size_bytes(key)), 256 * 1024)
-
-    def _key(self, key: str) -> str:
-        return self.prefix + check_key(key)
-
-    @contextlib.contextmanager
-    def _mapped(self, key: str) -> Iterator[None]:
-        """Turn botocore's errors into ours, once."""
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-        from botocore.exceptions import ConnectionError as BotoConnectionError
-
-        try:
-            yield
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in {"404", "NoSuchKey", "NotFound"}:
-                raise NotFoundError.key(key, self.url) from error
-            if code in {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}:
-                raise AlreadyExistsError.key(key, self.url) from error
-            if code in self._RETRYABLE:
-                raise TransientError(f"{self.url} answered {code} for {key}. It will be tried again.") from error
-            raise ConfigError(f"{self.url} refused {key}: {error}. Check bucket, keys and endpoint.") from error
-        except (BotoConnectionError, HTTPClientError) as error:
-            raise TransientError(f"{self.url} cannot be reached for {key}: {error}") from error
-        except BotoCoreError as error:
-            raise ConfigError(f"{self.url}: {error}. Set AWS_ENDPOINT_URL_S3 and the AWS_* credentials.") from error
-
-
 def open_store(url: str) -> Store:
     """The store behind a URL: ``s3://bucket/prefix``, ``file:///path`` or a plain path.
 
     Raises:
         ConfigError: an unknown scheme, or an S3 URL without a bucket.
     """
+    from recsys.storage.s3 import S3Store  # it builds on this module
+
     parts = urlsplit(url)
     if parts.scheme == "s3":
         if not parts.netloc:
@@ -340,7 +236,7 @@ def open_store(url: str) -> Store:
 
 
 @contextlib.contextmanager
-def _complete(path: Path) -> Iterator[Path]:
+def complete_file(path: Path) -> Iterator[Path]:
     """A temporary neighbour of `path` that takes its name on success and vanishes on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

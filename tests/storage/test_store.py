@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
-from recsys.storage.store import FileStore, S3Store, open_store
+from recsys.storage.s3 import S3Store
+from recsys.storage.store import FileStore, open_store
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.evaluation import metrics
+from recsys.ids import positions
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
-from recsys.models.factors import Biases, Factors, positions
+from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel
 from recsys.scoring.topk import top_k
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import columns
+from recsys.ids import positions
 from recsys.scoring.lists import Predict
-from recsys.scoring.positions import positions
 
 # No user has it, so a prediction for it is the one for an average user.
 _NOBODY = -1

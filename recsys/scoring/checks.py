@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.errors import DataError
+from recsys.ids import positions
 from recsys.scoring.lists import ALS, POPULAR
-from recsys.scoring.positions import positions
 from recsys.scoring.similar import GENRES
 
 Ids = NDArray[np.int32]

@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import columns
-from recsys.scoring.positions import Seen, list_rows, positions
+from recsys.ids import positions
+from recsys.scoring.seen import Seen, list_rows
 from recsys.scoring.topk import Floats, Indices, top_k
 
 if TYPE_CHECKING:

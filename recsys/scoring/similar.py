@@ -18,8 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import columns
+from recsys.ids import positions
 from recsys.scoring.lists import ALS, counts_of
-from recsys.scoring.positions import positions
 from recsys.scoring.topk import Floats, Indices, select_top, top_k
 
 GENRES = "genres"

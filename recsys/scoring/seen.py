@@ -1,4 +1,4 @@
-"""From ids to positions in arrays, and from lists in a column to the rows of a sparse matrix."""
+"""Movies that users have rated already: from lists in a column to the rows of a sparse matrix."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,19 +6,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-
-def positions(ids: NDArray[np.int32], wanted: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Where each wanted id stands in an ascending id array; -1 where it does not.
-
-    >>> positions(np.array([3, 5, 9], np.int32), np.array([9, 4, 3])).tolist()
-    [2, -1, 0]
-    """
-    if not len(ids):
-        return np.full(len(wanted), -1, np.int64)
-    found = np.searchsorted(ids, wanted)
-    found[found == len(ids)] = 0
-    return np.where(ids[found] == wanted, found, -1).astype(np.int64)
 
 
 def list_rows(lists: pa.Array) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -1,6 +1,7 @@
 """The commands of ``recsys``."""
 
 import json
+import sys
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -138,7 +139,7 @@ def summary(
     from recsys.jobs.summary import summary as collect
     from recsys.pages.summary import print_summary
 
-    print_summary(collect(Settings.load(), user_id), console=Console())
+    print_summary(collect(Settings.load(), user_id), console=_console())
 
 
 @app.command()
@@ -178,7 +179,7 @@ def list_settings() -> None:
     for command, kind in _KINDS.items():
         for name, field in kind.model_fields.items():
             table.add_row(command, name, str(field.default), field.description)
-    Console().print(table)
+    _console().print(table)
 
 
 _KINDS: dict[str, type[JobConfig]] = {
@@ -226,6 +227,11 @@ def _store() -> Any:
     return open_store(Settings.load().resolved_store_url)
 
 
+def _console() -> Console:
+    """The terminal as it is; wide lines where the output goes to a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
 def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, default=str))
 
@@ -237,7 +243,9 @@ def _show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     if not rows:
         typer.echo(f"{title}: nothing.")
         return
-    table = Table(*rows[0], title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")  # an id that was cut short is of no use
     for row in rows:
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    _console().print(table)

@@ -140,7 +140,9 @@ def local_dataset(name: str) -> str:
     'ml-latest-small'
     """
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.suffix and path.exists() else name
+    # A bare word is a name even where a folder is called the same.
+    is_path = bool(path.suffix) or len(path.parts) > 1
+    return str(path.resolve()) if is_path and path.exists() else name
 
 
 def say(sentence: str) -> None:

@@ -45,7 +45,9 @@ def check_java():
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else "java"
     try:
-        answer = subprocess.run([java, "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        answer = subprocess.run(
+            [java, "-XX:-UsePerfData", "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+        )
         text = answer.stdout.decode(errors="replace")
         found = re.search(r'version "(?:1\.)?(\d+)', text) if answer.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired):

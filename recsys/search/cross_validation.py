@@ -64,6 +64,8 @@ def cross_validate(
         One trial per point, in the order of `points`.
     """
     done = done or {}
+    if done:
+        log.info("%s: %d trials of an interrupted attempt are used", name, len(done))
     started = time.monotonic()
 
     def run(number: int) -> Trial:
@@ -77,10 +79,12 @@ def cross_validate(
     with ThreadPoolExecutor(n_parallel) as pool:
         for trial in pool.map(run, range(len(points))):
             trials.append(trial)
-            if trial.number not in done:
-                on_trial(trial)
-            n_run = max(1, len(trials) - len(done))
-            left = (time.monotonic() - started) / n_run * (len(points) - len(trials))
+            if trial.number in done:
+                continue
+            on_trial(trial)
+            n_run = sum(each.number not in done for each in trials)
+            n_left = sum(number not in done for number in range(len(trials), len(points)))
+            left = (time.monotonic() - started) / n_run * n_left
             log.info(
                 "%s trial %d/%d: %s -> %s %.4f, about %.0f s left",
                 name,

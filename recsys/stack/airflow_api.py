@@ -113,7 +113,10 @@ class AirflowApi:
             except httpx.TransportError as error:
                 n_left -= 1
                 if not n_left:
-                    raise StackError(f"Airflow at {self.url} did not answer {method} {path}: {error!r}") from error
+                    raise StackError(
+                        f"Airflow at {self.url} did not answer {method} {path}: {error!r}. "
+                        "What was published stands. `make status` tells what runs; run the same command again."
+                    ) from error
                 time.sleep(1)
                 continue
             if answer.status_code != httpx.codes.UNAUTHORIZED or has_signed_in:

@@ -70,7 +70,10 @@ class Stack:
     def check(self) -> None:
         """Raise `StackError` with the end of its log if one of the processes has died."""
         for process in self.dead:
-            raise StackError(f"{process.name} died. The end of its log ({process.log}):\n{log_tail(Path(process.log))}")
+            raise StackError(
+                f"{process.name} died. What was published stands, and the same command starts afresh. "
+                f"The end of its log ({process.log}):\n{log_tail(Path(process.log))}"
+            )
 
 
 @contextlib.contextmanager

@@ -106,7 +106,11 @@ def run_pipeline(
             api.unpause(DAG_IDS)
             began = time.monotonic()
             first = (DAG_IDS[0], api.trigger(DAG_IDS[0], conf))
-            runs = _follow(stack, api, first, watch)
+            try:
+                runs = _follow(stack, api, first, watch)
+            except StackError:
+                stack.check()  # a process that died is the better explanation
+                raise
             results = {
                 task.name: api.result(run.dag_id, run.run_id, task.task_id)
                 for run in runs

@@ -179,7 +179,8 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
     if tracking.by_alias(name, CHAMPION) is None:
         raise GateError(
             f"{name} version {version} {reason}. It was registered, not promoted, and there is no champion to serve "
-            "instead, so no lists were made. Give the search more trials or more data, or relax min_gain."
+            "instead, so no lists were made. Give the search more trials or more data, or relax min_gain or "
+            "max_rmse_loss."
         )
     log.info("%s version %s %s: %s", name, version, "promoted" if registered["promote"] else "kept back", reason)
     return {

@@ -33,7 +33,8 @@ def gain_check(opponent: str, metric: str, mean: float, low: float, confidence: 
     False
     """
     passed = low > min_gain
-    verb = "beats" if passed else "does not beat"
+    # A negative `min_gain` is a tolerance that somebody asked for; what passes by it has not beaten anybody.
+    verb = ("beats" if low > 0 else "is tolerated beside") if passed else "does not beat"
     return Check(
         f"beats {opponent}",
         passed,

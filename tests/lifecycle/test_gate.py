@@ -22,6 +22,12 @@ def test_the_lower_bound_must_exceed_the_gain_asked_for(low, min_gain, passed):
     assert gain_check("champion", "nDCG@10", 0.05, low, 0.95, min_gain).passed is passed
 
 
+def test_what_passes_by_a_tolerance_is_not_said_to_beat_anybody():
+    check = gain_check("champion", "nDCG@10", -0.01, -0.03, 0.95, -0.05)
+    assert check.passed
+    assert check.reason.startswith("is tolerated beside champion: nDCG@10 -0.0100")
+
+
 @pytest.mark.parametrize(
     ("rmse", "passed"),
     [(0.85, True), (0.867, True), (0.868, False), (NAN, False)],  # 0.85 * 1.02 = 0.867

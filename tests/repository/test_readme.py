@@ -3,8 +3,6 @@
 import ast
 import re
 
-import duckdb
-import pandas
 import pytest
 
 from recsys.config import PROJECT_ROOT
@@ -35,14 +33,14 @@ def test_the_readme_shows_a_read_for_each_tool():
 
 
 def test_duckdb_joins_a_users_list_with_the_titles(clone, capfd):
-    run(SNIPPETS[1], duckdb=duckdb)
+    run(SNIPPETS[1])
     shown = capfd.readouterr().out
     assert "Story of O, The (1975)" in shown
     assert "<script>alert(1)</script>" in shown
 
 
 def test_pandas_reads_one_users_list(clone):
-    assert run(SNIPPETS[2], pandas=pandas).sort_values("rank")["movie_id"].tolist() == [4, 2]
+    assert run(SNIPPETS[2]).sort_values("rank")["movie_id"].tolist() == [4, 2]
 
 
 @pytest.mark.spark

@@ -61,9 +61,9 @@ def ingest_ratings() -> None:
     @task(multiple_outputs=False, **shared.SPARK)
     def explore(snapshot: dict) -> dict[str, Any]:
         """Draw the exploratory report of the snapshot; returns its address."""
-        from recsys.jobs import quality
+        from recsys.jobs import exploration
 
-        return quality.explore(snapshot["snapshot_id"])
+        return exploration.explore(snapshot["snapshot_id"])
 
     plan = shared.configure(shared.RATINGS)
     parsed = parse(download(plan))

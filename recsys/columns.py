@@ -16,6 +16,11 @@ GENRES = "genres"
 IMDB_ID = "imdb_id"
 TMDB_ID = "tmdb_id"
 TAG = "tag"
+LANGUAGE = "language"
+KEYWORDS = "keywords"
+DIRECTORS = "directors"
+ACTORS = "actors"
+LINE = "line"
 RANK = "rank"
 SCORE = "score"
 PREDICTED_RATING = "predicted_rating"
@@ -50,7 +55,40 @@ TAGS = pa.schema([
     (TAG, pa.string()),
     (TIMESTAMP, _UTC_MS),
 ])  # fmt: skip
-SNAPSHOT_TABLES: dict[str, pa.Schema] = {"ratings": RATINGS, "movies": MOVIES, "links": LINKS, "tags": TAGS}
+DETAILS = pa.schema([
+    (MOVIE_ID, pa.int32()),
+    (LANGUAGE, pa.string()),                # of the original, ISO 639-1 ("en"); null where unknown
+    (KEYWORDS, pa.list_(pa.string())),
+    (DIRECTORS, pa.list_(pa.string())),
+    (ACTORS, pa.list_(pa.string())),        # in the order of the credits, the first five
+])  # fmt: skip
+SNAPSHOT_TABLES: dict[str, pa.Schema] = {
+    "ratings": RATINGS,
+    "movies": MOVIES,
+    "links": LINKS,
+    "tags": TAGS,
+    "details": DETAILS,  # what only some sources know of a movie; empty for MovieLens
+}
+
+# Rows that were kept out of the tables above, each with its reason. Nothing that was read is ever dropped silently.
+QUARANTINE = pa.schema([
+    ("table", pa.string()),     # the table the row would have gone to
+    ("file", pa.string()),      # where it stands: the member of the archive,
+    (LINE, pa.int64()),         # and its first line there, counted from 1 with the header; a row number in Parquet
+    ("reason", pa.string()),    # one word for counting: "malformed", "duplicate", "unknown_movie", ...
+    ("fault", pa.string()),     # a sentence for people
+    ("content", pa.string()),   # the row as it stands in the source; null where only its line is known
+])  # fmt: skip
+
+
+def staged_schema(table: str) -> pa.Schema:
+    """A snapshot table's schema before validation: with the line each row came from, unique within the table.
+
+    >>> staged_schema("links").names
+    ['movie_id', 'imdb_id', 'tmdb_id', 'line']
+    """
+    return SNAPSHOT_TABLES[table].append(pa.field(LINE, pa.int64()))
+
 
 # --- what is published to readers ------------------------------------------------------------------
 RECOMMENDATIONS = pa.schema([

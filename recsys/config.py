@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ConfigError
@@ -100,13 +100,52 @@ class IngestConfig(JobConfig):
     """Which data to bring in, and what must hold before it is published."""
 
     dataset: Annotated[str, Field(min_length=1)] = Field(
-        "sample", description="`sample`, the name of a MovieLens release, or the path of a local archive."
+        "sample",
+        description="`sample`, the name of a release, or the path of a local archive, folder, CSV or Parquet file.",
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description="For files of your own: which of their columns are user_id, movie_id, rating and timestamp, "
+        'as {"user_id": "uid", …} or user_id=uid,movie_id=iid,… Those that are named as usual need no entry.',
+    )
+    rating_scale: str = Field(
+        "",
+        pattern=r"^(\d+(\.\d+)?-\d+(\.\d+)?/\d*\.?\d+)?$",
+        description="Lowest and highest rating and the step between two, such as 1-5/1. Empty: the release's own, and "
+        "half stars up to 5 for other data.",
+    )
+    append_to: str = Field(
+        "",
+        description="A snapshot (or `latest`) to which these ratings are added as an increment. Empty: to none.",
     )
     sample_users: int = Field(1_000, ge=10, le=10_000_000, description="Users the sample generator invents.")
     sample_movies: int = Field(1_500, ge=50, le=1_000_000, description="Movies the sample generator invents.")
     sample_ratings: int = Field(100_000, ge=500, le=100_000_000, description="Ratings it draws, before duplicates.")
     sample_seed: int = Field(42, ge=0, description="Same seed, same sizes: the same bytes.")
     min_ratings: int = Field(100, ge=1, description="Fewer ratings than this fail the ingest.")
+    max_quarantined: float = Field(
+        0.01, ge=0, le=1, description="Share of a table's rows that may be faulty; they are quarantined. More fail it."
+    )
+    max_drift: float = Field(
+        0.1,
+        ge=0,
+        description="How far the stars may move from those of the snapshot before (Kullback-Leibler divergence, nats).",
+    )
+    when_unchanged: Literal["skip", "train"] = Field(
+        "skip", description="What follows when the source has not changed: nothing, or the training all the same."
+    )
+    keep_snapshots: int = Field(
+        10, ge=1, description="Snapshots of a data set that are kept; those that a live model or table needs stay too."
+    )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _parse_columns(cls, value: Any) -> Any:
+        """``user_id=uid,movie_id=iid`` as a terminal gives it."""
+        if not isinstance(value, str):
+            return value
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        return {name.strip(): column.strip() for name, _, column in pairs}
 
 
 class TrainConfig(JobConfig):

@@ -61,7 +61,7 @@ def read_tables(path: Path, limits: Limits | None = None) -> tuple[Layout, Table
     """
     with open_archive(path, limits) as archive:
         layout = detect_layout(archive)
-        tables = PARSERS[layout](archive)
+        tables = {"details": columns.DETAILS.empty_table(), **PARSERS[layout](archive)}
     return layout, {name: tables[name].cast(schema) for name, schema in columns.SNAPSHOT_TABLES.items()}
 
 

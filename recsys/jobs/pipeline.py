@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import NotFoundError
-from recsys.jobs import ingest, posters, quality, score, train
+from recsys.jobs import exploration, ingest, posters, quality, score, train
 from recsys.storage import layout
 from recsys.storage.store import Store
 from recsys.storage.tables import read_json
@@ -26,7 +26,7 @@ def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
     parsed = _timed(ingest.parse, _timed(ingest.download, config, run_id("ingest"), settings), settings)
     _timed(quality.validate, parsed, config, settings)
     snapshot: dict[str, Any] = _timed(ingest.publish, parsed, settings)
-    _timed(quality.explore, snapshot["snapshot_id"], settings)
+    _timed(exploration.explore, snapshot["snapshot_id"], settings)
     return snapshot
 
 

@@ -4,9 +4,11 @@
 
     archives/<dataset>/<digest>/<file>            source bytes, as they came; <file>.json is written last
     staging/<ingest_id>/<table>.parquet           parsed, not yet trusted; manifest.json is written last
-    snapshots/<snapshot_id>/<table>.parquet       immutable; manifest.json is written last
+    staging/<ingest_id>/faults.parquet            rows the validation takes out of them
+    snapshots/<snapshot_id>/<table>.parquet       immutable, quarantine.parquet among them; manifest.json is last
     reports/validation/<ingest_id>.{html,json}
-    reports/eda/<snapshot_id>.html
+    reports/data-docs/<ingest_id>/index.html      Great Expectations' own pages
+    reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
     models/<run_id>/...                           fitted factors and per-user metrics of a training run
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
@@ -77,12 +79,22 @@ def snapshot_manifest(snapshot_id: str) -> str:
     return f"{snapshot(snapshot_id)}/{MANIFEST}"
 
 
+def staging_faults(ingest_id: str) -> str:
+    """Rows the validation takes out of the staged tables, written after the parser's own quarantine."""
+    return f"{staging(ingest_id)}/faults.parquet"
+
+
 def validation_report(ingest_id: str, extension: str = "html") -> str:
     return f"reports/validation/{ingest_id}.{extension}"
 
 
-def eda_report(snapshot_id: str) -> str:
-    return f"reports/eda/{snapshot_id}.html"
+def data_docs(ingest_id: str) -> str:
+    """The folder of Great Expectations' own pages about an ingest; they start at ``index.html``."""
+    return f"reports/data-docs/{ingest_id}"
+
+
+def eda_report(snapshot_id: str, extension: str = "html") -> str:
+    return f"reports/eda/{snapshot_id}.{extension}"
 
 
 def split(split_id: str) -> str:

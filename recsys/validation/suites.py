@@ -209,11 +209,20 @@ def _tags(limits: Limits) -> list["Expectation"]:
     ]
 
 
+def _details(limits: Limits) -> list["Expectation"]:
+    return [
+        *_required(c.MOVIE_ID),
+        _unique(c.MOVIE_ID, "Details are joined by this id; a doubled one would double the movie."),
+        _known_movies("details", [c.MOVIE_ID, c.LANGUAGE]),
+    ]
+
+
 _SUITES: dict[str, Callable[[Limits], list["Expectation"]]] = {
     "ratings": _ratings,
     "movies": _movies,
     "links": _links,
     "tags": _tags,
+    "details": _details,
 }
 
 

@@ -1,4 +1,4 @@
-"""Validate and explore over a real store: what is written, returned, refused and repeated."""
+"""Validate over a real store: what is written, returned, refused and repeated."""
 
 import json
 from contextlib import nullcontext
@@ -14,8 +14,7 @@ from recsys.errors import DataError, NotFoundError, PermanentError
 from recsys.jobs import quality
 from recsys.storage import layout
 from recsys.storage.store import open_store
-from recsys.storage.tables import write_json, write_table
-from recsys.tracking import Tracking
+from recsys.storage.tables import write_table
 
 pytestmark = pytest.mark.spark
 
@@ -30,11 +29,12 @@ TABLES = {
     },
     "links": {"movie_id": [10, 20], "imdb_id": ["tt0113277", None], "tmdb_id": [949, None]},
     "tags": {"user_id": [1], "movie_id": [10], "tag": ["heist"], "timestamp": [THEN]},
+    "details": {"movie_id": [10], "language": ["en"], "keywords": [["heist"]], "directors": [[]], "actors": [[]]},
 }
 PARSED = {"ingest_id": "i-1", "dataset": "tiny", "is_invented": True, "staging": "staging/i-1"}
 COUNTS = {f"n_{name}": len(columns["movie_id"]) for name, columns in TABLES.items()}
 CONFIG = IngestConfig(min_ratings=3)
-N_RULES = 57  # with the four tables' row counts
+N_RULES = 67  # with the row counts of the four tables that have one
 
 
 @pytest.fixture
@@ -53,14 +53,6 @@ def stage(settings, **changes):
     for name, schema in c.SNAPSHOT_TABLES.items():
         columns = {**TABLES[name], **changes.get(name, {})}
         write_table(store, layout.staging_table("i-1", name), pa.table(columns, schema=schema), overwrite=True)
-    return store
-
-
-def snapshot(settings, **manifest):
-    store = open_store(settings.resolved_store_url)
-    for name, schema in c.SNAPSHOT_TABLES.items():
-        write_table(store, layout.snapshot_table("tiny-1", name), pa.table(TABLES[name], schema=schema))
-    write_json(store, layout.snapshot_manifest("tiny-1"), {"dataset": "tiny", "is_invented": True, **manifest})
     return store
 
 
@@ -117,30 +109,3 @@ def test_a_missing_staged_table_is_named(settings):
     store.delete(layout.staging_table("i-1", "links"))
     with pytest.raises(NotFoundError, match=r"staging/i-1/links\.parquet"):
         quality.validate(PARSED, CONFIG, settings)
-
-
-def test_explore_writes_the_report_and_logs_it_once(settings):
-    store = snapshot(settings)
-    first = quality.explore("tiny-1", settings)
-    assert first["report"] == store.uri("reports/eda/tiny-1.html")
-    run = Tracking(settings).get_run(first["mlflow_run_id"])
-    assert run["metrics"]["n_ratings"] == 3
-    assert run["metrics"]["sparsity"] == 1 - 3 / (2 * 2)
-    assert run["params"]["dataset"] == "tiny"
-    assert run["tags"]["is_invented"] == "true"
-    artifacts = list((settings.state_dir / "mlflow" / "artifacts").rglob("eda.html"))
-    assert [path.read_bytes() for path in artifacts] == [store.get("reports/eda/tiny-1.html")]
-    assert quality.explore("tiny-1", settings) == first
-
-
-def test_the_report_says_that_the_movies_are_invented_and_runs_no_title(settings):
-    store = snapshot(settings)
-    quality.explore("tiny-1", settings)
-    html = store.get("reports/eda/tiny-1.html").decode()
-    assert "These movies are invented." in html
-    assert "<script>alert" not in html
-
-
-def test_a_snapshot_that_is_not_there_is_named(settings):
-    with pytest.raises(NotFoundError, match=r"snapshots/none/manifest\.json"):
-        quality.explore("none", settings)

@@ -30,6 +30,13 @@ HEALTHY = {
     },
     "links": {"movie_id": [10, 20, 30], "imdb_id": ["tt0113277", "tt0078748", None], "tmdb_id": [949, 348, None]},
     "tags": {"user_id": [1, 1], "movie_id": [10, 10], "tag": ["heist", "slow"], "timestamp": [THEN] * 2},
+    "details": {
+        "movie_id": [10, 20],
+        "language": ["en", None],
+        "keywords": [["heist"], []],
+        "directors": [["Michael Mann"], ["Ridley Scott"]],
+        "actors": [["Al Pacino"], []],
+    },
 }
 
 
@@ -140,7 +147,7 @@ def test_no_movies_at_all_fail_and_make_every_reference_unknown(spark):
     empty = {("movies", name): [] for name in c.MOVIES.names}
     verdict = check(tables(spark, empty), Limits.at(NOW))
     assert ("movies", "expect_table_row_count_to_be_between", "") in faults(verdict)
-    assert {o.table for o in verdict.faults if o.expectation == QUERY} == {"ratings", "links", "tags"}
+    assert {o.table for o in verdict.faults if o.expectation == QUERY} == {"ratings", "links", "tags", "details"}
 
 
 def test_empty_links_and_tags_are_healthy(spark):
@@ -166,7 +173,7 @@ def test_movies_without_ids_leave_references_unchecked(spark):
     shorter = pa.schema([field for field in c.MOVIES if field.name != "movie_id"])
     verdict = check(tables(spark, schemas={"movies": shorter}), LIMITS)
     assert faults(verdict) == [("movies", "expect_table_columns_to_match_set", "")]
-    assert {o.table for o in verdict.skipped if o.expectation == QUERY} == {"ratings", "movies", "links", "tags"}
+    assert {o.table for o in verdict.skipped if o.expectation == QUERY} == set(c.SNAPSHOT_TABLES)
 
 
 @pytest.mark.parametrize(

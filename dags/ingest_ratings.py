@@ -1,18 +1,18 @@
 """Brings in a dataset, proves it, and publishes it as an immutable snapshot.
 
-**Steps.** `configure` → `download` → `parse` → `validate` → `publish` → `explore`. Publishing emits the asset
-`ratings`, which starts `train_model`.
+**Steps.** `configure` → `download` → `compare` → `parse` → `validate` → `publish` → `explore`, `prune`. Publishing
+emits the asset `ratings`, which starts `train_model`. A source with nothing new goes from `compare` to `unchanged`:
+no new snapshot, no training, all else skipped (or straight to `publish`, if `when_unchanged` says train).
 
 **When.** Mondays at 04:00 UTC, repeating the settings of the last ingest; or by hand (*Trigger*), or `make run`.
 
 **What can go wrong, and what to do then.**
 
-* `download` fails: the network or the host is away (it was retried), or the archive's digest is not the published
-  one. Trigger again later, or give the path of a local archive as `dataset`.
-* `parse` fails: the archive is not MovieLens-shaped. The message names file and line.
-* `validate` fails: the data breaks a rule. Nothing was published and the old snapshot stands; the report
-  is named in the message and in the task's log. Fix the source, then trigger again.
-* `explore` fails: the snapshot is published all the same; clear the task to draw the report again.
+* `download` fails: the host is away (it was retried), or the digest is not the published one. Trigger again later,
+  or give the path of a local archive as `dataset`. `parse` fails: the archive is damaged; the message says where.
+* `validate` fails: a table as a whole breaks a rule, or more rows than `max_quarantined` allows do. Nothing was
+  published; the task's reports say what and why. Fix the source, or allow more knowingly, then trigger again.
+* `explore`, `prune` fail: the snapshot is published all the same; clear the task to do it again.
 """
 
 from typing import Any
@@ -37,6 +37,21 @@ def ingest_ratings() -> None:
 
         return ingest.download(shared.config(plan), shared.run_key())
 
+    @task.branch
+    def compare(downloaded: dict, plan: dict) -> str:
+        """Has anything changed? Goes on to `parse`, or to `unchanged`, or (`when_unchanged`) straight to `publish`."""
+        from recsys.jobs import ingest
+
+        held = {"skip": "unchanged", "train": "publish"}[shared.config(plan).when_unchanged]
+        return held if ingest.find_unchanged(downloaded) else "parse"
+
+    @task(multiple_outputs=False)
+    def unchanged(downloaded: dict) -> dict[str, Any]:
+        """The source is the one of the snapshot there is: no new snapshot, no training. Returns that snapshot."""
+        from recsys.jobs import ingest
+
+        return ingest.find_unchanged(downloaded)
+
     @task(multiple_outputs=False)
     def parse(downloaded: dict) -> dict[str, Any]:
         """Read the archive into typed tables in staging; nobody reads those but `validate`."""
@@ -46,30 +61,40 @@ def ingest_ratings() -> None:
 
     @task(multiple_outputs=False, **shared.SPARK)
     def validate(parsed: dict, plan: dict) -> dict[str, Any]:
-        """Hold the tables against every expectation; returns the address of the report, which is written either way."""
+        """Hold the tables against every expectation, and quarantine faulty rows; the reports are written either way."""
         from recsys.jobs import quality
 
         return quality.validate(parsed, shared.config(plan))
 
-    @task(multiple_outputs=False, outlets=[shared.RATINGS])
-    def publish(parsed: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+    @task(multiple_outputs=False, outlets=[shared.RATINGS], trigger_rule="none_failed_min_one_success")
+    def publish(downloaded: dict, parsed: dict | None, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Turn staging into an immutable snapshot; from here on `train_model` may start."""
-        from recsys.jobs import ingest
+        from recsys.jobs import snapshots
 
-        return shared.announce(outlet_events, shared.RATINGS, ingest.publish(parsed), plan)
+        return shared.announce(outlet_events, shared.RATINGS, snapshots.publish(parsed or downloaded), plan)
 
     @task(multiple_outputs=False, **shared.SPARK)
     def explore(snapshot: dict) -> dict[str, Any]:
-        """Draw the exploratory report of the snapshot; returns its address."""
+        """Draw the exploratory report of the snapshot, beside the one before; returns its address."""
         from recsys.jobs import exploration
 
         return exploration.explore(snapshot["snapshot_id"])
 
+    @task(multiple_outputs=False)
+    def prune(snapshot: dict, plan: dict) -> dict[str, Any]:
+        """Remove snapshots beyond the last `keep_snapshots`, but none that a live model or table needs."""
+        from recsys.jobs import retention
+
+        return retention.prune(snapshot["dataset"], shared.config(plan).keep_snapshots)
+
     plan = shared.configure(shared.RATINGS)
-    parsed = parse(download(plan))
-    published = publish(parsed, plan)
+    downloaded = download(plan)
+    parsed = parse(downloaded)
+    published = publish(downloaded, parsed, plan)
+    compare(downloaded, plan) >> [parsed, unchanged(downloaded), published]
     validate(parsed, plan) >> published
     explore(published)
+    prune(published, plan)
 
 
 ingest_ratings()

@@ -53,6 +53,10 @@ DAG_DEFAULTS: dict[str, Any] = {
 }
 
 
+# Settings that are meant for one run, and not for those that repeat it.
+ONCE = frozenset({"when_unchanged"})
+
+
 def params(dag_id: str) -> dict[str, Param]:
     """The trigger form of a DAG: a field for each setting of its own config and of those after it.
 
@@ -76,8 +80,8 @@ def plan(dag_id: str, conf: dict[str, Any], event: dict[str, Any]) -> dict[str, 
         event: extra of the asset event it consumes, or an empty dict.
 
     Returns:
-        `config` holds every field of the DAG's own config; `conf` all that was given so far, to travel on;
-        `source` the event without it.
+        `config` holds every field of the DAG's own config; `conf` all that was given so far, to travel on (less
+        what is for this run only); `source` the event without it.
 
     Raises:
         ConfigError: an unknown name or a value out of range, those of later DAGs included.
@@ -87,7 +91,8 @@ def plan(dag_id: str, conf: dict[str, Any], event: dict[str, Any]) -> dict[str, 
     own = CHAIN[dag_id]
     config = own.parse({name: given[name] for name in own.model_fields if name in given})
     source = {key: value for key, value in event.items() if key != "conf"}
-    return {"config": config.model_dump(mode="json"), "conf": given, "source": source}
+    travelling = {name: value for name, value in given.items() if name not in ONCE}
+    return {"config": config.model_dump(mode="json"), "conf": travelling, "source": source}
 
 
 def configure(source: Asset) -> Any:

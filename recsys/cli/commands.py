@@ -54,13 +54,15 @@ def run(
 
 @app.command()
 def ingest(
-    dataset: Annotated[str, typer.Option(help="`sample`, a release's name, or a local archive.")] = "sample",
+    dataset: Annotated[str, typer.Option(help="`sample`, a release's name, or a local file or folder.")] = "sample",
+    append_to: Annotated[str, typer.Option(help="Add the ratings to this snapshot (or `latest`).")] = "",
     given: Given = None,
 ) -> None:
     """Download, parse, validate and publish a dataset as a snapshot; print it as JSON."""
     from recsys.jobs import pipeline
 
-    _print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset), Settings.load()))
+    more = {"append_to": append_to} if append_to else {}
+    _print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
 
 
 @app.command()
@@ -82,10 +84,10 @@ def score(
     given: Given = None,
 ) -> None:
     """Score lists and similar movies with the champion and publish them; print the release as JSON."""
-    from recsys.jobs import ingest, pipeline, train
+    from recsys.jobs import pipeline, snapshots, train
 
     settings = Settings.load()
-    snapshot = ingest.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
+    snapshot = snapshots.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
     champion = train.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
     _print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
 
@@ -215,10 +217,10 @@ def _refuse_unknown(values: dict[str, Any]) -> None:
 
 
 def _latest(settings: Settings) -> dict[str, Any]:
-    from recsys.jobs import ingest, pipeline
+    from recsys.jobs import snapshots
     from recsys.storage.store import open_store
 
-    return ingest.snapshot_info(pipeline.latest_snapshot(open_store(settings.resolved_store_url)), settings)
+    return snapshots.snapshot_info(snapshots.latest(open_store(settings.resolved_store_url)), settings)
 
 
 def _store() -> Any:

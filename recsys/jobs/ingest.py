@@ -1,28 +1,22 @@
-"""The tasks of `ingest_ratings` that move data: download, parse, publish.
+"""The tasks of `ingest_ratings` that bring data in: download, compare, parse.
 
-Archives are kept in the store, so a second run needs no network; parsed tables are staged under the run's
-own id; a snapshot is named by its source's digest, so the same source gives the same snapshot, once.
+Archives are kept in the store, so a second run needs no network; parsed tables are staged under the run's own id,
+and only `recsys.jobs.snapshots.publish` makes them visible.
 """
 
-import contextlib
-import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from recsys import columns
 from recsys.config import IngestConfig, Settings
-from recsys.datasets import catalogue, digests, movielens
-from recsys.errors import AlreadyExistsError, DataError
-from recsys.jobs import sources
+from recsys.datasets import catalogue, digests, increments, reading
+from recsys.errors import DataError
+from recsys.jobs import snapshots, sources
 from recsys.storage import layout
-from recsys.storage.store import open_store
-from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.storage.store import Store, open_store
+from recsys.storage.tables import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
 
@@ -31,173 +25,159 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
     """Bring the archive into the store, from the network, a local path or the generator.
 
     Returns:
-        ``ingest_id`` (made safe for keys), ``dataset``, ``archive`` (its key), ``sha256``, ``size_bytes``,
-        ``source`` and ``is_invented``.
+        ``ingest_id`` (made safe for keys), ``dataset``, ``release`` (the known release it is, or None), ``archive``
+        (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``is_invented``, ``reading`` (how it will be
+        read), ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or None) and
+        ``contains`` (digests of all sources that will be in it).
 
     Raises:
         ConfigError: the data set is neither a known release nor an existing path, or the store does not honour
             create-only writes.
         DataError: what arrived is no usable archive; nothing was stored.
+        NotFoundError: `append_to` names no snapshot.
         TransientError: no address could be reached, and no copy is in the store.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     store.probe()  # before hours of work, not after them
+    base = _base(config.append_to, store)
     found = sources.bring(config, store, settings)
+    licence = catalogue.licence_of(found["dataset"])
     log.info("%s: %.1f MB, sha256 %s", found["archive"], found["size_bytes"] / 1e6, found["sha256"])
-    log.info("%s: %s", found["dataset"], catalogue.licence_of(found["dataset"]))
+    log.info("%s: %s", found["dataset"], licence)
+    release = catalogue.RELEASES.get(found["dataset"])
+    how = {
+        "columns": config.columns,
+        "rating_scale": config.rating_scale,
+        "ratings_file": release.ratings_file if release else None,
+        "base_snapshot_id": None,
+    }
     names = ("dataset", "archive", "sha256", "size_bytes", "source", "is_invented")
-    return {"ingest_id": layout.safe_id(ingest_id), **{name: found[name] for name in names}}
+    downloaded = {
+        "ingest_id": layout.safe_id(ingest_id),
+        **{name: found[name] for name in names},
+        "licence": licence,
+        "release": release.name if release else None,
+        "contains": [found["sha256"]],
+        "reading": how,
+    }
+    if base:
+        downloaded |= _as_increment(downloaded, base)
+    snapshot_id = snapshots.snapshot_name(downloaded["dataset"], found["sha256"], downloaded["reading"])
+    return {**downloaded, "snapshot_id": snapshot_id, "previous_snapshot_id": _previous(store, downloaded, snapshot_id)}
 
 
-def parse(downloaded: dict[str, Any], settings: Settings | None = None) -> dict[str, Any]:
-    """Parse the archive into canonical tables, staged under the ingest's id.
+def find_unchanged(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any] | None:
+    """The snapshot that holds this very source already, as `snapshots.snapshot_info`; None when it is new.
+
+    An increment is also unchanged when the snapshot it would be added to has taken it in before.
+    """
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    candidates = [downloaded["snapshot_id"]]
+    base_id = downloaded["reading"]["base_snapshot_id"]
+    if base_id and downloaded["contains"].count(downloaded["sha256"]) > 1:
+        candidates.append(base_id)
+    for snapshot_id in candidates:
+        if store.exists(layout.snapshot_manifest(snapshot_id)):
+            log.info("%s is unchanged: its rows are in snapshot %s. Nothing new is published.",
+                     downloaded["source"], snapshot_id)  # fmt: skip
+            return snapshots.snapshot_info(snapshot_id, settings)
+    return None
+
+
+def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any]:
+    """Parse the archive into canonical tables with their quarantine, staged under the ingest's id.
 
     Returns:
-        `downloaded` with ``staging`` (prefix) and ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
-        ``n_tags``.
+        `downloaded` with ``staging`` (prefix), ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
+        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``files`` (by table, the one its rows come from).
 
     Raises:
-        DataError: the archive was altered in the store, is refused, or holds a malformed row.
+        DataError: the archive was altered in the store, is refused, or holds nothing that can be read.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     ingest_id = downloaded["ingest_id"]
-    source = {"sha256": downloaded["sha256"], "parser_version": movielens.PARSER_VERSION}
     manifest_key = layout.staging_manifest(ingest_id)
+    source = {"snapshot_id": downloaded["snapshot_id"]}
     if store.exists(manifest_key) and (staged := read_json(store, manifest_key))["source"] == source:
         log.info("%s: already parsed", layout.staging(ingest_id))
     else:
-        with sources.local_copy(store, downloaded["archive"], settings) as path:
-            _check_digest(path, downloaded)
-            found, tables = movielens.read_tables(path)
-        rows = {
-            name: write_table(store, layout.staging_table(ingest_id, name), table, overwrite=True)
-            for name, table in tables.items()
-        }
-        staged = {"source": source, "layout": found, "tables": rows, "counts": _counts(tables)}
+        staged = {"source": source, **_stage(store, downloaded, settings)}
         write_json(store, manifest_key, staged, overwrite=True)
-    _compare_counts(downloaded["dataset"], staged["counts"])
-    return {**downloaded, "staging": layout.staging(ingest_id), **staged["counts"]}
+    for file in staged["files"]:
+        log.info("%s: %s rows in, %s kept, %s quarantined", file["file"],
+                 *(f"{file[name]:,}" for name in ("n_in", "n_out", "n_quarantined")))  # fmt: skip
+    told = {"n_malformed": staged["n_malformed"], "files": staged["file_of"], **staged["counts"]}
+    return {**downloaded, "staging": layout.staging(ingest_id), **told}
 
 
-def publish(parsed: dict[str, Any], settings: Settings | None = None) -> dict[str, Any]:
-    """Make the staged tables an immutable snapshot; the same source again returns the one there is.
-
-    Returns:
-        ``snapshot_id``, ``uri`` (of its manifest), ``dataset``, ``is_invented``, ``n_ratings``, ``n_users``,
-        ``n_movies``, ``sha256`` (of the source) and ``fingerprint`` (of the tables' content).
-    """
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
-    snapshot_id = snapshot_name(parsed["dataset"], parsed["sha256"])
-    if store.exists(layout.snapshot_manifest(snapshot_id)):
-        log.info("snapshot %s exists: the source has not changed", snapshot_id)
-        return snapshot_info(snapshot_id, settings)
-    staged = read_json(store, layout.staging_manifest(parsed["ingest_id"]))
-    tables = {
-        name: _sorted(read_table(store, layout.staging_table(parsed["ingest_id"], name)).cast(schema))
-        for name, schema in columns.SNAPSHOT_TABLES.items()
-    }
-    # Without a manifest these keys belong to nobody: an attempt that was killed may have left some.
-    rows = {
-        name: write_table(store, layout.snapshot_table(snapshot_id, name), table, overwrite=True)
-        for name, table in tables.items()
-    }
-    manifest = {
-        "snapshot_id": snapshot_id,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": parsed["dataset"],
-        "is_invented": parsed["is_invented"],
-        "counts": _counts(tables),
-        "fingerprint": digests.tables_fingerprint(tables),
-        "tables": rows,
-        "lineage": _lineage(parsed, staged),
-    }
-    with contextlib.suppress(AlreadyExistsError):  # another run published the same source: its manifest stands
-        write_json(store, layout.snapshot_manifest(snapshot_id), manifest)
-    log.info("snapshot %s: %s ratings", snapshot_id, f"{manifest['counts']['n_ratings']:,}")
-    return snapshot_info(snapshot_id, settings)
-
-
-def snapshot_info(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
-    """A published snapshot in the form `publish` returns it.
-
-    Raises:
-        NotFoundError: there is no such snapshot.
-    """
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
-    key = layout.snapshot_manifest(snapshot_id)
-    manifest = read_json(store, key)
-    counts = manifest["counts"]
+def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    how = downloaded["reading"]
+    with sources.local_copy(store, downloaded["archive"], settings) as path:
+        _check_digest(path, downloaded)
+        parsed = reading.read_source(path, columns=how["columns"], ratings_file=how["ratings_file"])
+    n_malformed = {account.table: account.n_quarantined for account in parsed.files}
+    file_of = {account.table: account.file for account in reversed(parsed.files)}
+    if base_id := how["base_snapshot_id"]:
+        parsed = increments.append(snapshots.read_tables(store, base_id), parsed, base_id)
+    staged = {**parsed.tables, "quarantine": parsed.quarantine}
+    for name, table in staged.items():
+        write_table(store, layout.staging_table(downloaded["ingest_id"], name), table, overwrite=True)
     return {
-        "snapshot_id": snapshot_id,
-        "uri": store.uri(key),
-        "dataset": manifest["dataset"],
-        "is_invented": manifest["is_invented"],
-        "n_ratings": counts["n_ratings"],
-        "n_users": counts["n_users"],
-        "n_movies": counts["n_movies"],
-        "sha256": manifest["lineage"]["sha256"],
-        "fingerprint": manifest["fingerprint"],
+        "layout": parsed.layout,
+        "counts": snapshots.counts(parsed.tables),
+        "files": [asdict(account) for account in parsed.files],
+        "n_malformed": n_malformed,
+        "file_of": file_of,
     }
 
 
-def snapshot_name(dataset: str, sha256: str, parser_version: str = movielens.PARSER_VERSION) -> str:
-    """A snapshot's id: the data set, and twelve digits that change with its bytes or with the parser.
+def _base(append_to: str, store: Store) -> dict[str, Any] | None:
+    """The manifest of the snapshot an increment is added to; None where there is none asked for."""
+    if not append_to:
+        return None
+    snapshot_id = snapshots.latest(store) if append_to == "latest" else append_to
+    return dict(read_json(store, layout.snapshot_manifest(snapshot_id)))
 
-    >>> snapshot_name("ml-25m", "ab" * 32, "1") == snapshot_name("ml-25m", "ab" * 32, "2")
-    False
+
+def _as_increment(downloaded: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """What an increment takes over from the snapshot it is added to."""
+    lineage = base["lineage"]
+    scale = downloaded["reading"]["rating_scale"] or lineage.get("reading", {}).get("rating_scale", "")
+    licence = dict.fromkeys((lineage["licence"], downloaded["licence"]))
+    return {
+        "dataset": base["dataset"],
+        "is_invented": base["is_invented"] or downloaded["is_invented"],
+        "licence": " And: ".join(licence),
+        "release": None,  # the counts of the release no longer hold
+        "contains": [*lineage.get("contains", [lineage["sha256"]]), downloaded["sha256"]],
+        "reading": {**downloaded["reading"], "rating_scale": scale, "base_snapshot_id": base["snapshot_id"]},
+    }
+
+
+def _previous(store: Store, downloaded: Mapping[str, Any], snapshot_id: str) -> str | None:
+    """The snapshot to compare with: what an increment is added to, else the newest other one of the data set.
+
+    Samples of other sizes are other data sets under one name, so the sample is compared with none.
     """
-    digest = hashlib.sha256(f"{sha256}\nparser {parser_version}".encode()).hexdigest()
-    return f"{layout.safe_id(dataset)}-{digest[:12]}"
+    if base_id := downloaded["reading"]["base_snapshot_id"]:
+        return str(base_id)
+    if downloaded["dataset"] == sources.SAMPLE:
+        return None
+    others = [
+        manifest
+        for manifest in snapshots.manifests(store)
+        if manifest["dataset"] == downloaded["dataset"] and manifest["snapshot_id"] != snapshot_id
+    ]
+    return max(others, key=lambda manifest: str(manifest["created_at"]))["snapshot_id"] if others else None
 
 
-def _check_digest(path: Path, downloaded: dict[str, Any]) -> None:
+def _check_digest(path: Path, downloaded: Mapping[str, Any]) -> None:
     actual = digests.file_digest(path) if path.is_file() else "absent"
     if actual != downloaded["sha256"]:
         raise DataError(
             f"{downloaded['archive']}: sha256 is {actual}, {downloaded['sha256']} was stored. Nothing was parsed. "
             "Delete the object and run ingest_ratings again."
         )
-
-
-def _counts(tables: dict[str, pa.Table]) -> dict[str, int]:
-    return {
-        "n_ratings": tables["ratings"].num_rows,
-        "n_movies": tables["movies"].num_rows,
-        "n_users": len(tables["ratings"][columns.USER_ID].unique()),
-        "n_links": tables["links"].num_rows,
-        "n_tags": tables["tags"].num_rows,
-    }
-
-
-def _compare_counts(dataset: str, counts: dict[str, int]) -> None:
-    release = catalogue.RELEASES.get(dataset)
-    for name, expected in asdict(release.counts).items() if release and release.counts else ():
-        if counts[name] != expected:
-            log.warning("%s: %s is %s, the release has %s", dataset, name, f"{counts[name]:,}", f"{expected:,}")
-
-
-def _lineage(parsed: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
-    names = ("ingest_id", "source", "archive", "sha256", "size_bytes")
-    return {
-        **{name: parsed[name] for name in names},
-        "licence": catalogue.licence_of(parsed["dataset"]),
-        "layout": staged["layout"],
-        "parser_version": movielens.PARSER_VERSION,
-        "counts_in": staged["counts"],
-    }
-
-
-def _sorted(table: pa.Table) -> pa.Table:
-    """Rows by user, then movie (or by movie alone), equal keys in the source's order."""
-    keys = [name for name in (columns.USER_ID, columns.MOVIE_ID) if name in table.column_names]
-    arrays = [table[name].to_numpy() for name in keys]
-    packed = arrays[0].astype(np.int64)
-    if len(arrays) > 1:
-        packed = (packed << 32) | arrays[1].astype(np.int64)
-    if np.all(packed[1:] >= packed[:-1]):  # releases come sorted, and 25M rows take seconds to sort
-        return table
-    return table.take(np.argsort(packed, kind="stable"))

@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
-from recsys.errors import NotFoundError
-from recsys.jobs import exploration, ingest, posters, quality, score, train
-from recsys.storage import layout
-from recsys.storage.store import Store
-from recsys.storage.tables import read_json
+from recsys.jobs import exploration, ingest, posters, quality, retention, score, snapshots, train
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +18,15 @@ def run_id(name: str) -> str:
 
 
 def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
-    """Download, parse, validate, publish and explore; returns the snapshot."""
-    parsed = _timed(ingest.parse, _timed(ingest.download, config, run_id("ingest"), settings), settings)
+    """Download, parse, validate, publish, explore and prune; returns the snapshot, the one there is if unchanged."""
+    downloaded = _timed(ingest.download, config, run_id("ingest"), settings)
+    if unchanged := ingest.find_unchanged(downloaded, settings):
+        return unchanged
+    parsed = _timed(ingest.parse, downloaded, settings)
     _timed(quality.validate, parsed, config, settings)
-    snapshot: dict[str, Any] = _timed(ingest.publish, parsed, settings)
+    snapshot: dict[str, Any] = _timed(snapshots.publish, parsed, settings)
     _timed(exploration.explore, snapshot["snapshot_id"], settings)
+    _timed(retention.prune, snapshot["dataset"], config.keep_snapshots, settings)
     return snapshot
 
 
@@ -51,19 +51,6 @@ def fetch_posters(config: PosterConfig, settings: Settings) -> dict[str, Any]:
     plan = _timed(posters.plan, config, settings)
     results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, config, settings)]
     return dict(_timed(posters.write_manifest, results, plan, settings))
-
-
-def latest_snapshot(store: Store) -> str:
-    """The snapshot published last.
-
-    Raises:
-        NotFoundError: none was published yet.
-    """
-    manifests = [key for key in store.list("snapshots/") if key.endswith(f"/{layout.MANIFEST}")]
-    if not manifests:
-        raise NotFoundError(f"{store.url} holds no snapshot yet. Run `recsys ingest` first.")
-    newest = max(manifests, key=lambda key: str(read_json(store, key)["created_at"]))
-    return newest.split("/")[1]
 
 
 def _timed(job: Callable[..., Any], *args: Any) -> Any:

@@ -35,19 +35,26 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole pipeline once; DATASET in the environment picks the data."""
-    conf = {"dataset": local_dataset(environment_dataset()), **parse_overrides(overrides or [])}
+    # Who runs the whole pipeline by hand means all of it, also on data that were there before.
+    conf = {"dataset": local_dataset(environment_dataset()), "when_unchanged": "train"}
+    conf |= parse_overrides(overrides or [])
     settings = Settings.load()
     with progress(console) as show:
         result = run_pipeline(settings, conf, say=say, watch=show)
     report_failures(result)
     if not result.has_succeeded:
         raise SystemExit(1)
+    if result.is_unchanged:
+        snapshot = result.results["ingest_ratings.unchanged"]
+        say(f"The source is unchanged: snapshot {snapshot['snapshot_id']} stands, and nothing was trained.")
+        return
     print_summary(summary(settings), console)
-    print_steps([(task.name, task.duration_s) for task in result.tasks], console)
+    ran = [task for task in result.tasks if task.state != "skipped"]
+    print_steps([(task.name, task.duration_s) for task in ran], console)
     promoted = result.results.get("train_model.promote") or {}
     if not promoted.get("promoted", True):
         say(f"The champion was kept: {promoted['reason']}.")
-    say(f"All {len(result.tasks)} tasks of {len(result.runs)} DAGs succeeded in {result.duration_s:.0f} s.")
+    say(f"All {len(ran)} tasks of {len(result.runs)} DAGs succeeded in {result.duration_s:.0f} s.")
 
 
 @app.command()

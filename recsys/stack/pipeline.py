@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,9 +68,14 @@ class PipelineRun:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether every DAG of the chain ran and no task of any failed (one mapped over nothing is skipped)."""
-        complete = {run.dag_id for run in self.runs} >= set(DAG_IDS)
+        """Whether no task failed and every DAG ran that had something to do: only the first, if nothing is new."""
+        complete = self.is_unchanged or {run.dag_id for run in self.runs} >= set(DAG_IDS)
         return complete and all(run.state == "success" for run in self.runs) and not self.failures
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the source held nothing new, so that nothing was published and nothing followed."""
+        return _is_unchanged(self.runs)
 
     @property
     def failures(self) -> list[TaskState]:
@@ -182,7 +187,7 @@ def _follow(
         watch(runs)
         if len(done) < len(runs) or None in caused:
             idle_since = time.monotonic()
-        elif runs[-1].state == "failed" or {run.dag_id for run in runs} >= set(DAG_IDS):
+        elif runs[-1].state == "failed" or _is_unchanged(runs) or {run.dag_id for run in runs} >= set(DAG_IDS):
             return runs
         elif time.monotonic() - idle_since > NEXT_RUN_WITHIN_S:
             raise StackError(
@@ -190,6 +195,10 @@ def _follow(
                 f"What is published stands. Look into {stack.places.logs / 'scheduler.log'} and run again."
             )
         time.sleep(POLL_S)
+
+
+def _is_unchanged(runs: Iterable[DagRun]) -> bool:
+    return any((task.name, task.state) == ("ingest_ratings.unchanged", "success") for run in runs for task in run.tasks)
 
 
 def _read(places: Places, api: AirflowApi, dag_id: str, run_id: str) -> DagRun:

@@ -66,7 +66,7 @@ def test_a_dag_says_what_it_does_when_it_runs_and_what_to_do_when_it_fails(bag, 
 
 
 def test_every_task_has_docs_a_time_limit_and_retries_with_back_off(tasks):
-    assert len(tasks) == 6 + 7 + 4 + 4
+    assert len(tasks) == 9 + 7 + 4 + 4
     for name, task in tasks.items():
         assert task.doc_md, name
         assert task.execution_timeout, name

@@ -42,3 +42,9 @@ def test_a_setting_of_an_earlier_dag_is_unknown_to_a_later_one():
 def test_an_impossible_value_for_a_later_dag_is_refused_at_the_entry():
     with pytest.raises(ConfigError, match="max_posters"):
         shared.plan("ingest_ratings", {"max_posters": -1}, {})
+
+
+def test_what_is_meant_for_one_run_does_not_travel_to_those_that_repeat_it():
+    ingest = shared.plan("ingest_ratings", {"when_unchanged": "train", "k": 5}, {})
+    assert ingest["config"]["when_unchanged"] == "train"
+    assert ingest["conf"] == {"k": 5}

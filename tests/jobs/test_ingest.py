@@ -8,17 +8,18 @@ import zipfile
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsys import columns
 from recsys.config import IngestConfig
-from recsys.datasets import movielens
+from recsys.datasets import reading
 from recsys.datasets.catalogue import Release
 from recsys.errors import ConfigError, DataError, NotFoundError
-from recsys.jobs import ingest, sources
+from recsys.jobs import ingest, snapshots, sources
 from recsys.storage import layout
 from recsys.storage.store import open_store
-from recsys.storage.tables import read_json, read_table
+from recsys.storage.tables import read_json, read_table, write_table
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}
 FILES = {
@@ -45,17 +46,17 @@ def write_archive(path, **more):
     return path
 
 
-def run(dataset, settings, ingest_id="run-1", **sizes):
-    downloaded = ingest.download(IngestConfig(dataset=str(dataset), **sizes), ingest_id, settings)
+def run(dataset, settings, ingest_id="run-1", **more):
+    downloaded = ingest.download(IngestConfig(dataset=str(dataset), **more), ingest_id, settings)
     parsed = ingest.parse(downloaded, settings)
-    return downloaded, parsed, ingest.publish(parsed, settings)
+    return downloaded, parsed, snapshots.publish(parsed, settings)
 
 
 def test_the_sample_becomes_a_snapshot_that_says_it_is_invented(settings, store):
     downloaded, parsed, published = run("sample", settings, **SAMPLE)
     assert (downloaded["dataset"], downloaded["is_invented"], published["is_invented"]) == ("sample", True, True)
     assert (parsed["n_ratings"], parsed["n_users"], parsed["n_movies"], parsed["n_links"]) == (500, 20, 60, 60)
-    assert published == ingest.snapshot_info(published["snapshot_id"], settings)
+    assert published == snapshots.snapshot_info(published["snapshot_id"], settings)
     for name, schema in columns.SNAPSHOT_TABLES.items():
         assert read_table(store, layout.snapshot_table(published["snapshot_id"], name)).schema == schema
 
@@ -102,9 +103,17 @@ def test_a_snapshot_remembers_where_it_came_from(settings, store, archive):
     assert lineage["source"] == str(archive)
     assert lineage["sha256"] == downloaded["sha256"] == published["sha256"]
     assert lineage["licence"] == "Unknown: the archive came from a local path; its own terms apply."
-    assert lineage["parser_version"] == movielens.PARSER_VERSION
+    assert lineage["parser_version"] == reading.PARSER_VERSION
     assert lineage["layout"] == "csv"
-    assert lineage["counts_in"]["n_ratings"] == manifest["tables"]["ratings"]["n_rows"] == 3
+    assert lineage["files"][0] == {
+        "file": "ml/ratings.csv",
+        "table": "ratings",
+        "n_in": 3,
+        "n_out": 3,
+        "n_quarantined": 0,
+    }
+    assert manifest["tables"]["ratings"]["n_rows"] == published["n_ratings"] == 3
+    assert manifest["quarantined"] == {}
 
 
 def test_a_folder_is_taken_like_its_archive(settings, archive, tmp_path):
@@ -146,11 +155,96 @@ def test_what_is_no_archive_leaves_no_trace(settings, store, tmp_path, content):
     assert list(store.list()) == []
 
 
-def test_a_malformed_row_stages_and_publishes_nothing(settings, store, tmp_path):
+def test_a_malformed_row_is_published_in_the_quarantine_with_its_line_and_text(settings, store, tmp_path):
     path = write_archive(tmp_path / "bad.zip", **{"ratings.csv": FILES["ratings.csv"] + "3,10,five,964982703\n"})
-    with pytest.raises(DataError, match=r"ratings\.csv line 5: rating is 'five', not a finite number"):
-        run(path, settings)
-    assert [key for key in store.list() if not key.startswith("archives/")] == []
+    parsed, published = run(path, settings)[1:]
+    assert (parsed["n_ratings"], parsed["n_malformed"]["ratings"], published["n_quarantined"]) == (3, 1, 1)
+    assert read_table(store, layout.snapshot_table(published["snapshot_id"], "quarantine")).to_pylist() == [
+        {
+            "table": "ratings",
+            "file": "ml/ratings.csv",
+            "line": 5,
+            "reason": "malformed",
+            "fault": "rating is 'five', not a finite number",
+            "content": "3,10,five,964982703",
+        }
+    ]
+    manifest = read_json(store, layout.snapshot_manifest(published["snapshot_id"]))
+    (account,) = (file for file in manifest["lineage"]["files"] if file["table"] == "ratings")
+    assert (account["n_in"], account["n_out"], account["n_quarantined"]) == (4, 3, 1)
+
+
+def test_what_validation_took_out_is_quarantined_with_the_text_of_its_line(settings, store, archive):
+    downloaded = ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings)
+    parsed = ingest.parse(downloaded, settings)
+    fault = {"table": "ratings", "file": "ml/ratings.csv", "line": 3, "reason": "range", "fault": "too few stars"}
+    faults = pa.Table.from_pylist([{**fault, "content": None}], schema=columns.QUARANTINE)
+    write_table(store, layout.staging_faults("run-1"), faults)
+    published = snapshots.publish(parsed, settings)
+    ratings = read_table(store, layout.snapshot_table(published["snapshot_id"], "ratings"))
+    assert ratings.select(["user_id", "movie_id"]).to_pylist() == [
+        {"user_id": 1, "movie_id": 10},
+        {"user_id": 2, "movie_id": 10},
+    ]
+    (row,) = read_table(store, layout.snapshot_table(published["snapshot_id"], "quarantine")).to_pylist()
+    assert row == {**fault, "content": "1,11,3.0,964982703"}
+    manifest = read_json(store, layout.snapshot_manifest(published["snapshot_id"]))
+    assert manifest["quarantined"] == {"range": 1}
+    assert (manifest["lineage"]["files"][0]["n_out"], manifest["lineage"]["files"][0]["n_quarantined"]) == (2, 1)
+
+
+def test_a_source_that_was_published_before_is_unchanged_whatever_its_name_or_run(settings, archive):
+    downloaded, _, published = run(archive, settings)
+    assert ingest.find_unchanged(downloaded, settings) == published
+    again = ingest.download(IngestConfig(dataset=str(archive)), "run-2", settings)
+    assert ingest.find_unchanged(again, settings) == published
+    write_archive(archive, **{"ratings.csv": FILES["ratings.csv"] + "3,10,5.0,964982703\n"})
+    changed = ingest.download(IngestConfig(dataset=str(archive)), "run-3", settings)
+    assert ingest.find_unchanged(changed, settings) is None
+    assert changed["previous_snapshot_id"] == published["snapshot_id"]
+
+
+def test_another_way_of_reading_is_another_snapshot(settings, archive):
+    plain = ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings)
+    scaled = ingest.download(IngestConfig(dataset=str(archive), rating_scale="1-5/1"), "run-2", settings)
+    assert plain["snapshot_id"] != scaled["snapshot_id"]
+
+
+INCREMENT = "user,movie,rating,timestamp\n1,10,1.5,964982800\n7,12,2.0,964982800\n"
+
+
+def test_an_increment_gives_a_new_snapshot_and_leaves_the_old_one_as_it_is(settings, store, archive, tmp_path):
+    base = run(archive, settings)[2]
+    (tmp_path / "week-1.csv").write_text(INCREMENT)
+    downloaded, parsed, published = run(tmp_path / "week-1.csv", settings, "run-2", append_to="latest")
+    assert parsed["previous_snapshot_id"] == base["snapshot_id"] != published["snapshot_id"]
+    assert (published["dataset"], published["n_ratings"], published["n_users"], published["n_movies"]) == (
+        "my-movies", 4, 3, 3,
+    )  # fmt: skip
+    ratings = read_table(store, layout.snapshot_table(published["snapshot_id"], "ratings"))
+    assert ratings.select(["user_id", "movie_id", "rating"]).to_pylist()[0] == {
+        "user_id": 1, "movie_id": 10, "rating": 1.5,
+    }  # fmt: skip
+    manifest = read_json(store, layout.snapshot_manifest(published["snapshot_id"]))
+    assert manifest["quarantined"] == {"superseded": 1}
+    assert manifest["lineage"]["contains"] == [base["sha256"], downloaded["sha256"]]
+    assert snapshots.snapshot_info(base["snapshot_id"], settings) == base
+
+
+def test_the_same_increment_is_not_added_twice(settings, archive, tmp_path):
+    run(archive, settings)
+    (tmp_path / "week-1.csv").write_text(INCREMENT)
+    published = run(tmp_path / "week-1.csv", settings, "run-2", append_to="latest")[2]
+    again = ingest.download(IngestConfig(dataset=str(tmp_path / "week-1.csv"), append_to="latest"), "run-3", settings)
+    assert ingest.find_unchanged(again, settings) == published
+
+
+def test_an_increment_to_nothing_is_refused_before_anything_is_fetched(settings, store, archive):
+    with pytest.raises(NotFoundError, match="holds no snapshot yet"):
+        run(archive, settings, append_to="latest")
+    with pytest.raises(NotFoundError, match=r"snapshots/none/manifest\.json"):
+        run(archive, settings, append_to="none")
+    assert list(store.list()) == []
 
 
 def test_an_archive_altered_in_the_store_is_noticed(settings, store, archive):
@@ -162,13 +256,13 @@ def test_an_archive_altered_in_the_store_is_noticed(settings, store, archive):
 
 def test_a_publication_that_was_killed_half_way_is_finished_by_the_next(settings, store, archive):
     parsed = run(archive, settings)[1]
-    snapshot_id = ingest.snapshot_name(parsed["dataset"], parsed["sha256"])
-    whole = ingest.snapshot_info(snapshot_id, settings)
+    snapshot_id = parsed["snapshot_id"]
+    whole = snapshots.snapshot_info(snapshot_id, settings)
     store.delete(layout.snapshot_manifest(snapshot_id))
     store.put(layout.snapshot_table(snapshot_id, "ratings"), b"half a file", overwrite=True)
     with pytest.raises(NotFoundError):
-        ingest.snapshot_info(snapshot_id, settings)
-    assert ingest.publish(parsed, settings) == whole
+        snapshots.snapshot_info(snapshot_id, settings)
+    assert snapshots.publish(parsed, settings) == whole
     assert read_table(store, layout.snapshot_table(snapshot_id, "ratings")).num_rows == 3
 
 

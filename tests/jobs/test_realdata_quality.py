@@ -9,7 +9,7 @@ import pytest
 from recsys.config import PROJECT_ROOT, IngestConfig
 from recsys.datasets.catalogue import RELEASES
 from recsys.eda.report import MAX_BYTES
-from recsys.jobs import exploration, ingest, quality
+from recsys.jobs import exploration, ingest, quality, snapshots
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))
 
@@ -25,7 +25,7 @@ def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(spark, 
     config = IngestConfig(dataset=str(archive))
     parsed = ingest.parse(ingest.download(config, "i-1", tracked_settings), tracked_settings)
     assert quality.validate(parsed, config, tracked_settings)["success"] is True
-    snapshot = ingest.publish(parsed, tracked_settings)
+    snapshot = snapshots.publish(parsed, tracked_settings)
     html = Path(exploration.explore(snapshot["snapshot_id"], tracked_settings)["report"]).read_text()
     assert len(html.encode()) < MAX_BYTES
     # GroupLens' README: 100,836 ratings and 3,683 tags of 9,742 movies by 610 users.

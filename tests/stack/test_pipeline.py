@@ -36,6 +36,14 @@ def test_a_run_has_succeeded_when_every_task_of_all_four_dags_has():
     assert not pipeline("success", "failed", "success", "success").has_succeeded
 
 
+def test_a_run_that_found_nothing_new_has_succeeded_without_the_other_dags():
+    tasks = (task("ingest_ratings", "unchanged"), task("ingest_ratings", "publish", state="skipped"))
+    run = PipelineRun({}, (DagRun("ingest_ratings", "r", "success", 1.0, tasks),), 4.0, "u", None)
+    assert run.is_unchanged
+    assert run.has_succeeded
+    assert not pipeline("success").is_unchanged
+
+
 def test_the_failures_are_the_tasks_that_failed_not_those_that_waited_for_them():
     failed, waiting = task(task_id="fit", state="failed"), task(task_id="evaluate", state="upstream_failed")
     run = DagRun("train_model", "r", "failed", 1.0, (task(), failed, waiting))

@@ -1,0 +1,133 @@
+"""What a step costs: wall time, processor time, and the memory of all its processes together.
+
+Each step runs in a process of its own, as a task of the scheduler does, so that nothing a step leaves behind is
+counted for the next. Memory is the sum of the proportional set sizes (PSS) of the process and all below it, Spark's
+JVM and Python workers included, sampled ten times a second; this needs Linux.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_SAMPLE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one step took: seconds, processor seconds of all its processes, and its peak of memory in bytes."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    result: Any
+
+
+def measure(step: Callable[..., Any], *args: Any) -> Cost:
+    """Run a function in a process of its own and weigh it.
+
+    Raises:
+        RuntimeError: the step failed; its traceback is on the standard error.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(sender, step, args))
+    began = time.perf_counter()
+    process.start()
+    sender.close()
+    scale = _Scale(process.pid or 0)
+    scale.start()
+    try:
+        result = receiver.recv()
+    except EOFError:
+        raise RuntimeError(f"{step.__name__} failed") from None
+    finally:
+        wall_s = time.perf_counter() - began
+        scale.stop()
+        process.join()
+    return Cost(wall_s, scale.cpu_s, scale.peak_bytes, result)
+
+
+def report(name: str, columns: list[str], rows: list[list[str]], document: Mapping[str, Any]) -> None:
+    """Print the table for people, then one line of JSON for machines, with the machine it was measured on."""
+    table = Table(*columns, title=name, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=140).print(table)
+    machine = {"n_cores": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()}
+    print(json.dumps({"benchmark": name, **document, "machine": machine}))
+
+
+def _run(sender: Connection, step: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    sender.send(step(*args))
+    sender.close()
+
+
+class _Scale(threading.Thread):
+    """Weighs a process and all below it while they run."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.peak_bytes = 0
+        self._pid = pid
+        self._cpu_s: dict[int, float] = {}  # by process, also of those that have ended
+        self._is_over = threading.Event()
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._cpu_s.values())
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._is_over.wait(_SAMPLE_S):
+            family = _family(self._pid)
+            self.peak_bytes = max(self.peak_bytes, sum(map(_pss_bytes, family)))
+            for pid in family:
+                self._cpu_s[pid] = max(self._cpu_s.get(pid, 0.0), _cpu_s(pid))
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and (fields := _stat(folder)):
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, queue = [], [pid]
+    while queue:
+        found.append(queue.pop())
+        queue += children.get(found[-1], [])
+    return found
+
+
+def _stat(folder: Path) -> list[str]:
+    """The fields of ``/proc/<pid>/stat`` from the state on; none of a process that ended meanwhile."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _stat(Path(f"/proc/{pid}"))
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

@@ -1,0 +1,206 @@
+"""The task of the ingest that publishes, and what there is to ask about published snapshots.
+
+A snapshot is immutable. Its id is derived from the digest of its source and from everything that decides how the
+source is read, so the same source gives the same snapshot, once, and a change of either gives another.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys import columns as c
+from recsys.config import Settings
+from recsys.datasets import digests, increments, reading
+from recsys.errors import AlreadyExistsError, NotFoundError
+from recsys.jobs import sources
+from recsys.storage import layout
+from recsys.storage.store import Store, open_store
+from recsys.storage.tables import read_json, read_table, write_json, write_table
+
+log = logging.getLogger(__name__)
+
+
+def snapshot_name(
+    dataset: str, sha256: str, how: Mapping[str, Any], parser_version: str = reading.PARSER_VERSION
+) -> str:
+    """A snapshot's id: the data set, and twelve digits that change with its bytes, the parser or the way of reading.
+
+    >>> snapshot_name("ml-25m", "ab" * 32, {}, "1") == snapshot_name("ml-25m", "ab" * 32, {}, "2")
+    False
+    """
+    recipe = json.dumps({"sha256": sha256, "parser": parser_version, **how}, sort_keys=True)
+    return f"{layout.safe_id(dataset)}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any]:
+    """Make the staged tables, less the rows that validation took out, an immutable snapshot.
+
+    Args:
+        parsed: what `recsys.jobs.ingest.parse` returned; for a snapshot that exists, what `download` returned.
+        settings: where things are; by default from the environment.
+
+    Returns:
+        As `snapshot_info`; of the snapshot there is, when the same source was published before.
+    """
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    snapshot_id = str(parsed["snapshot_id"])
+    if store.exists(layout.snapshot_manifest(snapshot_id)):
+        log.info("snapshot %s exists: the source has not changed", snapshot_id)
+        return snapshot_info(snapshot_id, settings)
+    staged = read_json(store, layout.staging_manifest(parsed["ingest_id"]))
+    faults = _faults(store, parsed, settings)
+    tables = {name: _clean(store, parsed["ingest_id"], name, faults) for name in c.SNAPSHOT_TABLES}
+    quarantine = pa.concat_tables([read_table(store, layout.staging_table(parsed["ingest_id"], "quarantine")), faults])
+    # Without a manifest these keys belong to nobody: an attempt that was killed may have left some.
+    rows = {
+        name: write_table(store, layout.snapshot_table(snapshot_id, name), table, overwrite=True)
+        for name, table in {**tables, "quarantine": quarantine}.items()
+    }
+    manifest = {
+        "snapshot_id": snapshot_id,
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "dataset": parsed["dataset"],
+        "is_invented": parsed["is_invented"],
+        "previous_snapshot_id": parsed["previous_snapshot_id"],
+        "counts": counts(tables),
+        "quarantined": dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),
+        "fingerprint": digests.tables_fingerprint(tables),
+        "tables": rows,
+        "lineage": _lineage(parsed, staged, faults),
+    }
+    with contextlib.suppress(AlreadyExistsError):  # another run published the same source: its manifest stands
+        write_json(store, layout.snapshot_manifest(snapshot_id), manifest)
+    n_ratings = manifest["counts"]["n_ratings"]
+    log.info("snapshot %s: %s ratings, %s rows quarantined", snapshot_id, f"{n_ratings:,}", f"{len(quarantine):,}")
+    return snapshot_info(snapshot_id, settings)
+
+
+def snapshot_info(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
+    """What the tasks after the ingest need to know of a published snapshot.
+
+    Returns:
+        ``snapshot_id``, ``uri`` (of its manifest), ``dataset``, ``is_invented``, ``n_ratings``, ``n_users``,
+        ``n_movies``, ``n_quarantined``, ``sha256`` (of the source), ``licence`` and ``fingerprint`` (of the tables).
+
+    Raises:
+        NotFoundError: there is no such snapshot.
+    """
+    settings = settings or Settings.load()
+    store = open_store(settings.resolved_store_url)
+    key = layout.snapshot_manifest(snapshot_id)
+    manifest = read_json(store, key)
+    return {
+        "snapshot_id": snapshot_id,
+        "uri": store.uri(key),
+        "dataset": manifest["dataset"],
+        "is_invented": manifest["is_invented"],
+        **{name: manifest["counts"][name] for name in ("n_ratings", "n_users", "n_movies")},
+        "n_quarantined": sum(manifest.get("quarantined", {}).values()),
+        "sha256": manifest["lineage"]["sha256"],
+        "licence": manifest["lineage"]["licence"],
+        "fingerprint": manifest["fingerprint"],
+    }
+
+
+def manifests(store: Store) -> Iterator[dict[str, Any]]:
+    """The manifests of all published snapshots, in no order that means anything."""
+    for key in store.list("snapshots/"):
+        if key.endswith(f"/{layout.MANIFEST}"):
+            yield read_json(store, key)
+
+
+def latest(store: Store, dataset: str | None = None) -> str:
+    """The snapshot published last, of one data set or of all.
+
+    Raises:
+        NotFoundError: none was published yet.
+    """
+    found = [manifest for manifest in manifests(store) if dataset in (None, manifest["dataset"])]
+    if not found:
+        raise NotFoundError(f"{store.url} holds no snapshot{f' of {dataset}' if dataset else ''} yet. "
+                            "Nothing was started. Run `recsys ingest` first.")  # fmt: skip
+    return str(max(found, key=lambda manifest: str(manifest["created_at"]))["snapshot_id"])
+
+
+def read_tables(store: Store, snapshot_id: str) -> dict[str, pa.Table]:
+    """The canonical tables of a snapshot, those it has none of (older than the schema) empty."""
+    held = read_json(store, layout.snapshot_manifest(snapshot_id))["tables"]
+    return {
+        name: read_table(store, layout.snapshot_table(snapshot_id, name)) if name in held else schema.empty_table()
+        for name, schema in c.SNAPSHOT_TABLES.items()
+    }
+
+
+def counts(tables: Mapping[str, pa.Table]) -> dict[str, int]:
+    """Rows of each table, and ``n_users``: those who rated."""
+    rows = {f"n_{name}": table.num_rows for name, table in tables.items()}
+    return {**rows, "n_users": len(tables["ratings"][c.USER_ID].unique())}
+
+
+def _clean(store: Store, ingest_id: str, name: str, faults: pa.Table) -> pa.Table:
+    """A staged table without its faulty rows and without lines, sorted."""
+    table = read_table(store, layout.staging_table(ingest_id, name))
+    lines = faults.filter(pc.equal(faults["table"], name))[c.LINE]
+    if len(lines):
+        table = table.filter(pc.invert(pc.is_in(table[c.LINE], lines.combine_chunks())))
+    return _sorted(table.drop_columns([c.LINE]).cast(c.SNAPSHOT_TABLES[name]))
+
+
+def _faults(store: Store, parsed: Mapping[str, Any], settings: Settings) -> pa.Table:
+    """What validation took out, as staged: with lines, and with the source's text where it can be told."""
+    key = layout.staging_faults(parsed["ingest_id"])
+    if not store.exists(key) or not (faults := read_table(store, key)).num_rows:
+        return c.QUARANTINE.empty_table()
+    rows = faults.to_pylist()
+    wanted: dict[str, set[int]] = {}
+    for row in rows:
+        if row[c.LINE] > 0:
+            wanted.setdefault(row["file"], set()).add(row[c.LINE])
+    with sources.local_copy(store, parsed["archive"], settings) as path:
+        texts = {file: reading.source_lines(path, file, sorted(lines)) for file, lines in wanted.items()}
+    for row in rows:
+        row["content"] = texts.get(row["file"], {}).get(row[c.LINE])
+        if row[c.LINE] < 0:
+            row["file"] = increments.snapshot_label(parsed["reading"]["base_snapshot_id"])
+    return pa.Table.from_pylist(rows, schema=c.QUARANTINE)
+
+
+def _lineage(parsed: Mapping[str, Any], staged: Mapping[str, Any], faults: pa.Table) -> dict[str, Any]:
+    names = ("ingest_id", "source", "archive", "sha256", "size_bytes", "licence", "release", "reading", "contains")
+    taken = Counter(zip(faults["table"].to_pylist(), faults["file"].to_pylist(), strict=True))
+    files = []
+    for account in staged["files"]:
+        n_taken = taken.pop((account["table"], account["file"]), 0)
+        moved = {"n_out": account["n_out"] - n_taken, "n_quarantined": account["n_quarantined"] + n_taken}
+        files.append({**account, **moved})
+    if taken:
+        raise AssertionError(f"{dict(taken)}: rows were taken out of files that nobody read; a fault of the package.")
+    return {
+        **{name: parsed[name] for name in names},
+        "base_snapshot_id": parsed["reading"]["base_snapshot_id"],
+        "layout": staged["layout"],
+        "parser_version": reading.PARSER_VERSION,
+        "files": files,
+    }
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """Rows by user, then movie (or by movie alone), equal keys in the source's order."""
+    keys = [name for name in (c.USER_ID, c.MOVIE_ID) if name in table.column_names]
+    arrays = [table[name].to_numpy() for name in keys]
+    packed = arrays[0].astype(np.int64)
+    if len(arrays) > 1:
+        packed = (packed << 32) | arrays[1].astype(np.int64)
+    if np.all(packed[1:] >= packed[:-1]):  # releases come sorted, and 25M rows take seconds to sort
+        return table
+    return table.take(np.argsort(packed, kind="stable"))

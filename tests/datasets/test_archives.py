@@ -53,7 +53,7 @@ def test_a_missing_member_is_named_beside_what_is_there(tmp_path):
         ("a/../../ratings.csv", "climbs out of its folder"),
         ("/etc/ratings.csv", "has an absolute path"),
         ("C:/ratings.csv", "has an absolute path"),
-        ("a\\..\\ratings.csv", "has a name no data set needs"),
+        ("a\\..\\ratings.csv", "has a name with control characters or backslashes"),
     ],
 )
 def test_members_outside_the_archive_are_refused(tmp_path, name, words):

@@ -61,6 +61,7 @@ def archive_note(archive_key: str) -> str:
 
 
 def staging(ingest_id: str) -> str:
+    """The folder of an ingest; like `snapshot` and `split`, without a name the prefix of all of them."""
     return f"staging/{ingest_id}"
 
 

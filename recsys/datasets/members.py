@@ -93,7 +93,7 @@ class Archive(ABC):
         return (", ".join(names) or "no files at all") + (f" and {more:,} more" if more else "")
 
     def verify(self) -> None:
-        """Read every member to its end, which alone tells real sizes, checksums and encodings (1 GB takes 5 s).
+        """Read every member to its end, which alone tells real sizes, checksums and encodings (330 MB/s).
 
         Raises:
             DataError: a member is damaged, is not as long as declared, or is text in an encoding of two-byte units.

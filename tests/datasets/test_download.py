@@ -3,10 +3,7 @@
 import hashlib
 import logging
 import ssl
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
@@ -17,73 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from recsys.datasets.download import Held, Policy, Validator, download
 from recsys.errors import DataError, PermanentError, TransientError
-
-CONTENT = bytes(range(256)) * 1_000  # 256,000 bytes
-MD5 = hashlib.md5(CONTENT).hexdigest()
-FAST = Policy(n_attempts=3, first_wait_s=0.01, timeout_s=5, progress_s=0.0)
-
-
-class QuietServer(ThreadingHTTPServer):
-    """Clients that hang up, or refuse the certificate, are what these tests are about: no traces of them."""
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-@contextmanager
-def serving(answer, tls=None, sidecar=None):
-    """A server that lets `answer(handler, number)` reply to the number-th request; yields address and requests.
-
-    What it has beside the archive (`<address>.md5`) is `sidecar(number)`, or nothing.
-    """
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path.endswith(".md5"):
-                text = sidecar(len(requests)) if sidecar else None
-                reply(self, (text or "").encode(), 404 if text is None else 200, Content_Type="text/plain")
-                return
-            requests.append(dict(self.headers.items()))
-            answer(self, len(requests))
-
-        def log_message(self, *args):
-            pass
-
-    server = QuietServer(("127.0.0.1", 0), Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/ml.zip", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def reply(handler, body=CONTENT, status=200, declared=None, **headers):
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(declared or len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def with_ranges(handler, content=CONTENT, etag='"v1"', break_at=None):
-    """Answer as a server that knows Range and If-Range; hang up after `break_at` bytes."""
-    asked = handler.headers.get("Range")
-    may_continue = handler.headers.get("If-Range") in (None, etag)
-    start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and may_continue else 0
-    body = content[start:]
-    headers = {"ETag": etag, "Content_Type": "application/zip"}
-    if start:
-        headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    reply(handler, body[:break_at], 206 if start else 200, declared=len(body), **headers)
-    if break_at is not None:
-        handler.close_connection = True
+from tests.datasets.servers import CONTENT, FAST, MD5, reply, serving, with_ranges
 
 
 @pytest.fixture(autouse=True)
@@ -241,86 +172,6 @@ def test_an_unchanged_archive_is_not_fetched_again(tmp_path):
         held = Held(address, Validator(etag='"v1"'))
         assert download([address], tmp_path / "ml.zip", held=held, policy=FAST) is None
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_one_server_said_of_an_archive_is_not_asked_of_another(tmp_path):
-    held = Held("https://elsewhere.example/ml.zip", Validator(etag='"v1"'))
-    with serving(lambda handler, _: reply(handler)) as (address, requests):
-        assert download([address], tmp_path / "ml.zip", held=held, policy=FAST).size_bytes == 256_000
-    assert "If-None-Match" not in requests[0]
-
-
-@pytest.mark.parametrize(
-    "text", [f"MD5 (ml.zip) = {MD5}\n", f"{MD5}  ml.zip\n", f"{'0' * 32}  a\n{MD5} *x/ml.zip\n", MD5]
-)
-def test_the_sum_beside_an_archive_is_compared_in_either_style(tmp_path, text):
-    with serving(lambda handler, _: reply(handler), sidecar=lambda _: text) as (address, _):
-        got = download([address], tmp_path / "ml.zip", policy=FAST)
-    assert (got.md5, got.verified_by) == (MD5, "the MD5 sum beside it")
-
-
-def test_an_archive_without_a_sum_beside_it_is_taken_and_that_is_said(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    for sidecar in (None, lambda _: "<html>no such page</html>"):
-        with serving(lambda handler, _: reply(handler), sidecar=sidecar) as (address, _):
-            assert download([address], tmp_path / "ml.zip", policy=FAST).verified_by == "nothing"
-    assert caplog.text.count("so none is compared") == 2
-
-
-def test_an_archive_that_is_not_of_the_sum_beside_it_is_an_error_after_the_retries(tmp_path):
-    with (
-        serving(lambda handler, _: reply(handler), sidecar=lambda _: f"{'0' * 32}  ml.zip") as (address, requests),
-        pytest.raises(DataError, match=f"sent bytes with MD5 {MD5}, its sidecar is {'0' * 32}"),
-    ):
-        download([address], tmp_path / "ml.zip", policy=FAST)
-    assert len(requests) == 3
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_archive_replaced_between_sum_and_bytes_is_fetched_again(tmp_path):
-    def sidecar(number):
-        return f"{'0' * 32}  ml.zip" if number == 1 else f"{MD5}  ml.zip"
-
-    with serving(lambda handler, _: reply(handler), sidecar=sidecar) as (address, requests):
-        assert download([address], tmp_path / "ml.zip", policy=FAST).md5 == MD5
-    assert len(requests) == 2
-
-
-def test_the_sum_beside_an_archive_tells_that_it_is_held(tmp_path):
-    held = Held("https://elsewhere.example/ml.zip", Validator(), MD5)
-    with serving(lambda handler, _: reply(handler), sidecar=lambda _: f"{MD5}  ml.zip") as (address, _):
-        assert download([address], tmp_path / "ml.zip", held=held, policy=FAST) is None
-    assert not (tmp_path / "ml.zip").exists()
-
-
-def test_a_part_that_another_mirror_corrupted_is_fetched_whole_before_anybody_is_blamed(tmp_path):
-    (tmp_path / "ml.zip.part").write_bytes(b"x" * 1_000)
-    (tmp_path / "ml.zip.part.json").write_text('{"address": "x", "etag": null, "last_modified": null}')
-    with serving(lambda handler, _: with_ranges(handler)) as (address, requests):
-        assert download([address], tmp_path / "ml.zip", md5=MD5, policy=FAST).path.read_bytes() == CONTENT
-    assert [request.get("Range") for request in requests] == ["bytes=1000-", None]
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_an_archive_for_signed_in_people_says_how_to_get_it(tmp_path, status):
-    with (
-        serving(lambda handler, _: reply(handler, b"", status)) as (address, requests),
-        pytest.raises(PermanentError, match=rf"{status} .* with a browser .*DATASET=/path/to/archive\.zip"),
-    ):
-        download([address], tmp_path / "ml.zip", policy=FAST)
-    assert len(requests) == 1
-
-
-def test_a_redirect_to_a_signed_address_is_followed_and_not_remembered(tmp_path):
-    def answer(handler, _):
-        if "signature" in handler.path:
-            reply(handler)
-        else:
-            reply(handler, b"", 302, Location="/storage.zip?signature=secret")
-
-    with serving(answer) as (address, _):
-        got = download([address], tmp_path / "ml.zip", policy=FAST)
-    assert (got.size_bytes, got.source) == (256_000, address)
 
 
 def test_more_bytes_than_allowed_are_refused(tmp_path):

@@ -7,9 +7,10 @@ and logged whole to MLflow. Importing this module reads nothing.
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from recsys.errors import ConfigError
 
@@ -36,6 +37,11 @@ class Settings(BaseSettings):
         description="Where new experiments put artifacts. Empty with an empty tracking URI: below state_dir; "
         "empty with a server: the server decides.",
     )
+    mirrors: dict[str, tuple[str, ...]] = Field(
+        {},
+        description='Addresses to ask for a release before its publisher, as {"ml-25m": ["https://…/ml-25m.zip"]}. '
+        "Frozen releases must have the published digest wherever they come from.",
+    )
     spark_master: str = Field("local[*]", description="Spark master URL.")
     spark_driver_memory: str = Field("2g", description="Heap of the Spark driver, in Spark's notation.")
     spark_checkpoint_dir: str = Field(
@@ -43,6 +49,16 @@ class Settings(BaseSettings):
     )
     poster_site_url: str = Field("", description="Base URL of a poster site to scrape. Empty: serve the local one.")
     tmdb_token: SecretStr | None = Field(None, description="TMDB API read token; enables posters from TMDB.")
+
+    @field_validator("mirrors")
+    @classmethod
+    def _check_mirrors(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for address in (address for addresses in value.values() for address in addresses):
+            parts = urlsplit(address)
+            is_here = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+            if not parts.hostname or not (parts.scheme == "https" or is_here):
+                raise ValueError(f"{address!r} is no https address, and unencrypted transfers are refused")
+        return value
 
     @property
     def resolved_store_url(self) -> str:
@@ -76,6 +92,10 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise ConfigError(_sentence("RECSYS_ environment", error)) from error
+        except SettingsError as error:
+            raise ConfigError(
+                f"RECSYS_ environment: {error}: {error.__cause__}. Nothing was started. Write it as JSON and run again."
+            ) from error
 
 
 class JobConfig(BaseModel):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -24,6 +25,7 @@ Given = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting; `recsys settings` lists them. Repeatable."),
 ]
+Keep = Annotated[int, typer.Option(min=1, help="How many snapshots of each data set stay in any case.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -174,6 +176,39 @@ def rollback(
     typer.echo(f"Release {release['number']}: {release['version_id']} is current; {now} is kept.")
 
 
+@app.command()
+def snapshots(
+    dataset: Annotated[str, typer.Option(help="Only those of this data set.")] = "",
+    keep: Keep = IngestConfig.model_fields["keep_snapshots"].default,
+    as_json: AsJson = False,
+) -> None:
+    """List the snapshots, newest first, and why each of them stays."""
+    rows = [
+        {**asdict(found), "kept_because": "; ".join(found.kept_because) or f"nothing: prune --keep {keep} removes it"}
+        for found in _retention(keep, dataset).snapshots
+    ]
+    _show(rows, as_json, "Snapshots")
+
+
+@app.command()
+def prune(
+    keep: Keep,
+    dataset: Annotated[str, typer.Option(help="Only those of this data set.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would go.")] = False,
+) -> None:
+    """Remove snapshots beyond the last ones, unless something live needs them (a dry run unless --yes)."""
+    from recsys.jobs import retention
+
+    plan = _retention(keep, dataset)
+    if yes:
+        retention.apply(_store(), plan)
+        typer.echo(f"Removed {plan.n_objects:,} objects.")
+        return
+    for removal in plan.removals:
+        typer.echo(f"{removal.prefix}: {removal.reason} ({len(removal.keys)} objects)")
+    typer.echo(f"Would remove {plan.n_objects:,} objects. Nothing was changed; add --yes to do it.")
+
+
 @app.command("settings")
 def list_settings() -> None:
     """List every setting that --set and the trigger forms accept."""
@@ -221,6 +256,13 @@ def _latest(settings: Settings) -> dict[str, Any]:
     from recsys.storage.store import open_store
 
     return snapshots.snapshot_info(snapshots.latest(open_store(settings.resolved_store_url)), settings)
+
+
+def _retention(keep: int, dataset: str) -> Any:
+    from recsys.jobs import retention
+    from recsys.tracking import Tracking
+
+    return retention.plan(_store(), Tracking(Settings.load()), keep, dataset or None)
 
 
 def _store() -> Any:

@@ -1,21 +1,26 @@
 """The releases this package knows by name: where they are, what they promise, under which terms.
 
-Digests are the MD5 sums that GroupLens publishes beside each frozen archive; `ml-latest` and
-`ml-latest-small` change without notice and have none. Counts are those of the files themselves (ml-10m's
-README says 71,567 users; 69,878 of them rated).
+Digests are the MD5 sums that GroupLens publishes beside each frozen archive; `ml-latest`, `ml-latest-small` and The
+Movies Dataset change without notice and have none. Counts are those of the files themselves (ml-10m's README says
+71,567 users; 69,878 of them rated). Terms and counts are from the README of each release
+(https://files.grouplens.org/datasets/movielens/) and from https://www.kaggle.com/datasets/rounakbanik/the-movies-dataset.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from recsys.errors import ConfigError
 
-Layout = Literal["csv", "dat", "100k"]
+Layout = Literal["csv", "dat", "100k", "movies-dataset", "tabular"]
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 # GroupLens' certificate has expired three times since 2024. The Internet Archive keeps the same bytes
 # ("id_" asks for the original, unframed); the pinned digest says whether they are.
 _ARCHIVED = "https://web.archive.org/web/2024id_/" + _GROUPLENS
+# Public data sets are given without signing in (https://github.com/Kaggle/kagglehub/issues/94); the answer is a
+# redirect to a signed address of the storage behind it.
+_KAGGLE = "https://www.kaggle.com/api/v1/datasets/download"
 
 _MAY_SHARE_ALIKE = (
     "Research use only, with acknowledgement (Harper and Konstan, 2015, doi:10.1145/2827872); no commercial use "
@@ -25,12 +30,17 @@ _MAY_NOT_SHARE = (
     "Research use only, with acknowledgement (Harper and Konstan, 2015, doi:10.1145/2827872); no commercial use "
     "and no redistribution without GroupLens' permission."
 )
+_MIXED = (
+    "Collected from TMDB and GroupLens by a Kaggle user, whose page says under which terms; the ratings are MovieLens "
+    "data: research use with acknowledgement (doi:10.1145/2827872), no commercial use without GroupLens' permission, "
+    "redistribution under the same terms."
+)
 UNKNOWN_LICENCE = "Unknown: the archive came from a local path; its own terms apply."
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows a release holds; users are those with at least one rating."""
+    """How many rows a release holds, malformed ones included; users are those with at least one rating."""
 
     n_ratings: int
     n_users: int
@@ -45,12 +55,13 @@ class Release:
     Attributes:
         name: what `dataset` calls it.
         url: the publisher's address; empty for what is generated here.
-        mirrors: further addresses of the same bytes, tried in order.
+        copies: addresses of copies, tried in order when the publisher fails. They do not follow its changes.
         md5: digest of the archive where it is frozen, None where it changes.
         licence: the terms in one sentence, recorded with every snapshot.
         layout: which parser reads it.
         rating_range: lowest star, highest star, step.
         counts: official row counts; binding where `is_frozen`, a snapshot in time elsewhere.
+        ratings_file: which file of the archive holds the ratings, where it is not for the parser to say.
     """
 
     name: str
@@ -58,28 +69,44 @@ class Release:
     licence: str
     layout: Layout = "csv"
     md5: str | None = None
-    mirrors: tuple[str, ...] = field(default=())
+    copies: tuple[str, ...] = field(default=())
     rating_range: tuple[float, float, float] = (0.5, 5.0, 0.5)
     counts: Counts | None = None
+    ratings_file: str | None = None
 
     @property
     def is_frozen(self) -> bool:
         """Whether the publisher promises that the archive never changes."""
         return self.md5 is not None
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return (self.url, *self.mirrors)
+    def addresses(self, mirrors: Iterable[str] = (), *, is_held: bool = False) -> tuple[str, ...]:
+        """Where to ask for the archive, in order: configured mirrors, the publisher, copies.
+
+        Who configures a mirror wants it used: it is near, or the only one within reach. Copies elsewhere are asked
+        only by those who have nothing: they may be older than what `is_held`.
+        """
+        return (*mirrors, self.url, *(() if is_held else self.copies))
 
 
 def _grouplens(name: str, licence: str, layout: Layout = "csv", **more: object) -> Release:
     return Release(
         name=name,
         url=f"{_GROUPLENS}/{name}.zip",
-        mirrors=(f"{_ARCHIVED}/{name}.zip",),
+        copies=(f"{_ARCHIVED}/{name}.zip",),
         licence=licence,
         layout=layout,
         **more,  # type: ignore[arg-type]
+    )
+
+
+def _kaggle(name: str, counts: Counts, ratings_file: str) -> Release:
+    return Release(
+        name=name,
+        url=f"{_KAGGLE}/rounakbanik/the-movies-dataset",
+        licence=_MIXED,
+        layout="movies-dataset",
+        counts=counts,
+        ratings_file=ratings_file,
     )
 
 
@@ -99,13 +126,13 @@ RELEASES: dict[str, Release] = {
         ),
         _grouplens(
             "ml-25m",
-            _MAY_SHARE_ALIKE,
+            _MAY_NOT_SHARE,
             md5="6b51fb2759a8657d3bfcbfc42b592ada",
             counts=Counts(25_000_095, 162_541, 62_423, 1_093_360),
         ),
         _grouplens(
             "ml-20m",
-            _MAY_SHARE_ALIKE,
+            _MAY_NOT_SHARE,
             md5="cd245b17a1ae2cc31bb14903e1204af3",
             counts=Counts(20_000_263, 138_493, 27_278, 465_564),
         ),
@@ -132,6 +159,9 @@ RELEASES: dict[str, Release] = {
             rating_range=_WHOLE_STARS,
             counts=Counts(100_000, 943, 1_682),
         ),
+        # Three of the 45,463 records of movies_metadata.csv are broken over two lines each; pandas counts 45,466.
+        _kaggle("the-movies-dataset", Counts(26_024_289, 270_896, 45_463), "ratings.csv"),
+        _kaggle("the-movies-dataset-small", Counts(100_004, 671, 45_463), "ratings_small.csv"),
     )
 }
 
@@ -152,6 +182,20 @@ def find_release(name: str) -> Release:
             f"dataset {name!r} is neither a known release nor an existing file or folder. "
             f"Known: {', '.join(RELEASES)}. Nothing was started. Name one of these, or give the path of an archive."
         ) from None
+
+
+def check_names(names: Iterable[str], setting: str) -> None:
+    """Refuse what is no release that could be downloaded.
+
+    Raises:
+        ConfigError: the message names the setting, the unknown names, and those there are.
+    """
+    known = [name for name, release in RELEASES.items() if release.url]
+    if unknown := sorted(set(names) - set(known)):
+        raise ConfigError(
+            f"{setting} names {', '.join(unknown)}; the releases are {', '.join(known)}. Nothing was started. "
+            "Correct the name and run again."
+        )
 
 
 def licence_of(dataset: str) -> str:

@@ -26,7 +26,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
 
     Returns:
         ``ingest_id`` (made safe for keys), ``dataset``, ``release`` (the known release it is, or None), ``archive``
-        (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``is_invented``, ``reading`` (how it will be
+        (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``verified_by``, ``is_invented``, ``reading`` (how it will be
         read), ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or None) and
         ``contains`` (digests of all sources that will be in it).
 
@@ -42,7 +42,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
     store.probe()  # before hours of work, not after them
     base = _base(config.append_to, store)
     found = sources.bring(config, store, settings)
-    licence = catalogue.licence_of(found["dataset"])
+    licence = found.get("licence") or catalogue.licence_of(found["dataset"])  # notes of old have none
     log.info("%s: %.1f MB, sha256 %s", found["archive"], found["size_bytes"] / 1e6, found["sha256"])
     log.info("%s: %s", found["dataset"], licence)
     release = catalogue.RELEASES.get(found["dataset"])
@@ -57,6 +57,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         "ingest_id": layout.safe_id(ingest_id),
         **{name: found[name] for name in names},
         "licence": licence,
+        "verified_by": found.get("verified_by", ""),
         "release": release.name if release else None,
         "contains": [found["sha256"]],
         "reading": how,

@@ -176,7 +176,7 @@ def _faults(store: Store, parsed: Mapping[str, Any], settings: Settings) -> pa.T
 
 
 def _lineage(parsed: Mapping[str, Any], staged: Mapping[str, Any], faults: pa.Table) -> dict[str, Any]:
-    names = ("ingest_id", "source", "archive", "sha256", "size_bytes", "licence", "release", "reading", "contains")
+    names = ("ingest_id", "source", "archive", "sha256", "size_bytes", "licence", "verified_by", "release", "reading", "contains")
     taken = Counter(zip(faults["table"].to_pylist(), faults["file"].to_pylist(), strict=True))
     files = []
     for account in staged["files"]:

@@ -46,8 +46,13 @@ def safe_id(text: str) -> str:
     return f"{plain[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def archives(dataset: str = "") -> str:
+    """The prefix of a data set's archives, or of all."""
+    return f"archives/{dataset}/" if dataset else "archives/"
+
+
 def archive(dataset: str, digest: str, filename: str) -> str:
-    return f"archives/{dataset}/{digest[:16]}/{filename}"
+    return f"{archives(dataset)}{digest[:16]}/{filename}"
 
 
 def archive_note(archive_key: str) -> str:
@@ -56,6 +61,7 @@ def archive_note(archive_key: str) -> str:
 
 
 def staging(ingest_id: str) -> str:
+    """The folder of an ingest; like `snapshot` and `split`, without a name the prefix of all of them."""
     return f"staging/{ingest_id}"
 
 

@@ -75,6 +75,11 @@ def history(store: Store) -> list[dict[str, Any]]:
     return [read_json(store, key) for key in store.list(f"{layout.RELEASES}/")]
 
 
+def latest(store: Store, n: int) -> list[dict[str, Any]]:
+    """The last n releases, oldest first; fewer where there are fewer."""
+    return [read_json(store, key) for key in list(store.list(f"{layout.RELEASES}/"))[-n:]]
+
+
 def read_manifest(store: Store, version_id: str) -> dict[str, Any]:
     """A version's manifest: ``{version_id, created_at, tables, lineage}``; `NotFoundError` without one."""
     return dict(read_json(store, f"{layout.version(version_id)}/{layout.MANIFEST}"))

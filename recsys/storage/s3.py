@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,6 +65,11 @@ class S3Store(Store):
     def size_bytes(self, key: str) -> int:
         with self._mapped(key):
             return int(self.client.head_object(Bucket=self.bucket, Key=self._key(key))["ContentLength"])
+
+    def modified_at(self, key: str) -> datetime:
+        with self._mapped(key):
+            written: datetime = self.client.head_object(Bucket=self.bucket, Key=self._key(key))["LastModified"]
+        return written
 
     def list(self, prefix: str = "") -> Iterator[str]:
         check_prefix(prefix)

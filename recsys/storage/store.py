@@ -1,4 +1,4 @@
-"""An object store as ten verbs, over a directory or over S3.
+"""An object store as eleven verbs, over a directory or over S3.
 
 Create-only `put` is the one synchronisation primitive of the project: of any number of writers racing
 for a key exactly one wins, the others get `AlreadyExistsError`. Both implementations pass one contract
@@ -12,6 +12,7 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -54,6 +55,10 @@ class Store(ABC):
     @abstractmethod
     def size_bytes(self, key: str) -> int:
         """Size of an object in bytes; `NotFoundError` when there is none."""
+
+    @abstractmethod
+    def modified_at(self, key: str) -> datetime:
+        """When an object was written, in UTC; `NotFoundError` when there is none."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -163,6 +168,11 @@ class FileStore(Store):
         if not self.exists(key):
             raise NotFoundError.key(key, self.url)
         return self._path(key).stat().st_size
+
+    def modified_at(self, key: str) -> datetime:
+        if not self.exists(key):
+            raise NotFoundError.key(key, self.url)
+        return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         # Only the deepest folder the prefix names is walked; the rest of the store is left alone.

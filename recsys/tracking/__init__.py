@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Tracking:
         self._client.log_dict(run_id, document, name)
 
     def find_runs(self, experiment: str, tags: Mapping[str, str], *, status: str | None = None) -> list[dict[str, Any]]:
-        """Runs that carry all the tags, newest first: ``{run_id, params, metrics, tags}``."""
+        """Runs that carry all the tags, newest first: ``{run_id, status, started_at, params, metrics, tags}``."""
         conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
         if status:
             conditions.append(f"attributes.status = '{status}'")
@@ -108,6 +109,8 @@ class Tracking:
     def _plain(run: Any) -> dict[str, Any]:
         return {
             "run_id": run.info.run_id,
+            "status": run.info.status,
+            "started_at": datetime.fromtimestamp(run.info.start_time / 1000, UTC),
             "params": dict(run.data.params),
             "metrics": dict(run.data.metrics),
             "tags": dict(run.data.tags),
@@ -172,6 +175,26 @@ class Tracking:
             "run_id": version.run_id,
             "tags": dict(version.tags),
         }
+
+    def aliased_versions(self) -> list[dict[str, Any]]:
+        """Every registered version that carries an alias: ``{name, version, aliases, tags}``."""
+        found: dict[tuple[str, str], list[str]] = {}
+        token: str | None = ""
+        while token is not None:
+            page = self._client.search_registered_models(page_token=token or None)
+            for model in page:
+                for alias, version in sorted(model.aliases.items()):
+                    found.setdefault((model.name, str(version)), []).append(alias)
+            token = page.token or None
+        return [
+            {
+                "name": name,
+                "version": version,
+                "aliases": aliases,
+                "tags": dict(self._client.get_model_version(name, version).tags),
+            }
+            for (name, version), aliases in found.items()
+        ]
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         self._client.set_registered_model_alias(name, alias, version)

@@ -11,6 +11,7 @@ from recsys.explorer import queries
 from recsys.storage import releases
 from recsys.storage.store import FileStore
 from tests.explorer import published
+from tests.jobs import test_retention
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("ingest", "--set", "colour"), 1, "'colour' is no NAME=VALUE"),
         (("run", "--set", "colour=red"), 1, "unknown setting colour"),
         (("ingest", "--dataset", "ml-7b"), 1, "ml-latest-small"),
+        (("prune",), 2, "--keep"),
         (("recommend",), 2, "--user-id"),
         (("dance",), 2, "No such command"),
     ],
@@ -102,10 +104,42 @@ def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
     ]  # fmt: skip
 
 
+def test_pruning_is_a_dry_run_until_told_otherwise(store, recsys, monkeypatch, tracked_settings):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
+    store = FileStore(tracked_settings.state_dir / "store")
+    for day in (1, 2):
+        test_retention.publish(store, f"ml-{day}", day)
+    _, out, _ = recsys("snapshots", "--keep", "1", "--json")
+    assert [(row["snapshot_id"], row["n_ratings"], row["kept_because"]) for row in json.loads(out)] == [
+        ("ml-2", 2_000, "among the last 1 of ml"),
+        ("ml-1", 1_000, "nothing: prune --keep 1 removes it"),
+    ]
+    status, out, _ = recsys("prune", "--keep", "1")
+    assert status == 0
+    assert "snapshots/ml-1: beyond the last 1 of ml" in out
+    assert "Would remove 10 objects. Nothing was changed" in out
+    assert test_retention.manifests(store) == {"ml-1", "ml-2"}
+    assert recsys("prune", "--keep", "1", "--yes")[1] == "Removed 10 objects.\n"
+    assert test_retention.manifests(store) == {"ml-2"}
+    assert recsys("prune", "--keep", "0")[0] == 2
+
+
 def test_help_names_every_command(recsys):
     status, out, _ = recsys("--help")
     assert status == 0
-    for command in ("run", "ingest", "tune", "score", "posters", "recommend", "similar", "summary", "rollback"):
+    for command in (
+        "run",
+        "ingest",
+        "tune",
+        "score",
+        "posters",
+        "recommend",
+        "similar",
+        "summary",
+        "rollback",
+        "snapshots",
+        "prune",
+    ):
         assert command in out
 
 

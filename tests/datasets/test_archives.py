@@ -1,13 +1,16 @@
 """Archives are opened safely: what is hostile or damaged is refused in words, before or while it is read."""
 
+import gzip
+import io
 import stat
 import struct
 import zipfile
 
 import pytest
 
-from recsys.datasets.archives import Limits, open_archive, pack_folder
+from recsys.datasets.archives import Limits, Member, gunzip, open_archive, pack_folder
 from recsys.errors import DataError
+from tests.datasets import hostile
 
 SMALL = Limits(max_members=10, max_total_bytes=1_000_000, max_ratio=50, ratio_from_bytes=10_000)
 
@@ -53,7 +56,7 @@ def test_a_missing_member_is_named_beside_what_is_there(tmp_path):
         ("a/../../ratings.csv", "climbs out of its folder"),
         ("/etc/ratings.csv", "has an absolute path"),
         ("C:/ratings.csv", "has an absolute path"),
-        ("a\\..\\ratings.csv", "has a name no data set needs"),
+        ("a\\..\\ratings.csv", "has a name with control characters or backslashes"),
     ],
 )
 def test_members_outside_the_archive_are_refused(tmp_path, name, words):
@@ -182,3 +185,39 @@ def test_a_folder_packs_to_the_same_bytes_wherever_it_lies(tmp_path):
     assert packed[0] == packed[1]
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:
         assert archive.namelist() == ["ratings.csv"]
+
+
+def test_a_gzip_member_of_a_zip_unpacks_within_limits(tmp_path):
+    path = write_zip(tmp_path / "a.zip", [("ratings.csv.gz", gzip.compress(b"1,2\n" * 10))], zipfile.ZIP_STORED)
+    with open_archive(path) as archive, archive.open(archive.require("ratings.csv.gz")) as raw:
+        with gunzip(raw, archive.label, "ratings.csv.gz") as file:
+            assert file.read() == b"1,2\n" * 10
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (SMALL, r"unpacks [\d,]+ bytes to [\d,]+ and more, over 50 times its size"),
+        (Limits(max_total_bytes=50_000, max_ratio=2_000), r"unpacks to [\d,]+ bytes, 50,000 allowed"),
+    ],
+)
+def test_a_gzip_stream_stops_where_it_unpacks_to_too_much(limits, words):
+    packed = io.BytesIO(gzip.compress(bytes(1_000_000)))  # about 1,000 times smaller
+    with gunzip(packed, "a.zip", "ratings.csv.gz", limits) as file, pytest.raises(DataError, match=words):
+        file.read()
+
+
+def test_a_table_of_its_own_is_an_archive_of_one_member(tmp_path):
+    (tmp_path / "mine.csv").write_bytes(b"1,2\n")
+    (tmp_path / "mine.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 1_000))
+    for name, content in (("mine.csv", b"1,2\n"), ("mine.csv.gz", b"1,2\n" * 1_000)):
+        with open_archive(tmp_path / name) as archive, archive.open(archive.members[0]) as file:
+            assert archive.members == (Member("mine.csv", len(content)),)
+            assert file.read() == content
+
+
+def test_a_sound_zip_is_not_refused(tmp_path):
+    more = [("ml/README", b"read me"), ("ml/empty/", b""), ("Misérables (1995).csv", b"1"), ("__MACOSX/._x", b"\0")]
+    with open_archive(hostile.write_zip(tmp_path / "a.zip", *more)) as archive:
+        archive.verify()
+        assert len(archive.members) == 4

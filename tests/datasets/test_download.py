@@ -3,10 +3,7 @@
 import hashlib
 import logging
 import ssl
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
@@ -15,68 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from recsys.datasets.download import Policy, Validator, download
+from recsys.datasets.download import Held, Policy, Validator, download
 from recsys.errors import DataError, PermanentError, TransientError
-
-CONTENT = bytes(range(256)) * 1_000  # 256,000 bytes
-MD5 = hashlib.md5(CONTENT).hexdigest()
-FAST = Policy(n_attempts=3, first_wait_s=0.01, timeout_s=5, progress_s=0.0)
-
-
-class QuietServer(ThreadingHTTPServer):
-    """Clients that hang up, or refuse the certificate, are what these tests are about: no traces of them."""
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-@contextmanager
-def serving(answer, tls=None):
-    """A server that lets `answer(handler, number)` reply to the number-th request; yields address and requests."""
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(dict(self.headers.items()))
-            answer(self, len(requests))
-
-        def log_message(self, *args):
-            pass
-
-    server = QuietServer(("127.0.0.1", 0), Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/ml.zip", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def reply(handler, body=CONTENT, status=200, declared=None, **headers):
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(declared or len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def with_ranges(handler, content=CONTENT, etag='"v1"', break_at=None):
-    """Answer as a server that knows Range and If-Range; hang up after `break_at` bytes."""
-    asked = handler.headers.get("Range")
-    may_continue = handler.headers.get("If-Range") in (None, etag)
-    start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and may_continue else 0
-    body = content[start:]
-    headers = {"ETag": etag, "Content_Type": "application/zip"}
-    if start:
-        headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    reply(handler, body[:break_at], 206 if start else 200, declared=len(body), **headers)
-    if break_at is not None:
-        handler.close_connection = True
+from tests.datasets.servers import CONTENT, FAST, MD5, reply, serving, with_ranges
 
 
 @pytest.fixture(autouse=True)
@@ -231,7 +169,8 @@ def test_an_unchanged_archive_is_not_fetched_again(tmp_path):
         reply(handler, b"", 304 if handler.headers.get("If-None-Match") == '"v1"' else 500)
 
     with serving(answer) as (address, _):
-        assert download([address], tmp_path / "ml.zip", known=Validator(etag='"v1"'), policy=FAST) is None
+        held = Held(address, Validator(etag='"v1"'))
+        assert download([address], tmp_path / "ml.zip", held=held, policy=FAST) is None
     assert list(tmp_path.iterdir()) == []
 
 

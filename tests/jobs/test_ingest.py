@@ -1,11 +1,6 @@
 """From a data set's name to an immutable snapshot: whatever the source, once, and nothing half done."""
 
-import http.server
-import logging
-import os
-import threading
 import zipfile
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +9,8 @@ import pytest
 from recsys import columns
 from recsys.config import IngestConfig
 from recsys.datasets import reading
-from recsys.datasets.catalogue import Release
 from recsys.errors import ConfigError, DataError, NotFoundError
-from recsys.jobs import ingest, snapshots, sources
+from recsys.jobs import ingest, snapshots
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_table
@@ -270,61 +264,3 @@ def test_an_archive_whose_note_was_lost_is_taken_again(settings, store, archive)
     downloaded = ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings)
     store.delete(layout.archive_note(downloaded["archive"]))
     assert ingest.download(IngestConfig(dataset=str(archive)), "run-1", settings) == downloaded
-
-
-@pytest.fixture
-def publisher(tmp_path, monkeypatch):
-    """A real web server over a folder; yields a release it publishes, the folder, and a way to stop it."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    folder = tmp_path / "www"
-    write_archive(folder / "ml-test.zip")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-
-    def stop():
-        server.shutdown()
-        server.server_close()
-
-    yield Release("ml-test", f"http://127.0.0.1:{server.server_port}/ml-test.zip", "Test terms."), folder, stop
-    stop()
-    thread.join()
-
-
-def test_a_release_is_fetched_once_and_asked_for_changes(settings, store, publisher, caplog):
-    caplog.set_level(logging.INFO)
-    release, folder, _ = publisher
-    first = sources.fetch(release, store, settings)
-    assert first["source"] == release.url
-    assert sources.fetch(release, store, settings) == first
-    assert "ml-test: unchanged at its source" in caplog.text
-    with zipfile.ZipFile(folder / "ml-test.zip", "a") as zipped:
-        zipped.writestr("ml/README.txt", "a new edition")
-    seconds = (folder / "ml-test.zip").stat().st_mtime + 60
-    os.utime(folder / "ml-test.zip", (seconds, seconds))  # HTTP dates have whole seconds
-    newer = sources.fetch(release, store, settings)
-    assert newer["sha256"] != first["sha256"]
-    assert len([key for key in store.list("archives/ml-test/") if key.endswith(".zip")]) == 2
-    assert list((settings.tmp_dir / "downloads").iterdir()) == []
-
-
-def test_without_network_the_copy_in_the_store_is_used(settings, store, publisher, caplog):
-    release, _, stop = publisher
-    first = sources.fetch(release, store, settings)
-    stop()
-    assert sources.fetch(release, store, settings) == first
-    assert "could not ask whether it changed" in caplog.text
-
-
-def test_a_fetched_archive_of_another_layout_is_not_stored(settings, store, publisher):
-    release, folder, _ = publisher
-    with zipfile.ZipFile(folder / "ml-test.zip", "w") as zipped:
-        zipped.writestr("paintings.csv", "title\nNighthawks\n")
-    with pytest.raises(DataError, match=r"looked for ratings\.csv.* found paintings\.csv"):
-        sources.fetch(release, store, settings)
-    assert list(store.list()) == []

@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -75,6 +76,12 @@ class TestContract:
             with pytest.raises(NotFoundError):
                 store.get_file(key, tmp_path / "copy")
         assert not (tmp_path / "copy").exists()
+
+    def test_an_object_knows_when_it_was_written(self, store):
+        store.put("k", b"x")
+        assert abs(datetime.now(UTC) - store.modified_at("k")) < timedelta(minutes=5)
+        with pytest.raises(NotFoundError):
+            store.modified_at("nothing")
 
     def test_listing_is_by_prefix_and_in_order(self, store):
         for key in ("b/2", "b/10", "a", "b.txt", "bc/1"):

@@ -55,6 +55,19 @@ def test_a_run_whose_block_raises_is_marked_failed(tracking):
     assert len(tracking.find_runs("e", {"x": "1"}, status="FAILED")) == 1
 
 
+def test_only_versions_with_an_alias_are_named_as_alive(tracking, recommender_file):
+    assert tracking.aliased_versions() == []
+    run_id = tracking.start_run("e", "r")
+    for name in ("a", "b"):
+        for snapshot_id in ("s-1", "s-2"):
+            tracking.register(run_id, name, recommender_file, {"snapshot_id": snapshot_id})
+    tracking.set_alias("b", CHAMPION, "1")
+    tracking.set_alias("b", "canary", "1")
+    assert tracking.aliased_versions() == [
+        {"name": "b", "version": "1", "aliases": ["canary", CHAMPION], "tags": {"snapshot_id": "s-1"}}
+    ]
+
+
 def test_there_is_no_champion_before_one_is_named(tracking, recommender_file):
     assert tracking.by_alias("m", CHAMPION) is None
     run_id = tracking.start_run("e", "r")

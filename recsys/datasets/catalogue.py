@@ -10,7 +10,7 @@ from typing import Literal
 
 from recsys.errors import ConfigError
 
-Layout = Literal["csv", "dat", "100k"]
+Layout = Literal["csv", "dat", "100k", "movies-dataset", "tabular"]
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 # GroupLens' certificate has expired three times since 2024. The Internet Archive keeps the same bytes

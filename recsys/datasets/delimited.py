@@ -2,13 +2,13 @@
 
 A row is malformed exactly when Arrow's reader, given this row alone, refuses it or a cell breaks its column.
 Asking for each row would be slow, so whole blocks are asked first (25M ratings in seconds); a block that is
-refused is halved until the bad rows stand alone. Python reads a row only to say what is wrong with it.
+refused is taken apart until the bad rows stand alone. Python reads a row only to say what is wrong with it.
 """
 
-import csv
-import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recsys import columns as words
 from recsys.datasets import lines
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.cells import Column, column_fault, row_fault, split_cells
+from recsys.datasets.cells import Column, column_fault, header_names, row_fault, split_cells, wrong_cells
 from recsys.datasets.lines import Block, Record
 from recsys.datasets.parsed import MAX_CONTENT, Fault, Rows
 from recsys.datasets.plain import opened
@@ -28,7 +28,6 @@ from recsys.errors import DataError
 
 MAX_MALFORMED = 100_000
 _ARROW_BLOCK_BYTES = 4 << 20
-_LEAF_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,8 @@ def read_delimited(
     refused: list[_Refused] = []
     n_in, rest, next_line = 0, b"", 1
     sieve: _Sieve | None = None
-    with opened(archive, member) as file:
-        for block in lines.read_blocks(file, form.encoding):
+    with opened(archive, member) as file, closing(lines.read_ahead(lines.read_blocks(file, form.encoding))) as blocks:
+        for block in blocks:
             if sieve is None:
                 names, block = _header(archive, member, block, columns, form)
                 sieve = _Sieve(names, columns, form)
@@ -75,14 +74,11 @@ def read_delimited(
             rest, next_line = sifted.rest, block.next_line - sifted.rest.count(b"\n")
             n_in = _collect(sifted, n_in, tables, refused, shape)
             _check_number(archive, member, refused)
-    if sieve is None:
-        names, _ = _header(archive, member, Block(b"", 1), columns, form)
-        sieve = _Sieve(names, columns, form)
+    sieve = sieve or _Sieve(_header(archive, member, Block(b"", 1), columns, form)[0], columns, form)
     sifted = sieve.sift(Block(rest, next_line), is_last=True)
     n_in = _collect(sifted, n_in, tables, refused, shape)
-    tables.append(shape(sieve.nothing()))
     faults = _faults(refused, len(sieve.names) if form.spans_lines else 0)
-    return Rows(pa.concat_tables(tables), faults, n_in - (len(refused) - len(faults)))
+    return Rows(pa.concat_tables([*tables, shape(sieve.nothing())]), faults, n_in - (len(refused) - len(faults)))
 
 
 class _Refused(NamedTuple):
@@ -121,14 +117,14 @@ class _Sieve:
             records, rest = lines.split_records(block, self.form.delimiter, is_last=is_last)
         else:
             records, rest = lines.split_lines(block), b""
-        tables, refused = self._halve(records)
+        tables, refused = self._take_apart(records)
         good = pa.concat_tables([self.nothing(), *tables]).sort_by(words.LINE)
         return _Sifted(good, sorted(refused), len(records), rest)
 
     def nothing(self) -> pa.Table:
         return pa.schema([*self._types.items(), (words.LINE, pa.int64())]).empty_table()
 
-    def _halve(self, records: list[Record]) -> tuple[list[pa.Table], list[_Refused]]:
+    def _take_apart(self, records: list[Record]) -> tuple[list[pa.Table], list[_Refused]]:
         """Tables of good rows, in any order, and the bad rows."""
         if not records:
             return [], []
@@ -137,17 +133,27 @@ class _Sieve:
             return [table], []
         if len(records) == 1:
             return [], [self._refuse(records[0], table)]
-        suspects = [r for r in records if self._fault(r)] if len(records) <= _LEAF_ROWS else []
-        if len(suspects) == len(records):
-            parts = [[r] for r in records]
-        elif suspects:
-            suspected = {r.line for r in suspects}
-            parts = [[r for r in records if r.line not in suspected], *([r] for r in suspects)]
+        suspects = self._suspects(records)
+        if suspects:
+            parts = [[r for r in records if r.line not in suspects], *([r] for r in records if r.line in suspects)]
         else:
             middle = len(records) // 2
             parts = [records[:middle], records[middle:]]
-        found = [self._halve(part) for part in parts]
+        found = [self._take_apart(part) for part in parts]
         return [table for tables, _ in found for table in tables], [bad for _, refused in found for bad in refused]
+
+    def _suspects(self, records: list[Record]) -> set[int]:
+        """Lines of rows that a look at their cells finds wanting; each is then tried alone."""
+        comma, n_commas = self.form.delimiter.encode(), len(self.names) - 1
+        is_plain = [r.data.count(comma) == n_commas and b'"' not in r.data and r.data.isascii() for r in records]
+        plain = [r for r, is_simple in zip(records, is_plain, strict=True) if is_simple]
+        found = {r.line for r, is_simple in zip(records, is_plain, strict=True) if not is_simple and self._fault(r)}
+        data = b"\n".join(r.data for r in plain) + b"\n"
+        if plain and not lines.may_be_overlong(data):
+            cells = self._read(data, dict.fromkeys(self._types, pa.string()), _ARROW_BLOCK_BYTES)
+            wrong = reduce(pc.or_, (wrong_cells(cells[column.name], column) for column in self.columns))
+            found.update(plain[i].line for i in pc.indices_nonzero(wrong).to_pylist())
+        return found
 
     def _attempt(self, data: bytes, numbers: Sequence[int] | NDArray[np.int64]) -> pa.Table | str:
         """All rows of a piece of text with their lines, or why it is refused."""
@@ -214,19 +220,6 @@ class _Sieve:
 
     def _cells(self, record: Record) -> list[str]:
         return split_cells(record.data.decode(errors="replace"), self.form.delimiter, is_quoted=self.form.is_quoted)
-
-
-def header_names(line: bytes, delimiter: str) -> list[str]:
-    r"""The names in a header.
-
-    >>> header_names(b'\xef\xbb\xbf"userId";movieId\r\n', ";")
-    ['userId', 'movieId']
-    """
-    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    try:
-        return next(csv.reader([re.split("[\r\n]", text, maxsplit=1)[0]], delimiter=delimiter), [])
-    except csv.Error:
-        return []
 
 
 def _header(

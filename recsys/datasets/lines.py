@@ -7,7 +7,8 @@ row of its own, for the cells to be judged.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import IO, NamedTuple
 
@@ -41,7 +42,7 @@ class Record(NamedTuple):
         return self.line + self.data.count(b"\n") + 1
 
 
-def read_blocks(file: IO[bytes], encoding: str = "utf-8", block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(file: IO[bytes], encoding: str = "utf-8", block_bytes: int | None = None) -> Iterator[Block]:
     r"""A file's lines in blocks, as UTF-8, without a byte-order mark.
 
     What a line has beyond `MAX_LINE_BYTES` may be left out: enough is kept to tell that it is too long.
@@ -50,6 +51,7 @@ def read_blocks(file: IO[bytes], encoding: str = "utf-8", block_bytes: int = BLO
     >>> [tuple(block) for block in read_blocks(io.BytesIO(b"a\r\nb\rc\n\nd"), block_bytes=4)]
     [(b'a\n', 1), (b'b\nc\n\n', 2), (b'd\n', 5)]
     """
+    block_bytes = block_bytes or BLOCK_BYTES
     line, rest, held = 1, b"", b""
     is_start = True
     while chunk := file.read(block_bytes):
@@ -70,6 +72,15 @@ def read_blocks(file: IO[bytes], encoding: str = "utf-8", block_bytes: int = BLO
             rest += data
     if rest or held:
         yield Block(rest[: MAX_LINE_BYTES + 1] + b"\n", line)
+
+
+def read_ahead(blocks: Iterator[Block]) -> Generator[Block, None, None]:
+    """The same blocks, each prepared while the one before it is worked on: unpacking takes as long as parsing."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block
 
 
 def row_lines(block: Block) -> NDArray[np.int64]:

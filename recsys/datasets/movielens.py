@@ -28,6 +28,7 @@ from recsys.datasets.dat import read_dat
 from recsys.datasets.delimited import Format, read_delimited
 from recsys.datasets.parsed import Draft
 from recsys.datasets.times import MAX_SECONDS, UTC_MS
+from recsys.errors import DataError
 
 _NO_GENRES = "(no genres listed)"
 _LAST_BRACKET = re.compile(r"\(\s*(\d{4})\s*(?:[-–]\s*(?:\d{4})?)?\s*\)\s*$", re.ASCII)
@@ -188,6 +189,11 @@ def read_tables(path: Path, limits: Limits | None = None) -> tuple[Layout, dict[
     from recsys.datasets.reading import read_source
 
     parsed = read_source(path, limits=limits)
+    for row in parsed.quarantine.slice(0, 1).to_pylist():
+        raise DataError(
+            f"{path.name}: {row['file']} line {row['line']:,}: {row['fault']}; the line is {row['content'][:200]!r}. "
+            "Nothing was published. Correct the line, or fetch the archive again."
+        )
     return parsed.layout, {name: table.drop_columns(words.LINE) for name, table in parsed.tables.items()}
 
 

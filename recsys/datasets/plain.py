@@ -6,6 +6,7 @@ What a file is, its first bytes say; names are not asked.
 import contextlib
 import gzip
 import io
+import re
 import shutil
 import tempfile
 import zlib
@@ -77,8 +78,8 @@ def _holds_rows(path: Path) -> bool:
         head = file.read(4096)
     if head.startswith((PARQUET_MAGIC, _GZIP_MAGIC)):
         return True
-    is_text = b"\0" not in head and (b"\n" in head or b"\r" in head)
-    return is_text and not head.startswith(_ZIP_MAGIC) and not looks_like_html(head)
+    line, *more = re.split(rb"[\r\n]", head, maxsplit=1)
+    return bool(more) and b"\0" not in line and not head.startswith(_ZIP_MAGIC) and not looks_like_html(head)
 
 
 class _File(Archive):

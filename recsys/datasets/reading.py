@@ -20,7 +20,8 @@ from pathlib import Path
 from recsys.datasets import movielens, movies_dataset, parquet, tabular
 from recsys.datasets.archives import Archive, Limits, Member
 from recsys.datasets.catalogue import Layout
-from recsys.datasets.delimited import Format, header_names
+from recsys.datasets.cells import header_names
+from recsys.datasets.delimited import Format
 from recsys.datasets.parsed import Draft, Parsed
 from recsys.datasets.plain import PARQUET_MAGIC, first_bytes, open_source
 from recsys.datasets.text import source_text

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from recsys import columns as words
 from recsys.datasets import movielens, parquet
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.cells import Column, split_cells
-from recsys.datasets.delimited import Format, header_names, read_delimited
+from recsys.datasets.cells import Column, header_names, split_cells
+from recsys.datasets.delimited import Format, read_delimited
 from recsys.datasets.parsed import Draft, Rows
 from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
 from recsys.datasets.times import MAX_SECONDS, UTC_MS, count_in_ms, parse_times
@@ -261,8 +261,8 @@ def _text_ids(archive: Archive, source: Source, name: str, example: str) -> Data
     column = source.names[name]
     return DataError(
         f"{archive.label}: {source.member.path}: column {column}, taken for {name}, holds {example[:80]!r} and "
-        f"the like; ids must be whole numbers in [0, {movielens.ID_BOUNDS[1]}]. {_NOT_READ} Number them first, with pandas: "
-        f"codes, names = pandas.factorize(table[{column!r}])."
+        f"the like; ids must be whole numbers in [0, {movielens.ID_BOUNDS[1]}]. {_NOT_READ} Number them first, with "
+        f"pandas: codes, names = pandas.factorize(table[{column!r}])."
     )
 
 

@@ -1,8 +1,40 @@
 """What a parser hands on: canonical tables, the rows it had to leave out, and an account of both."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
+
+from recsys import columns
+from recsys.datasets.catalogue import Layout
+
+MAX_CONTENT = 10_000
+
+
+class Fault(NamedTuple):
+    """A row that stays out, and why.
+
+    Attributes:
+        line: its first line in the file, from 1 with the header; a row number in Parquet.
+        fault: a sentence for people.
+        content: the row as it stands there.
+        reason: one word for counting.
+    """
+
+    line: int
+    fault: str
+    content: str
+    reason: str = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one file gave: the good rows with their `columns.LINE`, the faulty ones, and how many there were."""
+
+    table: pa.Table
+    faults: Sequence[Fault]
+    n_in: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +45,7 @@ class FileAccount:
         file: its path in the archive.
         table: the table its rows go to.
         n_in: rows it holds, malformed ones included; headers and blank lines are none.
-        n_out: rows that reached the table.
+        n_out: rows that reached the table; one that only repeats another of its file has reached it too.
         n_quarantined: rows that did not, each of them in the quarantine.
     """
 
@@ -41,9 +73,65 @@ class Parsed:
             source's order.
         quarantine: the malformed rows; in the schema `columns.QUARANTINE`.
         files: an account of every file read.
+        homes: the file in which a table's `columns.LINE` counts, by the table's name; none for empty tables.
     """
 
-    layout: str
+    layout: Layout
     tables: dict[str, pa.Table]
     quarantine: pa.Table
     files: tuple[FileAccount, ...]
+    homes: dict[str, str]
+
+
+@dataclass(slots=True)
+class Draft:
+    """Collects what the files of a source give, until all are read."""
+
+    layout: Layout
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)
+    _quarantine: list[pa.Table] = field(default_factory=list)
+    _files: list[FileAccount] = field(default_factory=list)
+
+    def put(self, table: str, file: str, rows: pa.Table) -> None:
+        """Make these rows the table; their lines are lines of that file."""
+        self.tables[table] = rows
+        self.homes[table] = file
+
+    def account(self, table: str, file: str, n_in: int, n_out: int, faults: Sequence[Fault]) -> None:
+        """Record what became of a file's rows."""
+        self._files.append(FileAccount(file, table, n_in, n_out, len(faults)))
+        self._quarantine.append(quarantine(table, file, faults))
+
+    def add(self, table: str, file: str, rows: Rows) -> None:
+        """One file that is one table: `put` and `account` in one."""
+        self.put(table, file, rows.table)
+        self.account(table, file, rows.n_in, rows.table.num_rows, rows.faults)
+
+    def finish(self) -> Parsed:
+        """All tables, empty ones included, in their staged schemas."""
+        tables = {}
+        for name in columns.SNAPSHOT_TABLES:
+            schema = columns.staged_schema(name)
+            found = self.tables.get(name)
+            tables[name] = schema.empty_table() if found is None else found.select(schema.names).cast(schema)
+        faults = pa.concat_tables([columns.QUARANTINE.empty_table(), *self._quarantine])
+        return Parsed(self.layout, tables, faults, tuple(self._files), dict(self.homes))
+
+
+def quarantine(table: str, file: str, faults: Sequence[Fault]) -> pa.Table:
+    """Faults as rows of the quarantine.
+
+    >>> quarantine("ratings", "ratings.csv", [Fault(3, "3 cells where 4 belong", "1,2,3")]).to_pylist()[0]["line"]
+    3
+    """
+    n_rows = len(faults)
+    values = [
+        pa.array([table] * n_rows, pa.string()),
+        pa.array([file] * n_rows, pa.string()),
+        pa.array([fault.line for fault in faults], pa.int64()),
+        pa.array([fault.reason for fault in faults], pa.string()),
+        pa.array([fault.fault for fault in faults], pa.string()),
+        pa.array([fault.content[:MAX_CONTENT] for fault in faults], pa.string()),
+    ]
+    return pa.table(values, schema=columns.QUARANTINE)

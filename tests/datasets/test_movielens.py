@@ -1,4 +1,4 @@
-"""Every layout arrives as the same canonical tables; what is malformed is named by file, line and content."""
+"""Every layout of MovieLens arrives as the same canonical tables; what is malformed is set aside by file and line."""
 
 import zipfile
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from recsys import columns
-from recsys.datasets.movielens import read_tables
+from recsys.datasets.reading import read_source
 from recsys.errors import DataError
 
 CSV = {
@@ -32,6 +32,17 @@ def archive(tmp_path):
         return path
 
     return write
+
+
+def read_tables(path):
+    """Layout and tables without their lines, of a source in which every row is good."""
+    parsed = read_source(path)
+    assert parsed.quarantine.num_rows == 0
+    return parsed.layout, {name: table.drop_columns("line") for name, table in parsed.tables.items()}
+
+
+def lines_and_faults(parsed):
+    return list(zip(*(parsed.quarantine[name].to_pylist() for name in ("line", "fault")), strict=True))
 
 
 @pytest.mark.parametrize("folder", ["ml-test/", "", "a/b/"])
@@ -126,67 +137,97 @@ def test_ml_100k_spells_genres_as_flags(archive):
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "words"),
+    ("name", "old", "new", "line", "words"),
     [
-        ("ratings.csv", "2,11,0.5,0", "2,11,0.5", r"s\.csv line 3: 3 cells where 4 belong; the line is '2,11,0\.5'"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,0.5,0,9", "line 3: 5 cells where 4 belong"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,good,0", "line 3: rating is 'good', not a finite number"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,nan,0", "line 3: rating is 'nan', not a finite number"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,1e99,0", "line 3: rating is '1e99', not a finite number"),
-        ("ratings.csv", "2,11,0.5,0", "2,,0.5,0", "line 3: movieId is '', not a whole number"),
-        ("ratings.csv", "2,11,0.5,0", "2.0,11,0.5,0", r"line 3: userId is '2\.0', not a whole number"),
-        ("ratings.csv", "2,11,0.5,0", "99999999999,11,0.5,0", r"line 3: userId is 99999999999, outside \[0, "),
-        ("ratings.csv", "2,11,0.5,0", "-2,11,0.5,0", "line 3: userId is -2, outside"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,0.5,999999999999", "line 3: timestamp is 999999999999, outside"),
-        ("ratings.csv", "movieId,rating", "movie,rating", "line 1: column movieId appears 0 times in the header"),
-        ("ratings.csv", "movieId,rating", "userId,rating", "line 1: column userId appears 2 times in the header"),
-        ("movies.csv", "10,Toy", '10,"Toy', r"movies\.csv line 2: a quote is opened and not closed"),
-        ("links.csv", "0114709", "tt0114709", r"links\.csv line 2: imdbId is 'tt0114709', not a whole number"),
-        ("tags.csv", ",1445714994", ",later", r"tags\.csv line 2: timestamp is 'later', not a whole number"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,0.5", 3, "3 cells where 4 belong"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,0.5,0,9", 3, "5 cells where 4 belong"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,good,0", 3, "rating is 'good', not a finite number"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,nan,0", 3, "rating is 'nan', not a finite number"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,1e99,0", 3, "rating is '1e99', not a finite number"),
+        ("ratings.csv", "2,11,0.5,0", "2,,0.5,0", 3, "movieId is '', not a whole number"),
+        ("ratings.csv", "2,11,0.5,0", "2.0,11,0.5,0", 3, "userId is '2.0', not a whole number"),
+        ("ratings.csv", "2,11,0.5,0", "0x1F,11,0.5,0", 3, "userId is '0x1F', not a whole number"),
+        ("ratings.csv", "2,11,0.5,0", "99999999999,11,0.5,0", 3, "userId is 99999999999, outside [0, 2147483647]"),
+        ("ratings.csv", "2,11,0.5,0", "-2,11,0.5,0", 3, "userId is -2, outside [0, 2147483647]"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,1,300000000000", 3, "timestamp is 300000000000, outside [0, 253402300799]"),
+        ("ratings.csv", "1,10,", "\r\n\r\n1,", 4, "3 cells where 4 belong"),  # blank lines count as lines
+        ("movies.csv", "10,Toy", '10,"Toy', 2, "a quote is opened and not closed"),
+        ("movies.csv", "Drama", '"Dra\nma"', 3, "a quote is opened and not closed"),  # and line 4 is 'ma"'
+        ("links.csv", "0114709", "tt0114709", 2, "imdbId is 'tt0114709', not a whole number"),
+        ("tags.csv", ",1445714994", ",later", 2, "timestamp is 'later', not a whole number"),
     ],
 )  # fmt: skip
-def test_a_malformed_row_is_named(archive, name, old, new, words):
+def test_a_malformed_row_is_quarantined_and_the_rest_is_kept(archive, name, old, new, line, words):
     assert old in CSV[name]
-    with pytest.raises(DataError, match=words):
-        read_tables(archive({**CSV, name: CSV[name].replace(old, new)}))
+    content = CSV[name].replace(old, new)
+    whole, parsed = read_source(archive(CSV)), read_source(archive({**CSV, name: content}))
+    table = name.removesuffix(".csv")
+    row = parsed.quarantine.to_pylist()[0]
+    assert (row["table"], row["file"], row["line"]) == (table, f"ml-test/{name}", line)
+    assert (row["reason"], row["fault"]) == ("malformed", words)
+    assert row["content"] == content.splitlines()[line - 1]
+    assert parsed.tables[table].num_rows == whole.tables[table].num_rows - 1
+    assert {**parsed.tables, table: None} == {**whole.tables, table: None}
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("files", "line", "words"),
     [
-        ({"ratings.dat": "1::2::3::4\n1::2:x:3::4\n"}, r"ratings\.dat line 2: 'x' stands where nothing should"),
-        ({"ratings.dat": "1::2::3::4\n1,2,3,4\n"}, r"ratings\.dat line 2: 1 cells where 7 belong"),
-        ({"movies.dat": "1::Toy Story (1995)\n"}, r"movies\.dat line 1: 2 cells where 3 belong"),
-        ({"movies.dat": "one::Toy Story (1995)::Comedy\n"}, r"movies\.dat line 1: movieId is 'one'"),
+        ({"ratings.dat": "1::2::3::4\n1::2:x:3::4\n"}, 2, "'x' stands where nothing should"),
+        ({"ratings.dat": "1::2::3::4\n1,2,3,4\n"}, 2, "1 cells where 7 belong"),
+        ({"movies.dat": "1::Toy Story (1995)\n"}, 1, "2 cells where 3 belong"),
+        ({"movies.dat": "one::Toy Story (1995)::Comedy\n"}, 1, "movieId is 'one', not a whole number"),
+        ({"movies.dat": "1::Amélie::x\n2::é::x\n".encode() + b"3::\xe9::x\n"}, 3, "not UTF-8, as other rows are"),
     ],
-)
-def test_a_malformed_row_of_the_older_layouts_is_named(archive, files, words):
+)  # fmt: skip
+def test_a_malformed_row_of_the_older_layouts_is_quarantined(archive, files, line, words):
     good = {"ratings.dat": "1::2::3::4\n", "movies.dat": "2::Toy Story (1995)::Comedy\n"}
-    with pytest.raises(DataError, match=words):
-        read_tables(archive({**good, **files}))
+    assert lines_and_faults(read_source(archive({**good, **files}))) == [(line, words)]
+
+
+def test_a_header_without_its_columns_is_refused(archive):
+    files = {**CSV, "ratings.csv": CSV["ratings.csv"].replace("movieId", "film_no")}
+    with pytest.raises(DataError, match=r"has the columns userId, film_no, .* none of them known as movie_id"):
+        read_source(archive(files))
+    files = {
+        **CSV,
+        "ratings.csv": CSV["ratings.csv"].replace("\r\n", ",1\r\n").replace("timestamp,1", "timestamp,userId"),
+    }
+    with pytest.raises(DataError, match="column userId appears 2 times in the header"):
+        read_source(archive(files))
 
 
 def test_another_encoding_is_named_by_its_byte(archive):
     movies = CSV["movies.csv"].encode("latin-1")
-    with pytest.raises(DataError, match=r"movies\.csv line 3: byte 8 is not UTF-8"):
-        read_tables(archive({**CSV, "movies.csv": movies}))
+    parsed = read_source(archive({**CSV, "movies.csv": movies}))
+    assert lines_and_faults(parsed) == [(3, "byte 8 is not UTF-8")]
+    assert parsed.tables["movies"]["line"].to_pylist() == [2, 4]
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ((), r"looked for ratings\.csv, ratings\.dat, u\.data; found no files at all"),
-        (("movies.csv",), r"looked for ratings\.csv, ratings\.dat, u\.data; found ml-test/movies\.csv"),
-        (("ratings.csv",), r"looked for movies\.csv; found ml-test/ratings\.csv"),
+        ((), r"looked for ratings\.csv, ratings\.dat, u\.data, .* found no files at all"),
+        (("movies.csv",), r"looked for ratings\.csv, ratings\.dat, u\.data, .* found ml-test/movies\.csv"),
     ],
 )
 def test_a_missing_file_is_named(archive, names, words):
     with pytest.raises(DataError, match=words):
-        read_tables(archive({name: CSV[name] for name in names}))
+        read_source(archive({name: CSV[name] for name in names}))
 
 
-def test_an_empty_file_is_refused_and_a_bare_header_is_not(archive):
-    with pytest.raises(DataError, match="column userId appears 0 times"):
-        read_tables(archive({**CSV, "ratings.csv": ""}))
-    header = CSV["ratings.csv"].splitlines()[0] + "\r\n"
-    assert read_tables(archive({**CSV, "ratings.csv": header}))[1]["ratings"].num_rows == 0
+@pytest.mark.parametrize(
+    "ratings", ["", "userId,movieId,rating,timestamp\r\n", "userId,movieId,rating,timestamp\r\n\r\n"]
+)
+def test_a_file_without_ratings_is_refused(archive, ratings):
+    with pytest.raises(DataError):
+        read_source(archive({**CSV, "ratings.csv": ratings}))
+
+
+def test_rows_remember_their_lines_and_files_their_accounts(archive):
+    ratings = "userId,movieId,rating,timestamp\n\n1,10,4,0\nbad\n\n1,11,4,0\n"
+    parsed = read_source(archive({**CSV, "ratings.csv": ratings}))
+    assert parsed.tables["ratings"]["line"].to_pylist() == [3, 6]
+    account = parsed.files[0]
+    assert (account.file, account.n_in, account.n_out, account.n_quarantined) == ("ml-test/ratings.csv", 3, 2, 1)
+    assert parsed.homes["ratings"] == "ml-test/ratings.csv"

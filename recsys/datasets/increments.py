@@ -50,7 +50,7 @@ def append(base: Mapping[str, pa.Table], increment: Parsed, base_id: str) -> Par
         accounts.append(FileAccount(label, name, old.num_rows, old.num_rows - n_replaced, n_replaced))
         quarantines.append(_superseded(name, old.filter(pa.array(is_replaced)), label))
     files = (*increment.files, *accounts)
-    return Parsed(increment.layout, tables, pa.concat_tables(quarantines), files)
+    return Parsed(increment.layout, tables, pa.concat_tables(quarantines), files, increment.homes)
 
 
 def snapshot_label(snapshot_id: str) -> str:

@@ -14,21 +14,18 @@ nothing is repaired or guessed. Whether they make sense is the validation's ques
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as words
-from recsys.datasets.archives import Archive, Limits, Member
-from recsys.datasets.catalogue import Layout
+from recsys.datasets.archives import Archive, Member
 from recsys.datasets.cells import Column
 from recsys.datasets.dat import read_dat
 from recsys.datasets.delimited import Format, read_delimited
 from recsys.datasets.parsed import Draft
 from recsys.datasets.times import MAX_SECONDS, UTC_MS
-from recsys.errors import DataError
 
 _NO_GENRES = "(no genres listed)"
 _LAST_BRACKET = re.compile(r"\(\s*(\d{4})\s*(?:[-–]\s*(?:\d{4})?)?\s*\)\s*$", re.ASCII)
@@ -182,32 +179,3 @@ def _links(table: pa.Table) -> pa.Table:
 
 def _utc(seconds: pa.ChunkedArray) -> pa.ChunkedArray:
     return seconds.cast(pa.timestamp("s", tz="UTC")).cast(UTC_MS)
-
-
-def read_tables(path: Path, limits: Limits | None = None) -> tuple[Layout, dict[str, pa.Table]]:
-    """A source's layout and tables, without lines."""
-    from recsys.datasets.reading import read_source
-
-    parsed = read_source(path, limits=limits)
-    for row in parsed.quarantine.slice(0, 1).to_pylist():
-        raise DataError(
-            f"{path.name}: {row['file']} line {row['line']:,}: {row['fault']}; the line is {row['content'][:200]!r}. "
-            "Nothing was published. Correct the line, or fetch the archive again."
-        )
-    return parsed.layout, {name: table.drop_columns(words.LINE) for name, table in parsed.tables.items()}
-
-
-def detect_layout(archive: Archive) -> Layout:
-    """The layout of what an archive holds."""
-    from recsys.datasets import reading
-
-    return reading.detect_layout(archive)
-
-
-PARSER_VERSION = "2"
-FILE_NAMES = (
-    "ratings.csv", "movies.csv", "links.csv", "tags.csv",
-    "ratings.dat", "movies.dat", "tags.dat",
-    "u.data", "u.item",
-    "README", "README.txt", "README.html",
-)  # fmt: skip

@@ -18,12 +18,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from recsys.datasets import movielens, movies_dataset, parquet, tabular
-from recsys.datasets.archives import Archive, Limits, Member
+from recsys.datasets.archives import Archive, Limits, Member, open_archive
 from recsys.datasets.catalogue import Layout
 from recsys.datasets.cells import header_names
 from recsys.datasets.delimited import Format
 from recsys.datasets.parsed import Draft, Parsed
-from recsys.datasets.plain import PARQUET_MAGIC, first_bytes, open_source
+from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
 from recsys.datasets.text import source_text
 from recsys.errors import DataError, NotFoundError
 
@@ -64,7 +64,7 @@ def read_source(
         DataError: the archive is refused, nothing in it is recognised, or a file is not what it should be.
     """
     tabular.check_mapping(columns)
-    with open_source(path, limits) as archive:
+    with open_archive(path, limits) as archive:
         layout = detect_layout(archive, columns=columns, ratings_file=ratings_file)
         parsed = _parse(layout, archive, columns, ratings_file).finish()
     ratings = next(account for account in parsed.files if account.table == "ratings")
@@ -91,7 +91,7 @@ def detect_layout(
     """
     tabular.check_mapping(columns)
     if isinstance(source, Path):
-        with open_source(source, limits) as archive:
+        with open_archive(source, limits) as archive:
             return detect_layout(archive, columns=columns, ratings_file=ratings_file)
     if not columns and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, ratings_file):
         return "movies-dataset"
@@ -110,7 +110,7 @@ def kept_names(
     path: Path, *, columns: Mapping[str, str] | None = None, ratings_file: str | None = None
 ) -> tuple[str, ...]:
     """The names of the files worth keeping of a folder: `FILE_NAMES`, and those found under names of their own."""
-    with open_source(path) as archive:
+    with open_archive(path) as archive:
         layout = detect_layout(archive, columns=columns, ratings_file=ratings_file)
         found = [ratings_file] if ratings_file else []
         if layout == "tabular":
@@ -134,7 +134,7 @@ def source_lines(path: Path, file: str, lines: Collection[int]) -> dict[int, str
     Raises:
         NotFoundError: the source holds no such file.
     """
-    with open_source(path) as archive:
+    with open_archive(path) as archive:
         member = next((member for member in archive.members if member.path == file), None)
         if member is None:
             raise NotFoundError.key(file, path.name)

@@ -5,10 +5,13 @@ and only `recsys.jobs.snapshots.publish` makes them visible.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
 
 from recsys.config import IngestConfig, Settings
 from recsys.datasets import catalogue, digests, increments, reading
@@ -26,9 +29,9 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
 
     Returns:
         ``ingest_id`` (made safe for keys), ``dataset``, ``release`` (the known release it is, or None), ``archive``
-        (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``verified_by``, ``is_invented``, ``reading`` (how it will be
-        read), ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or None) and
-        ``contains`` (digests of all sources that will be in it).
+        (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``verified_by``, ``is_invented``, ``reading``
+        (how it will be read), ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or
+        None) and ``contains`` (digests of all sources that will be in it).
 
     Raises:
         ConfigError: the data set is neither a known release nor an existing path, or the store does not honour
@@ -92,7 +95,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
 
     Returns:
         `downloaded` with ``staging`` (prefix), ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
-        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``files`` (by table, the one its rows come from).
+        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``homes`` (the file in which a table's lines count).
 
     Raises:
         DataError: the archive was altered in the store, is refused, or holds nothing that can be read.
@@ -110,7 +113,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
     for file in staged["files"]:
         log.info("%s: %s rows in, %s kept, %s quarantined", file["file"],
                  *(f"{file[name]:,}" for name in ("n_in", "n_out", "n_quarantined")))  # fmt: skip
-    told = {"n_malformed": staged["n_malformed"], "files": staged["file_of"], **staged["counts"]}
+    told = {"n_malformed": staged["n_malformed"], "homes": staged["homes"], **staged["counts"]}
     return {**downloaded, "staging": layout.staging(ingest_id), **told}
 
 
@@ -119,8 +122,7 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
     with sources.local_copy(store, downloaded["archive"], settings) as path:
         _check_digest(path, downloaded)
         parsed = reading.read_source(path, columns=how["columns"], ratings_file=how["ratings_file"])
-    n_malformed = {account.table: account.n_quarantined for account in parsed.files}
-    file_of = {account.table: account.file for account in reversed(parsed.files)}
+    malformed = parsed.quarantine.filter(pc.equal(parsed.quarantine["reason"], "malformed"))
     if base_id := how["base_snapshot_id"]:
         parsed = increments.append(snapshots.read_tables(store, base_id), parsed, base_id)
     staged = {**parsed.tables, "quarantine": parsed.quarantine}
@@ -130,8 +132,8 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
         "layout": parsed.layout,
         "counts": snapshots.counts(parsed.tables),
         "files": [asdict(account) for account in parsed.files],
-        "n_malformed": n_malformed,
-        "file_of": file_of,
+        "n_malformed": dict(Counter(malformed["table"].to_pylist())),
+        "homes": parsed.homes,
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import IngestConfig, Settings
-from recsys.datasets import archives, catalogue, digests, movielens, sample
+from recsys.datasets import archives, catalogue, digests, reading, sample
 from recsys.datasets import download as downloads
 from recsys.errors import AlreadyExistsError, ConfigError, DataError, PermanentError, TransientError
 from recsys.storage import layout
@@ -51,7 +51,7 @@ def bring(config: IngestConfig, store: Store, settings: Settings) -> Note:
         return _invent(config, store, settings)
     if config.dataset in catalogue.RELEASES:
         return fetch(catalogue.RELEASES[config.dataset], store, settings)
-    return _take(config.dataset, store, settings)
+    return _take(config.dataset, config.columns, store, settings)
 
 
 def _invent(config: IngestConfig, store: Store, settings: Settings) -> Note:
@@ -90,7 +90,7 @@ def fetch(release: catalogue.Release, store: Store, settings: Settings) -> Note:
     if got is None:
         raise TransientError(f"{release.url}: answered 'not modified' though nothing was held. Run again.")
     try:
-        _check_usable(got.path)
+        _check_usable(got.path, ratings_file=release.ratings_file)
         key = layout.archive(release.name, release.md5 or got.sha256, f"{release.name}.zip")
         known = {"source": got.source, "validator": asdict(got.validator), "verified_by": got.verified_by}
         return _keep(store, key, got.path, newest, dataset=release.name, licence=release.licence, **known)
@@ -111,7 +111,7 @@ def _download(release: catalogue.Release, newest: Note | None, settings: Setting
     )
 
 
-def _take(dataset: str, store: Store, settings: Settings) -> Note:
+def _take(dataset: str, columns: dict[str, str], store: Store, settings: Settings) -> Note:
     """An archive, a table's file or a folder on this machine; its name names the data set."""
     path = Path(dataset).expanduser().absolute()
     if not (path.is_file() or path.is_dir()):
@@ -126,20 +126,20 @@ def _take(dataset: str, store: Store, settings: Settings) -> Note:
         packed = path
         if path.is_dir():
             packed = Path(folder) / f"{name}.zip"
-            archives.pack_folder(path, packed, movielens.FILE_NAMES)
+            archives.pack_folder(path, packed, reading.kept_names(path, columns=columns))
         key = layout.archive(name, digests.file_digest(packed), f"{name}{archives.file_suffix(path.name) or '.zip'}")
         newest = _newest(store, name)
         if note := _note(store, key):
             return _brought_again(store, note, newest)
-        _check_usable(packed)
+        _check_usable(packed, columns=columns)
         return _keep(store, key, packed, newest, dataset=name, source=str(path), verified_by=verified_by)
 
 
-def _check_usable(path: Path) -> None:
+def _check_usable(path: Path, **how: Any) -> None:
     """Refuse before anything is stored what is no archive of a known layout, or not readable to its end."""
     with archives.open_archive(path) as archive:
-        movielens.detect_layout(archive)
         archive.verify()
+        reading.detect_layout(archive, **how)
 
 
 def _check_sidecar(path: Path) -> str:

@@ -167,7 +167,7 @@ ZIPS = {
     "UTF-16": (only("ratings.csv", RATINGS.decode().encode("utf-16")), "no text in UTF-8 or Latin-1"),
     "archive in an archive": (only("ml-25m.zip", b"PK"), r"looked for ratings\.csv.*found ml-25m\.zip"),
     "too deep": (with_member("a/" * 40 + "links.csv"), "lies more than 32 folders deep"),
-    "two data sets": (two_data_sets, r"both a/ratings\.csv and b/ratings\.csv could be ratings\.csv"),
+    "two data sets": (two_data_sets, r"a/ratings\.csv, b/ratings\.csv could all be the ratings"),
     "duplicate name": (repeated, "'movies.csv' appears twice"),
     "names that differ in case": (with_member("Movies.CSV"), "differs from 'movies.csv' in upper and lower case only"),
     "nothing inside": (written(b"PK\x05\x06" + bytes(18)), "found no files at all"),

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from recsys.datasets import delimited, lines
+from recsys.datasets.archives import open_archive
 from recsys.datasets.cells import Column
 from recsys.datasets.delimited import Format, read_delimited
-from recsys.datasets.plain import open_source
 from recsys.errors import DataError
 
 COLUMNS = (Column("id", pa.int32(), (0, 99_999)), Column("text", pa.string()))
@@ -18,7 +18,7 @@ SPANNING = Format(spans_lines=True)
 def read(tmp_path, content, form=None):
     path = tmp_path / "rows.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with open_source(path) as archive:
+    with open_archive(path) as archive:
         return read_delimited(archive, archive.members[0], COLUMNS, form or Format())
 
 
@@ -69,7 +69,7 @@ def test_an_open_quote_costs_one_row_and_not_those_below_it(tmp_path):
 def test_a_row_broken_over_two_lines_is_one_fault(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,id,text,b\n1,2,3,4\n1,2,thr\nee,4\n1,2\nx\n1,2,3,4\n")
-    with open_source(path) as archive:
+    with open_archive(path) as archive:
         rows = read_delimited(archive, archive.members[0], COLUMNS, SPANNING)
     assert [(fault.line, fault.fault, fault.content) for fault in rows.faults] == [
         (3, "a row broken over two lines: 3 + 2 cells where 4 belong", "1,2,thr\nee,4"),

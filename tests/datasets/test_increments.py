@@ -25,7 +25,7 @@ def increment(files, **filled):
         for name, table in tables(**filled).items()
     }
     accounts = tuple(FileAccount(file, name, n := staged[name].num_rows, n, 0) for name, file in files.items())
-    return Parsed("tabular", staged, c.QUARANTINE.empty_table(), accounts)
+    return Parsed("tabular", staged, c.QUARANTINE.empty_table(), accounts, dict(files))
 
 
 def ratings(*rows):

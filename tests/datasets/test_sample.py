@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recsys.config import IngestConfig
-from recsys.datasets.movielens import read_tables
+from recsys.datasets.reading import read_source
 from recsys.datasets.sample import write_sample
 from recsys.datasets.taste import GENRES
 
@@ -22,9 +22,9 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(path):
-    layout, tables = read_tables(path)
-    assert layout == "csv"
-    return tables
+    parsed = read_source(path)
+    assert (parsed.layout, parsed.quarantine.num_rows) == ("csv", 0)
+    return parsed.tables
 
 
 def test_the_same_seed_and_sizes_give_the_same_bytes(path, tmp_path):
@@ -95,4 +95,4 @@ def test_links_point_to_no_real_movie(tables):
 def test_extreme_sizes_work(tmp_path, users, movies, ratings, expected):
     config = IngestConfig(sample_users=users, sample_movies=movies, sample_ratings=ratings)
     write_sample(config, tmp_path / "sample.zip")
-    assert read_tables(tmp_path / "sample.zip")[1]["ratings"].num_rows == expected
+    assert read_source(tmp_path / "sample.zip").tables["ratings"].num_rows == expected

@@ -24,7 +24,7 @@ def turnover(comparison: Comparison) -> str:
     n_new, n_vanished = comparison.n_new, comparison.n_vanished
     if not n_new and not n_vanished:
         return "The catalogue holds the same movies as before."
-    return f"{_movies(n_new)} new in the catalogue, {_movies(n_vanished)} no longer in it."
+    return f"Movies new in the catalogue: {n_new:,}; no longer in it: {n_vanished:,}."
 
 
 def panels(comparison: Comparison) -> list[Panel]:
@@ -94,10 +94,6 @@ def _gained(comparison: Comparison) -> Panel:
     )
 
 
-def _movies(n: int) -> str:
-    return f"{n:,} movie is" if n == 1 else f"{n:,} movies are"
-
-
 def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -123,7 +119,7 @@ def _points(before: float, now: float) -> str:
 
 
 def _days(before: Any, now: Any) -> str:
-    return f"{(now - before).days:+,} days"
+    return f"{(now - before).days:+,} days" if (now - before).days else "none"
 
 
 _Line = tuple[str, str, Callable[[Any], str], Callable[[Any, Any], str]]

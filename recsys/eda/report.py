@@ -25,10 +25,7 @@ VERSION = 2
 """Rises whenever the page would look different for the same snapshot."""
 
 MAX_BYTES = 3_000_000
-_WIDE = {
-    *("long_tail", "most_rated", "best_rated", "genres", "decades", "languages", "over_time", "tags", "keywords"),
-    "gained",
-}
+_WIDE = {"long_tail", "most_rated", "best_rated", "genres", "decades", "languages", "over_time", "tags", "keywords"}
 _LINEAGE = {
     "source": "Source",
     "sha256": "SHA-256",

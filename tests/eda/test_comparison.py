@@ -36,7 +36,7 @@ def compared():
 
 def test_movies_that_came_and_went_are_counted(compared):
     assert (compared.n_new, compared.n_vanished) == (1, 1)
-    assert comparison_figures.turnover(compared) == ("1 movie is new in the catalogue, 1 movie is no longer in it.")
+    assert comparison_figures.turnover(compared) == ("Movies new in the catalogue: 1; no longer in it: 1.")
 
 
 def test_the_movies_that_gained_most_stand_first(compared):

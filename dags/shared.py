@@ -5,7 +5,6 @@ every DAG after it. A DAG's own form wins. `configure`, the first task of each D
 all tasks of a run see the same settings and the same upstream data whatever is published meanwhile.
 """
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -125,8 +124,9 @@ def config(plan: dict[str, Any]) -> Any:
 
 def run_key() -> str:
     """A name for what this run writes: the same on a retry, another in the next run."""
-    dag_run = get_current_context()["dag_run"]
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{dag_run.run_id}").strip("-")
+    from recsys.storage import layout
+
+    return layout.run_key(get_current_context()["dag_run"].run_id)
 
 
 def announce(outlet_events: Any, asset: Asset, document: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:

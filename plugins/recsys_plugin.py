@@ -1,13 +1,18 @@
-"""Adds to Airflow's navigation: the recommendations as pages inside it, and a link to MLflow.
+"""Adds to Airflow: the recommendations as pages inside it, buttons on tasks for their reports, and a link to MLflow.
 
 The pages are the package's (`recsys.explorer`); this file mounts them and lets only people in who are signed in to
 Airflow. Plugins are loaded by every Airflow process, so the application is built at the first request for it.
 """
 
+import logging
 import os
+from functools import cache
 from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import BaseOperatorLink
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/recommendations"
 
@@ -50,6 +55,66 @@ def views() -> list[dict[str, str]]:
     return entries
 
 
+class ReportLink(BaseOperatorLink):
+    """A button on the page of a task instance that opens a report, as soon as the report is there.
+
+    Airflow asks for it in the API server, where the address is derived from the id of the run. It does not hang on
+    anything the task returned, so a validation that failed has its buttons too.
+    """
+
+    def __init__(self, name: str, task_id: str) -> None:
+        self._name = name
+        self._task_id = task_id
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The report's address; empty, which hides the button, where there is none."""
+        if (ti_key.dag_id, ti_key.task_id) != ("ingest_ratings", self._task_id):
+            return ""
+        from recsys.errors import RecsysError
+
+        try:
+            key = report_keys(ti_key.run_id, self._task_id).get(self._name)
+        except RecsysError:
+            log.exception("The store could not be asked for the %s of run %s", self._name, ti_key.run_id)
+            return ""
+        return f"{PREFIX}/{key}" if key else ""
+
+
+def report_keys(run_id: str, task_id: str) -> dict[str, str]:
+    """Keys of the reports a task of an ingest has written, by their names."""
+    from recsys.explorer import reports
+    from recsys.storage import layout
+
+    if task_id == "validate":
+        return reports.existing(_store(), reports.of_ingest(layout.run_key(run_id)))
+    snapshot_id = _published_snapshot(run_id)
+    return reports.existing(_store(), reports.of_snapshot(snapshot_id)) if snapshot_id else {}
+
+
+def _published_snapshot(run_id: str) -> str | None:
+    """The snapshot a run of the ingest published, or found unchanged: the same source gives the same one."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    query = XComModel.get_many(key="return_value", run_id=run_id, dag_ids="ingest_ratings", task_ids="publish", limit=1)
+    with create_session() as session:
+        found = session.execute(query.with_only_columns(XComModel.value)).first()
+    published = XComModel.deserialize_value(found) if found else None
+    return published.get("snapshot_id") if isinstance(published, dict) else None
+
+
+@cache
+def _store() -> Any:
+    from recsys.config import Settings
+    from recsys.storage.store import open_store
+
+    return open_store(Settings.load().resolved_store_url)
+
+
 class RecsysPlugin(AirflowPlugin):
     """What Airflow looks for."""
 
@@ -58,3 +123,8 @@ class RecsysPlugin(AirflowPlugin):
         {"app": LazyApp(), "url_prefix": PREFIX, "name": "Recommendations"},
     ]
     external_views: ClassVar[list[dict[str, str]]] = views()
+    global_operator_extra_links: ClassVar[list[Any]] = [
+        ReportLink("Validation report", "validate"),
+        ReportLink("Data Docs", "validate"),
+        ReportLink("Exploratory report", "explore"),
+    ]

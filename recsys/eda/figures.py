@@ -7,6 +7,7 @@ import pyarrow as pa
 from recsys.eda import movie_figures
 from recsys.eda.charts import (
     Panel,
+    counted,
     decimal,
     percent,
     rows_of,
@@ -45,8 +46,9 @@ def _ratings_per_user(summaries: Summaries) -> Panel:
         summaries.tables["ratings_per_user"],
         "ratings_per_user",
         "Ratings per user",
-        f"Half of the {headline['n_users']:,} users gave {headline['median_ratings_per_user']:,g} ratings or fewer; "
-        f"the most active one gave {headline['max_ratings_per_user']:,}. The bins widen from left to right.",
+        f"Half of the {headline['n_users']:,} users gave {headline['median_ratings_per_user']:,g} ratings or fewer, "
+        f"the average is {headline['mean_ratings_per_user']:,.1f}; the most active one gave "
+        f"{headline['max_ratings_per_user']:,}. The bins widen from left to right.",
         "users",
     )
 
@@ -59,7 +61,8 @@ def _ratings_per_movie(summaries: Summaries) -> Panel:
         "ratings_per_movie",
         "Ratings per movie",
         f"Half of the {headline['n_movies_rated']:,} rated movies have {headline['median_ratings_per_movie']:,g} "
-        f"ratings or fewer{f'; {unrated:,} have none' if unrated else ''}. The bins widen from left to right.",
+        f"ratings or fewer, the average is {headline['mean_ratings_per_movie']:,.1f}"
+        f"{'; ' + counted(unrated, 'movie') + ' without any' if unrated else ''}. The bins widen from left to right.",
         "movies",
     )
 
@@ -206,9 +209,11 @@ _BUILDERS: dict[str, Callable[[Summaries], Panel]] = {
     "best_rated": movie_figures.best_rated,
     "genres": movie_figures.genres,
     "decades": movie_figures.decades,
+    "languages": movie_figures.languages,
     "over_time": _over_time,
     "long_tail": _long_tail,
     "tags": movie_figures.tags,
+    "keywords": movie_figures.keywords,
 }
 
 

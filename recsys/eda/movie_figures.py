@@ -1,4 +1,4 @@
-"""Figures about movies: the most and the best rated, genres, decades, tags."""
+"""Figures about movies: the most and the best rated, genres, decades, languages, tags, keywords."""
 
 from recsys.eda.charts import (
     Panel,
@@ -98,6 +98,34 @@ def decades(summaries: Summaries) -> Panel:
     share = table["n_ratings"][most] / summaries.headline["n_ratings"]
     caption = f"Movies of the {table['name'][most]} draw {share:.0%} of all ratings."
     return _groups(summaries, "decades", "Decades of release", caption, "decade")
+
+
+def languages(summaries: Summaries) -> Panel:
+    table = summaries.tables["languages"].to_pydict()
+    headline = summaries.headline
+    caption = (
+        f"Movies made in “{table['name'][0]}” draw {table['n_ratings'][0] / headline['n_ratings']:.0%} of all ratings; "
+        f"there are {counted(headline['n_languages'], 'language')}, by their ISO 639-1 codes."
+    )
+    return _groups(summaries, "languages", "Original languages", caption, "language")
+
+
+def keywords(summaries: Summaries) -> Panel:
+    table = summaries.tables["keywords"].to_pydict()
+    names, movies = table["name"], table["n_movies"]
+    notes = [
+        counted(n, "rating") + ("" if mean is None else f", {mean:.2f} stars on average")
+        for n, mean in zip(table["n_ratings"], table["mean_rating"], strict=True)
+    ]
+    return Panel(
+        "keywords",
+        "Most frequent keywords",
+        f"“{names[0]}” is on the most movies of {summaries.headline['n_keywords']:,} keywords: "
+        f"{counted(movies[0], 'movie')}, {notes[0]}.",
+        horizontal_bars(names, movies, notes, x_title="movies"),
+        ("keyword", "movies", "ratings", "mean rating"),
+        rows_of(names, whole(movies), whole(table["n_ratings"]), decimal(table["mean_rating"])),
+    )
 
 
 def tags(summaries: Summaries) -> Panel:

@@ -14,46 +14,61 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from recsys.eda import comparison_figures
 from recsys.eda.charts import Panel
+from recsys.eda.comparison import Comparison
 from recsys.eda.figures import panels
 from recsys.eda.summaries import Summaries
 from recsys.pages import render
 
-VERSION = 1
+VERSION = 2
 """Rises whenever the page would look different for the same snapshot."""
 
 MAX_BYTES = 3_000_000
-_WIDE = {"long_tail", "most_rated", "best_rated", "genres", "decades", "over_time", "tags"}
-_LINEAGE = ("source", "licence")
+_WIDE = {"long_tail", "most_rated", "best_rated", "genres", "decades", "languages", "over_time", "tags", "keywords"}
+_LINEAGE = {
+    "source": "Source",
+    "sha256": "SHA-256",
+    "licence": "Licence",
+    "parser_version": "Parser version",
+    "base_snapshot_id": "Appended to snapshot",
+}
 
 
-def page(summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any]) -> str:
+def page(
+    summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any], comparison: Comparison | None = None
+) -> str:
     """The report of one snapshot.
 
     Args:
         summaries: as `recsys.eda.summaries.summarise` returns them.
         snapshot_id: shown below the title.
-        manifest: the snapshot's; `dataset`, `is_invented` and the lineage's source and licence are shown if present.
+        manifest: the snapshot's; `dataset`, `is_invented`, `created_at`, `quarantined` (rows by reason) and the
+            lineage's source, sha256, licence, parser_version and files are shown if present.
+        comparison: with the snapshot before; without one the page says nothing of it.
     """
     from markupsafe import Markup
 
     dataset = str(manifest.get("dataset") or snapshot_id)
     is_invented = bool(manifest.get("is_invented"))
-    lineage = manifest.get("lineage") or {}
     figures = panels(summaries)
+    compared = comparison_figures.panels(comparison) if comparison else []
     return render(
         "eda.html",
         title=f"{dataset}{' (invented movies)' if is_invented else ''}: exploratory report, snapshot {snapshot_id}",
         dataset=dataset,
         snapshot_id=snapshot_id,
         is_invented=is_invented,
-        about=[(name, str(lineage[name])) for name in _LINEAGE if lineage.get(name)],
         tiles=_tiles(summaries.headline),
         panels=figures,
+        compared=compared,
+        changes=comparison_figures.changes(comparison) if comparison else [],
+        turnover=comparison_figures.turnover(comparison) if comparison else "",
         wide=_WIDE,
         n_ratings=summaries.headline["n_ratings"],
-        figures_json=Markup(_script_json(figures)),  # noqa: S704 - "<" is escaped in it
+        figures_json=Markup(_script_json([*compared, *figures])),  # noqa: S704 - "<" is escaped in it
         library=Markup(_library()),  # noqa: S704 - base64
+        **_provenance(manifest),
     )
 
 
@@ -64,7 +79,8 @@ def metrics(summaries: Summaries) -> dict[str, float]:
 
 def _script_json(figures: list[Panel]) -> str:
     """The specifications as JSON that cannot end the script element it stands in."""
-    text = json.dumps([figure.spec for figure in figures], separators=(",", ":"), allow_nan=False)
+    specs = {figure.name: figure.spec for figure in figures}
+    text = json.dumps(specs, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
@@ -75,6 +91,23 @@ def _library() -> str:
 
     source = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")
+
+
+def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a snapshot comes from: `lineage` as labelled texts, `files` with their total, `quarantined` by reason."""
+    lineage = manifest.get("lineage") or {}
+    about = [(label, str(lineage[name])) for name, label in _LINEAGE.items() if lineage.get(name)]
+    if manifest.get("created_at"):
+        about.append(("Made", f"{manifest['created_at']}"))
+    counts = ("n_in", "n_quarantined", "n_out")
+    files = [(row["file"], row["table"], *(row[name] for name in counts)) for row in lineage.get("files") or ()]
+    reasons = sorted((manifest.get("quarantined") or {}).items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "lineage": about,
+        "files": files,
+        "totals": [sum(column) for column in list(zip(*files, strict=True))[2:]],
+        "quarantined": [(reason.replace("_", " "), n) for reason, n in reasons],
+    }
 
 
 def _tiles(headline: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -91,7 +124,11 @@ def _tiles(headline: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Sparsity", f"{headline['sparsity']:.2%}", "of the user × movie cells are empty"),
         ("Span", _span(first, last), f"{first:%b %Y} to {last:%b %Y}"),
     ]
-    return [*tiles, ("Tags", f"{headline['n_tags']:,}", "given by users")] if headline["n_tags"] else tiles
+    if headline["n_tags"]:
+        tiles.append(("Tags", f"{headline['n_tags']:,}", "given by users"))
+    if headline["n_languages"]:
+        tiles.append(("Languages", f"{headline['n_languages']:,}", f"and {headline['n_keywords']:,} keywords"))
+    return tiles
 
 
 def _span(first: Any, last: Any) -> str:

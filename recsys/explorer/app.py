@@ -6,6 +6,7 @@ script could act as the person who is signed in.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from recsys.config import Settings
 from recsys.errors import NotFoundError, RecsysError
-from recsys.explorer import queries
+from recsys.explorer import queries, reports
 from recsys.pages import render
 from recsys.storage import layout
 from recsys.storage.store import Store, open_store
@@ -21,11 +22,6 @@ from recsys.storage.store import Store, open_store
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'"
-)
-# A report draws with scripts of its own. The sandbox gives it an origin of its own, without cookies or requests.
-_REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; frame-ancestors 'self'"
 )
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -92,12 +88,12 @@ def _add_files(app: FastAPI, store: Store) -> None:
     def poster(movie_id: int) -> Response:
         return Response(store.get(layout.poster_image(movie_id)), media_type="image/jpeg")
 
-    @app.get("/report")
-    def report(kind: str) -> Response:
-        key = queries.reports(store).get(kind)
-        if key is None:
-            raise NotFoundError(f"There is no {kind!r} report on the current snapshot. Run ingest_ratings to write it.")
-        return HTMLResponse(store.get(key), headers={"Content-Security-Policy": _REPORT_POLICY})
+    @app.get("/reports/{path:path}")
+    def report(path: str) -> Response:
+        key = reports.key_of(path)
+        media_type = reports.MEDIA_TYPES[PurePosixPath(key).suffix]
+        headers = {"Content-Security-Policy": reports.policy(key)}
+        return Response(store.get(key), media_type=media_type, headers=headers)
 
 
 def _add_json(app: FastAPI, store: Store) -> None:
@@ -122,10 +118,10 @@ def _page(store: Store, **shown: Any) -> str:
     """The one page: what is current, the two forms, and what was asked for."""
     try:
         current: dict[str, Any] | None = queries.release(store)
-        reports = queries.reports(store)
+        links = reports.current(store)
     except NotFoundError:
-        current, reports = None, {}
-    return _rendered(release=current, reports=reports, **shown)
+        current, links = None, {}
+    return _rendered(release=current, reports=links, **shown)
 
 
 def _rendered(**shown: Any) -> str:

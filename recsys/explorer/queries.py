@@ -14,7 +14,7 @@ from recsys import columns
 from recsys.errors import NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
-from recsys.storage.tables import read_json, read_rows, read_table
+from recsys.storage.tables import read_rows, read_table
 
 Row = dict[str, Any]
 
@@ -131,16 +131,6 @@ def release(store: Store) -> Row:
     """
     current = releases.current(store)
     return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
-
-
-def reports(store: Store) -> dict[str, str]:
-    """Keys of the reports on the snapshot behind the current release, by kind; only those that are there."""
-    snapshot_id = release(store)["lineage"]["snapshot_id"]
-    ingest_id = read_json(store, layout.snapshot_manifest(snapshot_id)).get("lineage", {}).get("ingest_id")
-    keys = {"eda": layout.eda_report(snapshot_id)}
-    if ingest_id:
-        keys["validation"] = layout.validation_report(ingest_id)
-    return {kind: key for kind, key in keys.items() if store.exists(key)}
 
 
 def _user_rows(store: Store, user_id: int) -> list[Row]:

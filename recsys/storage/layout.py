@@ -24,6 +24,7 @@ MANIFEST = "manifest.json"
 TABLES = "tables"
 RELEASES = f"{TABLES}/_releases"
 CURRENT = f"{TABLES}/current.json"
+REPORTS = "reports"
 POSTERS = "posters"
 POSTER_MANIFEST = f"{POSTERS}/{MANIFEST}"
 
@@ -49,6 +50,15 @@ def safe_id(text: str) -> str:
 def archives(dataset: str = "") -> str:
     """The prefix of a data set's archives, or of all."""
     return f"archives/{dataset}/" if dataset else "archives/"
+
+
+def run_key(run_id: str) -> str:
+    """The id of what a scheduled run writes, from the scheduler's own id of it; the same on a retry.
+
+    >>> run_key("manual__2025-01-01T00:00:00+00:00")
+    'manual-2025-01-01T00-00-00-00-00'
+    """
+    return safe_id(re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-"))
 
 
 def archive(dataset: str, digest: str, filename: str) -> str:
@@ -91,16 +101,16 @@ def staging_faults(ingest_id: str) -> str:
 
 
 def validation_report(ingest_id: str, extension: str = "html") -> str:
-    return f"reports/validation/{ingest_id}.{extension}"
+    return f"{REPORTS}/validation/{ingest_id}.{extension}"
 
 
 def data_docs(ingest_id: str) -> str:
     """The folder of Great Expectations' own pages about an ingest; they start at ``index.html``."""
-    return f"reports/data-docs/{ingest_id}"
+    return f"{REPORTS}/data-docs/{ingest_id}"
 
 
 def eda_report(snapshot_id: str, extension: str = "html") -> str:
-    return f"reports/eda/{snapshot_id}.{extension}"
+    return f"{REPORTS}/eda/{snapshot_id}.{extension}"
 
 
 def split(split_id: str) -> str:

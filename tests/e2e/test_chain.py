@@ -1,5 +1,6 @@
 """The whole chain under a real scheduler: good data reach the tables, poisoned data are stopped by validation."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import httpx
@@ -117,6 +119,29 @@ def test_the_pages_inside_airflow_show_the_lists_to_those_who_signed_in(stack, f
         assert "invented" in http.get(f"/recommendations/user?user_id={user_id}", headers=headers).text
 
 
+def buttons(stack, run, task_id):
+    """The buttons of a task instance that Airflow shows: name to address."""
+    with contextlib.closing(stack.api()) as api:
+        path = f"/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances/{task_id}/links"
+        return {name: link for name, link in api.call("GET", path)["extra_links"].items() if link}
+
+
+def fetch(stack, address):
+    with httpx.Client(base_url=stack.airflow_url, trust_env=False, timeout=60) as http:
+        assert http.get(address).status_code == 401
+        signed_in = http.post("/auth/token", json={"username": USER, "password": stack.places.password()})
+        return http.get(address, headers={"authorization": f"Bearer {signed_in.json()['access_token']}"})
+
+
+def test_tasks_have_buttons_that_open_their_reports(stack, finished):
+    run = finished.runs[0]
+    validation, exploration = buttons(stack, run, "validate"), buttons(stack, run, "explore")
+    assert "every" in fetch(stack, validation["Validation report"]).text
+    assert list(exploration) == ["Exploratory report"]
+    assert "Exploratory report" in fetch(stack, exploration["Exploratory report"]).text
+    assert buttons(stack, run, "publish") == {}
+
+
 def test_the_mlflow_server_shows_the_champion_and_its_files(stack, finished):
     promoted = finished.results["train_model.promote"]
     with httpx.Client(base_url=f"{stack.mlflow_url}/api/2.0/mlflow", trust_env=False, timeout=60) as http:
@@ -129,7 +154,7 @@ def test_the_mlflow_server_shows_the_champion_and_its_files(stack, finished):
 
 
 def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_report(
-    settings, finished, store, tmp_path
+    settings, stack, finished, store, tmp_path
 ):
     before = releases.history(store), sorted(store.list("snapshots/"))
     poisoned = run_pipeline(settings, {"dataset": str(poisoned_archive(tmp_path)), "min_ratings": 10})
@@ -144,6 +169,8 @@ def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_
     assert failed.try_number == 1  # the same data would only fail again
     assert any("DataError" in line for line in error_lines(failed.log))
     ingest_id = poisoned.results["ingest_ratings.parse"]["ingest_id"]
+    address = buttons(stack, poisoned.runs[0], "validate")["Validation report"]
+    assert "rating is one of" in fetch(stack, address).text
     assert b"rating is one of" in store.get(layout.validation_report(ingest_id))
     assert (releases.history(store), sorted(store.list("snapshots/"))) == before
 

@@ -38,10 +38,14 @@ def summaries():
             "n_movies_rated": 3,
             "n_movies_unrated": 1,
             "n_tags": 2,
+            "n_languages": 2,
+            "n_keywords": 2,
             "sparsity": 0.25,
             "mean_rating": 3.5,
             "median_ratings_per_user": 3.0,
             "median_ratings_per_movie": 2.0,
+            "mean_ratings_per_user": 3.0,
+            "mean_ratings_per_movie": 2.0,
             "max_ratings_per_user": 4,
             "first_rating": datetime(2020, 1, 1, tzinfo=UTC),
             "last_rating": datetime(2020, 3, 1, tzinfo=UTC),
@@ -58,10 +62,19 @@ def summaries():
             "best_rated": pa.table(top),
             "genres": pa.table(counts),
             "decades": pa.table({**counts, "name": ["1990s", "2000s"]}),
+            "languages": pa.table({**counts, "name": ["en", "fr"]}),
+            "keywords": pa.table({**counts, "name": [HOSTILE, "rain"]}),
             "over_time": pa.table(
                 {"period": ["2020-01", "2020-02", "2020-03"], "n_ratings": [4, 0, 2], "mean_rating": [3.0, None, 4.5]}
             ),
             "long_tail": long_tail(*per_movie),
+            "movies": pa.table(
+                {
+                    "movie_id": pa.array([1, 2, 3, 4], pa.int32()),
+                    "title": ["One (1990)", HOSTILE, "3", "4"],
+                    "n_ratings": [3, 2, 1, 0],
+                }
+            ),
             "tags": pa.table({"tag": [HOSTILE, "b"], "n_uses": [1, 1], "n_movies": [1, 1], "n_users": [1, 1]}),
         },
         period="month",
@@ -100,7 +113,7 @@ def test_captions_say_the_key_number(summaries):
         "4 stars is the most common rating (50%); 50% of all ratings are 4"
     )
     assert captions["ratings_per_user"].startswith("Half of the 2 users gave 3 ratings or fewer")
-    assert "1 have none" in captions["ratings_per_movie"]
+    assert "the average is 2.0; 1 movie without any" in captions["ratings_per_movie"]
     assert captions["mean_ratings"].startswith("Most users average about 3.5 stars; 33% of the rated movies")
     assert captions["most_rated"] == "One (1990) leads with 3 ratings: 150% of all users rated it."
     assert captions["over_time"] == "The busiest of 3 months was 2020-01 with 4 ratings; 1 had none."
@@ -115,12 +128,52 @@ def test_every_figure_has_its_data_as_a_table(summaries, html):
         assert f'<figure id="{panel.name}"' in html
         assert panel.rows
         assert all(len(row) == len(panel.header) for row in panel.rows)
-    assert html.count("<details open>") == len(panels(summaries)) == 11
+    assert html.count("<details open>") == len(panels(summaries)) == 13
+
+
+def test_languages_and_keywords_are_captioned(summaries):
+    captions = {name: panel.caption for name, panel in by_name(summaries).items()}
+    assert captions["languages"].startswith("Movies made in “en” draw 83% of all ratings; there are 2 languages")
+    assert captions["keywords"].endswith("of 2 keywords: 3 movies, 5 ratings, 4.00 stars on average.")
+
+
+MANIFEST = {
+    "created_at": "2026-01-05T04:00:00+00:00",
+    "quarantined": {"malformed": 1, "unknown_movie": 20},
+    "lineage": {
+        "source": "https://example.org/tiny.zip",
+        "sha256": "ab" * 32,
+        "licence": "free",
+        "parser_version": 3,
+        "base_snapshot_id": "tiny-0",
+        "files": [
+            {"file": "tiny/ratings.csv", "table": "ratings", "n_in": 1027, "n_out": 1006, "n_quarantined": 21},
+            {"file": "tiny/<movies>.csv", "table": "movies", "n_in": 4, "n_out": 4, "n_quarantined": 0},
+        ],
+    },
+}
+
+
+def test_the_page_says_where_the_data_come_from_and_what_was_kept_out(summaries):
+    html = page(summaries, snapshot_id="tiny-1", manifest=MANIFEST)
+    section = html[html.index('<section id="lineage">') :]
+    text = " ".join(re.sub("<[^>]+>", " ", section).split())
+    for words in ("https://example.org/tiny.zip", "ab" * 32, "Licence free", "Parser version 3", "tiny-0"):
+        assert words in text
+    assert "tiny/ratings.csv ratings 1,027 21 1,006" in text
+    assert "All 1,031 21 1,010" in text
+    assert "20 unknown movie, 1 malformed" in text
+    assert "&lt;movies&gt;" in section
+
+
+def test_a_manifest_without_lineage_leaves_no_empty_section(summaries):
+    assert 'id="lineage"' not in page(summaries, snapshot_id="s", manifest={})
 
 
 def test_a_dataset_without_tags_or_years_has_no_empty_figures(summaries):
-    summaries.tables.update({name: summaries.tables[name].slice(0, 0) for name in ("tags", "decades")})
-    assert {"tags", "decades"}.isdisjoint(by_name(summaries))
+    missing = ("tags", "decades", "languages", "keywords")
+    summaries.tables.update({name: summaries.tables[name].slice(0, 0) for name in missing})
+    assert set(missing).isdisjoint(by_name(summaries))
     assert 'id="tags"' not in page(summaries, snapshot_id="s", manifest={})
 
 
@@ -148,9 +201,9 @@ def test_a_hostile_title_is_shown_as_text(html):
     assert "alert(&#39;title&#39;)" in html
     assert "a &lt;b&gt; c" in html
     specs = re.search(r'id="figures">(.*?)</script>', html, re.DOTALL).group(1)
-    labels = [spec["layout"]["meta"]["labels"] for spec in json.loads(specs) if "meta" in spec["layout"]]
-    assert labels[0][1] == HOSTILE  # escaped by the page when it is drawn
-    assert "&lt;script&gt;" in json.loads(specs)[4]["data"][0]["customdata"][1]
+    most_rated = json.loads(specs)["most_rated"]
+    assert most_rated["layout"]["meta"]["labels"][1] == HOSTILE  # escaped by the page when it is drawn
+    assert "&lt;script&gt;" in most_rated["data"][0]["customdata"][1]
 
 
 @pytest.mark.parametrize("is_invented", [True, False])

@@ -1,5 +1,6 @@
 """Summaries of ten ratings, every number computed by hand."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from recsys import columns as c
-from recsys.eda.summaries import NO_GENRE, count_histogram, long_tail, summarise
+from recsys.eda.movie_summaries import NO_GENRE, OTHER, UNKNOWN, groups
+from recsys.eda.summaries import Summaries, count_histogram, long_tail, summarise
 
 # user 1 rates movies 1, 2, 3; user 2 rates 1, 2; user 3 rates 1; user 4 rates 1, 2, 3, 4. Movie 5: nobody.
 USERS = [1, 1, 1, 2, 2, 3, 4, 4, 4, 4]
@@ -38,11 +40,21 @@ TAGS = pa.table(
     {"user_id": [1, 2, 1], "movie_id": [1, 2, 1], "tag": ["Noir", " noir", "slow"], "timestamp": [when(1)] * 3},
     schema=c.TAGS,
 )
+DETAILS = pa.table(
+    {
+        "movie_id": [1, 2, 3, 5],
+        "language": ["en", "fr", "en", None],
+        "keywords": [["heist", "rain"], ["rain"], [], []],
+        "directors": [[]] * 4,
+        "actors": [[]] * 4,
+    },
+    schema=c.DETAILS,
+)
 
 
 @pytest.fixture(scope="module")
 def summaries(spark):
-    return summarise(*(spark.createDataFrame(table) for table in (ratings(), CATALOGUE, TAGS)))
+    return summarise(*(spark.createDataFrame(table) for table in (ratings(), CATALOGUE, TAGS, DETAILS)))
 
 
 pytestmark = pytest.mark.spark
@@ -56,10 +68,14 @@ def test_headline(summaries):
         "n_movies_rated": 4,
         "n_movies_unrated": 1,
         "n_tags": 3,
+        "n_languages": 2,
+        "n_keywords": 2,
         "sparsity": 1 - 10 / (4 * 5),
         "mean_rating": 3.4,
         "median_ratings_per_user": 2.5,  # of 1, 2, 3, 4
         "median_ratings_per_movie": 2.5,  # of 4, 3, 2, 1
+        "mean_ratings_per_user": 10 / 4,
+        "mean_ratings_per_movie": 10 / 4,
         "max_ratings_per_user": 4,
         "first_rating": when(1),
         "last_rating": when(4),
@@ -133,6 +149,58 @@ def test_decades(summaries):
     ]
 
 
+def test_original_languages_with_those_that_are_unknown(summaries):
+    # Movie 4 has no details, movie 5 no language.
+    assert summaries.tables["languages"].to_pylist() == [
+        {"name": "en", "n_movies": 2, "n_ratings": 6, "mean_rating": pytest.approx((18 + 3) / 6)},
+        {"name": "fr", "n_movies": 1, "n_ratings": 3, "mean_rating": pytest.approx(8 / 3)},
+        {"name": UNKNOWN, "n_movies": 2, "n_ratings": 1, "mean_rating": 5.0},
+    ]
+
+
+def test_keywords_stand_by_the_movies_they_are_on(summaries):
+    assert summaries.tables["keywords"].to_pylist() == [
+        {"name": "rain", "n_movies": 2, "n_ratings": 7, "mean_rating": pytest.approx(26 / 7)},
+        {"name": "heist", "n_movies": 1, "n_ratings": 4, "mean_rating": 4.5},
+    ]
+
+
+def test_the_languages_beyond_the_most_rated_ones_are_added_up():
+    per_movie = pa.table(
+        {
+            "year": pa.array([None] * 4, pa.int16()),
+            "genres": pa.array([[]] * 4, pa.list_(pa.string())),
+            "language": ["en", "fr", "de", "ja"],
+            "keywords": pa.array([None] * 4, pa.list_(pa.string())),
+            "n_ratings": [9, 4, 1, 0],
+            "total": [36.0, 12.0, 2.0, 0.0],
+        }
+    )
+    assert groups(per_movie, 1)["languages"].to_pylist() == [
+        {"name": "en", "n_movies": 1, "n_ratings": 9, "mean_rating": 4.0},
+        {"name": OTHER, "n_movies": 3, "n_ratings": 5, "mean_rating": pytest.approx(14 / 5)},
+    ]
+
+
+def test_every_movie_is_kept_with_its_count_for_the_next_comparison(summaries):
+    assert summaries.tables["movies"].to_pydict() == {
+        "movie_id": [1, 2, 3, 4, 5],
+        "title": CATALOGUE["title"].to_pylist(),
+        "n_ratings": [4, 3, 2, 1, 0],
+    }
+
+
+def test_summaries_survive_being_stored_as_json_but_for_the_titles(summaries):
+    stored = Summaries.from_document(json.loads(json.dumps(summaries.document(), allow_nan=False)))
+    assert stored.headline == summaries.headline
+    assert stored.period == summaries.period
+    assert stored.tables["movies"].column_names == ["movie_id", "n_ratings"]
+    others = [name for name in summaries.tables if name != "movies"]
+    assert {name: stored.tables[name].to_pydict() for name in others} == {
+        name: summaries.tables[name].to_pydict() for name in others
+    }
+
+
 def test_a_short_span_is_shown_by_month_with_the_empty_month(summaries):
     assert summaries.period == "month"
     assert summaries.tables["over_time"].to_pydict() == {
@@ -144,14 +212,17 @@ def test_a_short_span_is_shown_by_month_with_the_empty_month(summaries):
 
 def test_a_long_span_is_shown_by_year_and_an_empty_tag_table_is_fine(spark):
     months = [datetime(2010, 5, 1, tzinfo=UTC), *MONTHS[1:]]
-    tables = (ratings(months), CATALOGUE, TAGS.slice(0, 0))
+    tables = (ratings(months), CATALOGUE, TAGS.slice(0, 0), DETAILS.slice(0, 0))
     summaries = summarise(*(spark.createDataFrame(table) for table in tables))
     assert summaries.period == "year"
     over_time = summaries.tables["over_time"].to_pydict()
     assert over_time["period"] == [str(year) for year in range(2010, 2021)]
     assert over_time["n_ratings"] == [1, *[0] * 9, 9]
     assert summaries.headline["n_tags"] == 0
-    assert summaries.tables["tags"].num_rows == 0
+    assert {name: summaries.tables[name].num_rows for name in ("tags", "languages", "keywords")} == {
+        "tags": 0, "languages": 0, "keywords": 0,
+    }  # fmt: skip
+    assert (summaries.headline["n_languages"], summaries.headline["n_keywords"]) == (0, 0)
 
 
 def test_the_long_tail_of_five_movies(summaries):

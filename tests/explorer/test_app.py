@@ -1,5 +1,7 @@
 """The web pages and JSON over the published tables."""
 
+import re
+
 import pytest
 from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
@@ -9,7 +11,7 @@ from recsys.storage import layout
 from recsys.storage.store import open_store
 from tests.explorer import published
 
-ROUTES = ["/", "/user?user_id=1", "/movie?movie_id=1", "/search?q=toy", "/poster?movie_id=4", "/report?kind=eda",
+ROUTES = ["/", "/user?user_id=1", "/movie?movie_id=1", "/search?q=toy", "/poster?movie_id=4", "/reports/eda/snap.html",
           "/api/release", "/api/users/1", "/api/movies/1/similar", "/api/movies?q=toy"]  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def test_a_movies_page_shows_its_neighbours_and_the_posters_there_are(client):
         ("/user?user_id=99", "User 99 has no list"),
         ("/user?user_id=abc", "is no user id: it must be a whole number"),
         ("/movie?movie_id=471", "Movie 471 is not in the current release"),
-        ("/report?kind=../../keys", "There is no"),
+        ("/reports/eda/none.html", "reports/eda/none.html: no such object"),
     ],
 )
 def test_what_is_not_there_is_answered_with_a_sentence(client, path, sentence):
@@ -85,6 +87,65 @@ def test_json_has_the_rows_of_the_command_line(client):
     assert client.get("/api/users/x").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../tables/current.json",
+        "%2e%2e/tables/current.json",
+        "eda/..%2f..%2ftables/current.json",
+        "eda%2f%2e%2e%2f%2e%2e%2ftables%2fcurrent.json",
+        "/etc/hosts.html",
+        "%2fetc%2fhosts.html",
+        "eda/%2e/snap.html",
+        "eda//snap.html",
+        "eda\\snap.html",
+        "eda/snap.html%00.png",
+        "eda/",
+        "eda",
+        "",
+        "eda/snap.parquet",
+        "eda/snap",
+    ],
+)
+def test_only_reports_are_served_below_reports(client, path):
+    answer = client.get(f"/reports/{path}")
+    assert answer.status_code == 404
+    assert "version" not in answer.text  # nothing of tables/current.json
+
+
+def test_the_first_page_links_the_reports_there_are_by_addresses_that_work(client, store):
+    store.put(layout.validation_report("in-1"), b"<html>rules</html>")
+    store.put(f"{layout.data_docs('in-1')}/index.html", b"<html>docs</html>")
+    links = dict(re.findall(r'<a href="(reports/[^"]+)">([^<]+)</a>', client.get("/").text))
+    assert links == {
+        "reports/eda/snap.html": "Exploratory report",
+        "reports/validation/in-1.html": "Validation report",
+    }
+    assert client.get("/reports/validation/in-1.html").content == b"<html>rules</html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("index.html", "text/html; charset=utf-8"),
+        ("static/a.css", "text/css; charset=utf-8"),
+        ("static/a.js", "text/javascript; charset=utf-8"),
+        ("static/a.png", "image/png"),
+        ("static/a.svg", "image/svg+xml"),
+        ("static/a.woff2", "font/woff2"),
+        ("results.json", "application/json"),
+    ],
+)
+def test_a_report_of_many_files_is_served_file_by_file_and_may_run_nothing(client, store, name, media_type):
+    store.put(f"{layout.data_docs('in-1')}/{name}", b"content")
+    answer = client.get(f"/reports/data-docs/in-1/{name}")
+    assert (answer.content, answer.headers["content-type"]) == (b"content", media_type)
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'; ")
+    assert "script" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_an_empty_store_says_what_to_run(settings):
     with TestClient(create_app(settings)) as client:
         answer = client.get("/")
@@ -101,7 +162,7 @@ def test_every_answer_forbids_scripts_and_foreign_frames(client, path):
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'self'" in policy
     # A report draws with scripts, but in an origin of its own, where no cookie of Airflow's is.
-    assert ("script-src" in policy) == policy.startswith("sandbox allow-scripts;") == path.startswith("/report")
+    assert ("script-src" in policy) == policy.startswith("sandbox allow-scripts;") == path.startswith("/reports/eda")
 
 
 @pytest.mark.parametrize("path", [*ROUTES, "/docs", "/openapi.json"])

@@ -6,7 +6,6 @@ import pytest
 
 from recsys.errors import NotFoundError
 from recsys.explorer import queries
-from recsys.storage import layout
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_rows, table_bytes
 from tests.explorer import published
@@ -69,12 +68,6 @@ def test_what_a_user_rated_high_comes_from_the_snapshot_behind_the_lists(store):
 def test_nothing_published_yet_says_what_to_run(tmp_path):
     with pytest.raises(NotFoundError, match="make run"):
         queries.user_list(FileStore(tmp_path / "empty"), 1)
-
-
-def test_only_reports_that_are_there_are_listed(store):
-    assert queries.reports(store) == {"eda": layout.eda_report("snap")}
-    store.put(layout.validation_report("in-1"), b"<html></html>")
-    assert queries.reports(store)["validation"] == layout.validation_report("in-1")
 
 
 def test_rows_of_one_user_are_read_without_reading_the_table(tmp_path):

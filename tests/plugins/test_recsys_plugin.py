@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import recsys_plugin
 
+from recsys.storage import layout
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +37,7 @@ def token(client, user, password):
     return {"authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-@pytest.mark.parametrize("path", ["/", "/user?user_id=1", "/api/users/1", "/poster?movie_id=1", "/report?kind=eda"])
+@pytest.mark.parametrize("path", ["/", "/user?user_id=1", "/api/users/1", "/poster?movie_id=1", "/reports/eda/a.html"])
 def test_anonymous_requests_are_turned_away(client, path):
     assert client.get(f"/recommendations{path}").status_code == 401
 
@@ -64,6 +66,60 @@ def test_airflow_loads_the_plugin_without_a_fault(client):
     plugins = {plugin["name"]: plugin for plugin in client.get("/api/v2/plugins", headers=headers).json()["plugins"]}
     views = plugins["recsys"]["external_views"]
     assert {"Recommendations": "/recommendations/"}.items() <= {view["name"]: view["href"] for view in views}.items()
+
+
+@pytest.fixture
+def store(client):
+    from recsys.config import Settings
+    from recsys.storage.store import open_store
+
+    return open_store(Settings.load().resolved_store_url)
+
+
+def links(run_id, task_id, dag_id="ingest_ratings"):
+    """Buttons of a task instance by name, those that Airflow would hide left out."""
+    from airflow.models.taskinstancekey import TaskInstanceKey
+
+    key = TaskInstanceKey(dag_id, task_id, run_id, 1, -1)
+    found = {
+        link.name: link.get_link(None, ti_key=key) for link in recsys_plugin.RecsysPlugin.global_operator_extra_links
+    }
+    return {name: address for name, address in found.items() if address}
+
+
+def test_a_validation_has_its_buttons_as_soon_as_its_reports_are_there(client, store):
+    run_id = "manual__2026-01-01T04:00:00+00:00"
+    ingest_id = layout.run_key(run_id)
+    assert links(run_id, "validate") == {}
+    store.put(layout.validation_report(ingest_id), b"<html>rules</html>")
+    store.put(f"{layout.data_docs(ingest_id)}/index.html", b"<html>docs</html>")
+    found = links(run_id, "validate")
+    assert found == {
+        "Validation report": f"/recommendations/reports/validation/{ingest_id}.html",
+        "Data Docs": f"/recommendations/reports/data-docs/{ingest_id}/index.html",
+    }
+    headers = token(client, "vera", "secret-v")
+    assert [client.get(address, headers=headers).text for address in found.values()] == [
+        "<html>rules</html>",
+        "<html>docs</html>",
+    ]
+    assert {client.get(address).status_code for address in found.values()} == {401}
+    assert links(run_id, "publish") == links(run_id, "validate", "train_model") == {}
+
+
+def test_the_exploration_of_a_run_that_published_nothing_has_no_button(client):
+    assert links("manual__none", "explore") == {}
+
+
+def test_a_store_that_cannot_be_asked_hides_the_buttons_instead_of_breaking_the_page(client, monkeypatch, caplog):
+    from recsys.errors import TransientError
+
+    def refuse():
+        raise TransientError("the store is away")
+
+    monkeypatch.setattr(recsys_plugin, "_store", refuse)
+    assert links("manual__1", "validate") == {}
+    assert "the store is away" in caplog.text
 
 
 def test_mlflow_is_linked_where_its_address_is_known(monkeypatch):

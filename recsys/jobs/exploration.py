@@ -82,13 +82,15 @@ def previous_snapshot(store: Store, snapshot_id: str, manifest: Mapping[str, Any
     Args:
         store: where the snapshots are.
         snapshot_id: the later one.
-        manifest: its manifest; `lineage.base_snapshot_id` or `previous_snapshot_id` name the earlier one. A snapshot
+        manifest: its manifest; its `previous_snapshot_id` names the earlier one, or says that there is none. A snapshot
             that was removed still counts while its summaries are there.
 
     Returns:
         An id of the same data set, or None where there is none.
     """
-    named = (manifest.get("lineage") or {}).get("base_snapshot_id") or manifest.get("previous_snapshot_id")
+    if "previous_snapshot_id" in manifest and manifest["previous_snapshot_id"] is None:
+        return None
+    named = manifest.get("previous_snapshot_id")
     if named and any(map(store.exists, (layout.snapshot_manifest(named), layout.eda_report(named, "json")))):
         return str(named)
     earlier = []

@@ -95,7 +95,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
 
     Returns:
         `downloaded` with ``staging`` (prefix), ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
-        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``homes`` (the file in which a table's lines count).
+        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``files`` (the file in which a table's lines count).
 
     Raises:
         DataError: the archive was altered in the store, is refused, or holds nothing that can be read.
@@ -113,7 +113,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
     for file in staged["files"]:
         log.info("%s: %s rows in, %s kept, %s quarantined", file["file"],
                  *(f"{file[name]:,}" for name in ("n_in", "n_out", "n_quarantined")))  # fmt: skip
-    told = {"n_malformed": staged["n_malformed"], "homes": staged["homes"], **staged["counts"]}
+    told = {"n_malformed": staged["n_malformed"], "files": staged["homes"], **staged["counts"]}
     return {**downloaded, "staging": layout.staging(ingest_id), **told}
 
 

@@ -134,7 +134,7 @@ def test_the_snapshot_before_is_the_named_one_or_the_newest_of_the_same_data_mad
 
     assert found() == "a-2026-01-02"
     assert found(previous_snapshot_id="a-2026-01-01") == "a-2026-01-01"
-    assert found(lineage={"base_snapshot_id": "a-2026-01-01"}) == "a-2026-01-01"
+    assert found(previous_snapshot_id=None) is None  # it says that there is none to compare with
     assert found(previous_snapshot_id="removed") == "a-2026-01-02"
     assert exploration.previous_snapshot(store, "a-2026-01-01", manifest | {"created_at": "2026-01-01"}) is None
     assert exploration.previous_snapshot(store, "c", manifest | {"dataset": "c"}) is None

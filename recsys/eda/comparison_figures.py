@@ -57,17 +57,10 @@ def _ratings(comparison: Comparison) -> Panel:
         xaxis={"title": {"text": "stars"}, "type": "category", "showgrid": False},
         yaxis={"title": {"text": "share of the ratings"}, "tickformat": ".0%", "rangemode": "tozero"},
     )
-    moves = [new - old for old, new in zip(table["share_before"], table["share_now"], strict=True)]
-    most = max(range(len(moves)), key=lambda at: abs(moves[at]))
-    verdict = (
-        f"The share of {stars[most]} stars moved most, by {moves[most] * 100:+.1f} points."
-        if abs(moves[most]) >= 0.0005
-        else "No star's share moved by as much as a tenth of a point."
-    )
     return Panel(
         "ratings_before_and_now",
         "How people rate, before and now",
-        verdict,
+        _moved(stars, table["share_before"], table["share_now"]),
         specification(figure),
         ("stars", "before", "share", "now", "share"),
         rows_of(
@@ -78,6 +71,19 @@ def _ratings(comparison: Comparison) -> Panel:
             percent(table["share_now"]),
         ),
     )
+
+
+def _moved(stars: list[str], before: list[float], now: list[float]) -> str:
+    """The star whose share changed most, in a sentence.
+
+    >>> _moved(["1", "2"], [0.5, 0.5], [0.45, 0.55])
+    'The share of 1 stars moved most, by -5.0 points.'
+    """
+    moves = [new - old for old, new in zip(before, now, strict=True)]
+    most = max(range(len(moves)), key=lambda at: abs(round(moves[at], 6)))
+    if abs(moves[most]) < 0.0005:
+        return "No star's share moved by as much as a tenth of a point."
+    return f"The share of {stars[most]} stars moved most, by {moves[most] * 100:+.1f} points."
 
 
 def _gained(comparison: Comparison) -> Panel:

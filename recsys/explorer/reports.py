@@ -2,7 +2,9 @@
 
 Reports hold text of the data and share an origin with Airflow, where a script could act as the person who is signed
 in. So each is sandboxed: it gets an origin of its own, without cookies, storage or requests. Of all reports only the
-exploratory ones may run scripts, which draw their figures.
+exploratory ones may run scripts, which draw their figures. A page must carry its styles, images and fonts in itself:
+what a sandboxed page asks for goes out without the cookie that signs its reader in (seen in Chromium), while a link
+that fills the whole window takes it along.
 """
 
 from pathlib import PurePosixPath

@@ -60,19 +60,10 @@ def explore(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any
     html = eda_report.page(summaries, snapshot_id=snapshot_id, manifest=manifest, comparison=comparison)
     store.put(key, html.encode(), overwrite=True)
     log.info("%s: %s ratings explored. Report: %s", snapshot_id, f"{summaries.headline['n_ratings']:,}", store.uri(key))
-    about = {"snapshot_id": snapshot_id, "dataset": manifest.get("dataset", "")}
-    with TemporaryDirectory(dir=settings.tmp_dir) as folder:
-        path = Path(folder) / "eda.html"
-        path.write_text(html)
-        run_id = tracking.log_report(
-            settings,
-            experiment=EXPERIMENT,
-            run_name=snapshot_id,
-            html_path=path,
-            params=about,
-            metrics=eda_report.metrics(summaries),
-            tags={**tags, "is_invented": str(bool(manifest.get("is_invented"))).lower()},
-        )
+    tags["is_invented"] = str(bool(manifest.get("is_invented"))).lower()
+    run_id = _logged(
+        settings, html, {"snapshot_id": snapshot_id, "dataset": manifest.get("dataset", "")}, summaries, tags
+    )
     return {**found, "mlflow_run_id": run_id}
 
 
@@ -100,6 +91,21 @@ def previous_snapshot(store: Store, snapshot_id: str, manifest: Mapping[str, Any
             if other.get("dataset") == manifest.get("dataset") and other["created_at"] < manifest["created_at"]:
                 earlier.append((other["created_at"], key.split("/")[1]))
     return max(earlier)[1] if earlier else None
+
+
+def _logged(settings: Settings, html: str, about: dict[str, str], summaries: Summaries, tags: dict[str, str]) -> str:
+    with TemporaryDirectory(dir=settings.tmp_dir) as folder:
+        path = Path(folder) / "eda.html"
+        path.write_text(html)
+        return tracking.log_report(
+            settings,
+            experiment=EXPERIMENT,
+            run_name=about["snapshot_id"],
+            html_path=path,
+            params=about,
+            metrics=eda_report.metrics(summaries),
+            tags=tags,
+        )
 
 
 def _before(spark: "SparkSession", store: Store, snapshot_id: str) -> Summaries | None:

@@ -136,7 +136,7 @@ def fetch(stack, address):
 def test_tasks_have_buttons_that_open_their_reports(stack, finished):
     run = finished.runs[0]
     validation, exploration = buttons(stack, run, "validate"), buttons(stack, run, "explore")
-    assert "every" in fetch(stack, validation["Validation report"]).text
+    assert "Validation of sample" in fetch(stack, validation["Validation report"]).text
     assert list(exploration) == ["Exploratory report"]
     assert "Exploratory report" in fetch(stack, exploration["Exploratory report"]).text
     assert buttons(stack, run, "publish") == {}

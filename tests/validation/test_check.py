@@ -6,49 +6,13 @@ import pyarrow as pa
 import pytest
 
 from recsys import columns as c
-from recsys.validation.check import N_SAMPLES, check
-from recsys.validation.suites import KNOWN_MOVIES_VIEW, Limits, import_great_expectations
+from recsys.validation.check import check
+from recsys.validation.limits import Limits
+from recsys.validation.outcomes import N_SAMPLES
+from recsys.validation.rules import KNOWN_MOVIES_VIEW, expect_no_rows
+from tests.validation.healthy import LIMITS, NOW, THEN, tables
 
 pytestmark = pytest.mark.spark
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
-LIMITS = Limits.at(NOW, min_ratings=4, n_rows={"ratings": 4, "movies": 3, "links": 3, "tags": 2})
-
-HEALTHY = {
-    "ratings": {
-        "user_id": [1, 1, 2, 3],
-        "movie_id": [10, 20, 10, 20],
-        "rating": [0.5, 5.0, 3.0, 4.5],
-        "timestamp": [THEN] * 4,
-    },
-    "movies": {
-        "movie_id": [10, 20, 30],
-        "title": ["Heat (1995)", "Alien (1979)", "Untitled"],
-        "year": [1995, 1979, None],
-        "genres": [["Action"], ["Horror", "Sci-Fi"], []],
-    },
-    "links": {"movie_id": [10, 20, 30], "imdb_id": ["tt0113277", "tt0078748", None], "tmdb_id": [949, 348, None]},
-    "tags": {"user_id": [1, 1], "movie_id": [10, 10], "tag": ["heist", "slow"], "timestamp": [THEN] * 2},
-    "details": {
-        "movie_id": [10, 20],
-        "language": ["en", None],
-        "keywords": [["heist"], []],
-        "directors": [["Michael Mann"], ["Ridley Scott"]],
-        "actors": [["Al Pacino"], []],
-    },
-}
-
-
-def tables(spark, changes=(), schemas=(), names=tuple(c.SNAPSHOT_TABLES)):
-    """Spark DataFrames of the healthy tables with some columns replaced: {(table, column): values}."""
-    frames = {}
-    for name in names:
-        schema = {**c.SNAPSHOT_TABLES, **dict(schemas)}[name]
-        columns = {key: list(values) for key, values in HEALTHY[name].items() if key in schema.names}
-        columns |= {column: values for (table, column), values in dict(changes).items() if table == name}
-        frames[name] = spark.createDataFrame(pa.table(columns, schema=schema))
-    return frames
 
 
 def faults(verdict):
@@ -87,7 +51,7 @@ QUERY = "unexpected_rows_expectation"
             "ratings",
             "movie_id",
             [10, 10, 10, 20],  # user 1 rates movie 10 twice: both rows are shown
-            "expect_compound_columns_to_be_unique",
+            QUERY,
             "user_id, movie_id",
             2,
             "user_id 1, movie_id 10",
@@ -162,7 +126,7 @@ def test_an_implausible_year_warns_and_lets_the_table_pass(spark):
 
 
 def test_a_missing_column_is_one_fault_and_what_reads_it_is_skipped(spark):
-    shorter = pa.schema([field for field in c.RATINGS if field.name != "rating"])
+    shorter = pa.schema([field for field in c.staged_schema("ratings") if field.name != "rating"])
     verdict = check(tables(spark, schemas={"ratings": shorter}, names=["ratings", "movies"]), LIMITS)
     assert faults(verdict) == [("ratings", "expect_table_columns_to_match_set", "")]
     assert {o.column for o in verdict.skipped} == {"rating", "user_id, movie_id, rating"}
@@ -170,7 +134,7 @@ def test_a_missing_column_is_one_fault_and_what_reads_it_is_skipped(spark):
 
 
 def test_movies_without_ids_leave_references_unchecked(spark):
-    shorter = pa.schema([field for field in c.MOVIES if field.name != "movie_id"])
+    shorter = pa.schema([field for field in c.staged_schema("movies") if field.name != "movie_id"])
     verdict = check(tables(spark, schemas={"movies": shorter}), LIMITS)
     assert faults(verdict) == [("movies", "expect_table_columns_to_match_set", "")]
     assert {o.table for o in verdict.skipped if o.expectation == QUERY} == set(c.SNAPSHOT_TABLES)
@@ -185,7 +149,9 @@ def test_movies_without_ids_leave_references_unchecked(spark):
     ],
 )
 def test_another_type_is_one_fault_and_what_reads_the_column_is_skipped(spark, column, arrow_type, found):
-    schema = pa.schema([pa.field(f.name, arrow_type if f.name == column else f.type) for f in c.RATINGS])
+    schema = pa.schema(
+        [pa.field(f.name, arrow_type if f.name == column else f.type) for f in c.staged_schema("ratings")]
+    )
     changes = {("ratings", "timestamp"): [1, 2, 3, 4]} if column == "timestamp" else {}
     verdict = check(tables(spark, changes, {"ratings": schema}, names=["ratings", "movies"]), LIMITS)
     assert faults(verdict) == [("ratings", "expect_column_values_to_be_of_type", column)]
@@ -194,7 +160,9 @@ def test_another_type_is_one_fault_and_what_reads_the_column_is_skipped(spark, c
 
 
 def test_genres_that_are_numbers_fail(spark):
-    schema = pa.schema([pa.field(f.name, pa.list_(pa.int32()) if f.name == "genres" else f.type) for f in c.MOVIES])
+    schema = pa.schema(
+        [pa.field(f.name, pa.list_(pa.int32()) if f.name == "genres" else f.type) for f in c.staged_schema("movies")]
+    )
     verdict = check(
         tables(spark, {("movies", "genres"): [[1], [2, 3], []]}, {"movies": schema}, names=["movies"]), LIMITS
     )
@@ -202,21 +170,9 @@ def test_genres_that_are_numbers_fail(spark):
 
 
 def test_an_exception_inside_an_expectation_is_not_a_fault_of_the_data(spark, monkeypatch):
-    import_great_expectations()
-    import great_expectations.expectations as gxe
-
     from recsys.validation import suites
 
-    broken = gxe.UnexpectedRowsExpectation(
-        unexpected_rows_query="SELECT no_such_column FROM {batch}",
-        meta={
-            "rule": "a rule with a typing error",
-            "reason": "",
-            "reads": [],
-            "is_shape": False,
-            "needs_movies": False,
-        },
-    )
+    broken = expect_no_rows("a rule with a typing error", "", "SELECT no_such_column FROM {batch}", [])
     monkeypatch.setitem(suites._SUITES, "links", lambda limits: [broken])
     verdict = check(tables(spark, names=["movies", "links"]), Limits.at(NOW))
     assert verdict.faults == []

@@ -1,0 +1,78 @@
+"""Data Docs are Great Expectations' real pages, whole, harmless and without a network."""
+
+import re
+
+import pytest
+
+from recsys.validation import data_docs
+from recsys.validation.limits import Baseline, Limits
+from recsys.validation.quarantine import examine
+from tests.validation.healthy import NOW, tables
+
+pytestmark = pytest.mark.spark
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def site(spark, tmp_path_factory):
+    """Pages about a source with a hostile genre, a faulty rating and drift."""
+    folder = tmp_path_factory.mktemp("site")
+    context = data_docs.new_context(folder, f"tiny {HOSTILE}")
+    changes = {
+        ("ratings", "rating"): [0.5, 5.0, 3.0, 7.5],
+        ("movies", "genres"): [["Action"], ["1"], [HOSTILE, " "]],
+        ("links", "imdb_id"): [HOSTILE, "tt0078748", None],
+    }
+    limits = Limits.at(NOW, baseline=Baseline("s-1", {0.5: 900, 5.0: 3}))
+    examine(tables(spark, changes), limits, max_quarantined=1, context=context)
+    return folder, data_docs.build(context, folder)
+
+
+def pages(site):
+    folder, names = site
+    return {name.as_posix(): (folder / name).read_text() for name in names}
+
+
+def test_there_is_a_page_for_every_suite_and_every_result_of_both_checks(site):
+    names = list(pages(site))
+    assert names[0] == "index.html"
+    runs = [name.split("/")[1] for name in names if name.startswith("validations/")]
+    suites = [name.removeprefix("expectations/").removesuffix(".html") for name in names if "expectations/" in name]
+    assert sorted(runs) == sorted(suites)
+    assert "ratings-as-parsed" in runs
+    assert "ratings-without-quarantined" in runs
+
+
+def test_pages_load_nothing_and_run_nothing(site):
+    for name, text in pages(site).items():
+        loaded = re.findall(r"""<script|<link|<img|<iframe|@import|url\(|\son\w+=|https?://""", text)
+        assert loaded == [], name
+        assert "default-src 'none'" in text
+
+
+def test_hostile_values_are_shown_as_text(site):
+    shown = "\n".join(pages(site).values())
+    assert HOSTILE not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+
+
+def test_every_link_leads_to_a_page(site):
+    folder, names = site
+    for name in names:
+        for target in re.findall(r'href="([^"#][^"#]*)"', (folder / name).read_text()):
+            assert ((folder / name).parent / target).resolve().is_file(), (name, target)
+
+
+def test_a_result_shows_rule_reason_samples_and_what_was_not_evaluated(site):
+    page = next(text for name, text in pages(site).items() if name.startswith("validations/ratings-as-parsed/"))
+    assert "rating is one of 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5 stars" in page
+    assert "One NaN or infinity turns every factor of the model into NaN" in page
+    assert "7.5" in page
+    assert "not checked: rating holds faulty values" in page
+
+
+def test_the_divergence_is_shown_in_numbers(site):
+    text = "".join(text for name, text in pages(site).items() if "validations/ratings-without-quarantined" in name)
+    assert "the stars are spread as in s-1" in text
+    assert "0.9868" in text  # (900 + 1) / (903 + 10), the expected share of half a star

@@ -108,10 +108,8 @@ def _limits(parsed: Mapping[str, Any], config: IngestConfig, store: Store, now: 
     malformed: Mapping[str, int] = parsed.get("n_malformed") or {}
     counts = release.counts if release else None
     official = {"ratings": counts.n_ratings, "movies": counts.n_movies, "tags": counts.n_tags} if counts else {}
-    if config.rating_scale:
-        stars = parse_scale(config.rating_scale)
-    else:
-        stars = stars_of(*release.rating_range) if release else HALF_STARS
+    scale = (parsed.get("reading") or {}).get("rating_scale") or config.rating_scale  # an increment takes its base's
+    stars = parse_scale(scale) if scale else stars_of(*release.rating_range) if release else HALF_STARS
     return Limits.at(
         now,
         min_ratings=config.min_ratings,

@@ -91,6 +91,7 @@ def record(
         },
         meta={
             "great_expectations_version": gx.__version__,
+            "batch_spec": {"data_asset_name": table},
             "active_batch_definition": {
                 "datasource_name": run,
                 "data_connector_name": "fluent",

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recsys.validation.check import Outcome, Verdict
+from recsys.columns import QUARANTINE
+from recsys.validation.outcomes import Outcome, Verdict
+from recsys.validation.quarantine import Examination, Removal
 from recsys.validation.report import document, failure, headline, page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -22,17 +24,29 @@ PASSED = outcome("holds")
 FAILED = outcome("broken", "failed", n_unexpected=2, samples=("9.0", HOSTILE))
 WARNED = outcome("odd", "failed", severity="warning")
 ERROR = outcome("raised", "error", exception="no such column\nat line 1")
+ROW = outcome("faulty", "failed", severity="row", n_unexpected=1)
+
+
+def found(*outcomes, second=None, removals=()):
+    return Examination(
+        Verdict(outcomes), Verdict(second) if second else None, tuple(removals), QUARANTINE.empty_table()
+    )
+
+
+def removal(max_share=0.01, **reasons):
+    samples = ({"line": 12_345, "reason": "off_scale", "fault": f"rating is 9, {HOSTILE}"},)
+    return Removal("ratings", 1_000, 1, reasons, samples, max_share)
 
 
 def test_a_healthy_verdict_is_said_on_top():
-    html = page(Verdict((PASSED,)), **ABOUT)
+    html = page(found(PASSED), **ABOUT)
     assert "All 1 expectations hold." in html
     assert "may become a snapshot" in html
     assert "why holds" in html
 
 
 def test_what_failed_comes_before_what_holds():
-    html = page(Verdict((PASSED, WARNED, ERROR, FAILED)), **ABOUT)
+    html = page(found(PASSED, WARNED, ERROR, FAILED), **ABOUT)
     order = [html.index(f"<strong>{rule}</strong>") for rule in ("broken", "raised", "odd", "holds")]
     assert order == sorted(order)
     assert "1 of 4 expectations failed and 1 of 4 could not be checked." in html
@@ -40,29 +54,55 @@ def test_what_failed_comes_before_what_holds():
 
 
 def test_an_exception_is_not_called_a_fault_of_the_data():
-    html = page(Verdict((PASSED, ERROR)), **ABOUT)
+    html = page(found(PASSED, ERROR), **ABOUT)
     assert "The data were not found wrong" in html
     assert "says nothing about the data" in html
 
 
 def test_a_hostile_sample_is_shown_as_text():
-    html = page(Verdict((FAILED,)), **{**ABOUT, "dataset": HOSTILE})
+    html = page(found(FAILED), **{**ABOUT, "dataset": HOSTILE})
     assert HOSTILE not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
 def test_the_page_refers_to_nothing_outside():
-    html = page(Verdict((PASSED, FAILED)), **ABOUT)
-    assert re.findall(r"""(?:src|href)\s*=|url\(|@import|https?://""", html) == []
+    html = page(found(PASSED, FAILED, removals=[removal(off_scale=3)]), **ABOUT)
+    assert re.findall(r"""src\s*=|href\s*=(?!"#)|url\(|@import|https?://""", html) == []
 
 
 def test_the_json_form_holds_every_outcome():
-    verdict = Verdict((PASSED, FAILED, ERROR))
-    read = json.loads(json.dumps(document(verdict, **ABOUT)))
+    read = json.loads(json.dumps(document(found(PASSED, FAILED, ERROR), **ABOUT)))
     assert read["success"] is False
     assert read["n_expectations"] == 3
-    assert [o["status"] for o in read["outcomes"]] == ["passed", "failed", "error"]
-    assert read["outcomes"][1]["samples"] == ["9.0", HOSTILE]
+    assert [o["status"] for o in read["as_parsed"]] == ["passed", "failed", "error"]
+    assert read["as_parsed"][1]["samples"] == ["9.0", HOSTILE]
+    assert (read["remaining"], read["quarantined"]) == ([], [])
+
+
+def test_the_json_form_holds_both_checks_and_what_went_between_them():
+    mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(off_scale=3)])
+    read = json.loads(json.dumps(document(mended, **ABOUT)))
+    assert read["success"] is True
+    assert [o["status"] for o in read["remaining"]] == ["passed", "passed"]
+    assert read["quarantined"][0]["by_reason"] == {"off_scale": 3, "malformed": 1}
+    assert read["quarantined"][0]["share"] == 0.004
+
+
+def test_quarantined_rows_are_shown_by_table_and_reason_with_samples():
+    mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(off_scale=3)])
+    html = page(mended, **ABOUT, data_docs="../data-docs/i-1/index.html")
+    assert "All 2 expectations hold without 4 rows in quarantine." in html
+    assert "0.4% of 1,000 rows; at most 1% may be." in html
+    assert "line 12,345: rating is 9, &lt;script&gt;" in html
+    assert "What failed before the faulty rows were taken out" in html
+    assert 'href="../data-docs/i-1/index.html"' in html
+
+
+def test_too_many_faulty_rows_are_said_on_top_with_both_ways_out():
+    html = page(found(ROW, removals=[removal(off_scale=30)]), **ABOUT)
+    assert "ratings: 31 of 1,000 rows are faulty (3.1%: 30 off_scale, 1 malformed), at most 1% may be." in html
+    assert "raise max_quarantined" in html
+    assert "Too many" in html
 
 
 @pytest.mark.parametrize(
@@ -74,7 +114,7 @@ def test_the_json_form_holds_every_outcome():
     ],
 )
 def test_the_headline(outcomes, expected):
-    assert headline(Verdict(outcomes)) == expected
+    assert headline(found(*outcomes)) == expected
 
 
 def test_a_failure_fits_into_one_line():

@@ -47,7 +47,7 @@ def ingest_ratings() -> None:
 
     @task(multiple_outputs=False)
     def unchanged(downloaded: dict) -> dict[str, Any]:
-        """The source is the one of the snapshot there is: no new snapshot, no training. Returns that snapshot."""
+        """The source holds nothing new: no new snapshot, no training. Returns a sentence, and the snapshot there is."""
         from recsys.jobs import ingest
 
         return ingest.find_unchanged(downloaded)

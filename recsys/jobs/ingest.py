@@ -72,7 +72,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
 
 
 def find_unchanged(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any] | None:
-    """The snapshot that holds this very source already, as `snapshots.snapshot_info`; None when it is new.
+    """The snapshot that holds this very source already, as `snapshots.snapshot_info` with a ``message``; else None.
 
     An increment is also unchanged when the snapshot it would be added to has taken it in before.
     """
@@ -84,9 +84,11 @@ def find_unchanged(downloaded: Mapping[str, Any], settings: Settings | None = No
         candidates.append(base_id)
     for snapshot_id in candidates:
         if store.exists(layout.snapshot_manifest(snapshot_id)):
-            log.info("%s is unchanged: its rows are in snapshot %s. Nothing new is published.",
-                     downloaded["source"], snapshot_id)  # fmt: skip
-            return snapshots.snapshot_info(snapshot_id, settings)
+            message = (
+                f"{downloaded['source']} is unchanged: snapshot {snapshot_id} holds its rows. Nothing is published."
+            )
+            log.info(message)
+            return {"message": message, **snapshots.snapshot_info(snapshot_id, settings)}
     return None
 
 

@@ -100,6 +100,15 @@ class Exam:
         predicted = model.predict(self.test.user_ids, self.test.movie_ids)
         return {"rmse": metrics.rmse(predicted, self.test.stars), "mae": metrics.mae(predicted, self.test.stars)}
 
+    def n_seen(self) -> NDArray[np.int64]:
+        """Training ratings of each of `user_ids`."""
+        rows = positions(self.user_ids, self.train.user_ids)
+        return np.bincount(rows[rows >= 0], minlength=len(self.user_ids))
+
+    def stars(self, model: RatingModel) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Predicted and actual stars of all held-out ratings."""
+        return model.predict(self.test.user_ids, self.test.movie_ids), self.test.stars
+
     def _top(self, vectors: NDArray[np.float32], factors: Factors, user_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         indptr, indices = self._seen(user_ids, factors.movie_ids)
         found, _ = top_k(vectors, factors.movie_factors, self.k, indptr, indices)
@@ -122,7 +131,10 @@ def _index(ids: NDArray[np.int32], lists: NDArray[np.int64]) -> NDArray[np.int64
 
 
 class Fitter:
-    """Fits of both models on one set of training ratings, its Spark inputs prepared once."""
+    """Fits of both models on one set of training ratings, its Spark inputs prepared once.
+
+    `max_iter` holds where a point does not say otherwise.
+    """
 
     def __init__(self, spark: "SparkSession", train: Ratings, seed: int, max_iter: int) -> None:
         self._spark, self._train, self._seed, self._max_iter = spark, train, seed, max_iter
@@ -154,7 +166,7 @@ class Fitter:
         return RatingModel(self.biases, residuals, float(self._train.stars.min()), float(self._train.stars.max()))
 
     def _params(self, point: dict[str, Any]) -> AlsParams:
-        return AlsParams(**point, max_iter=self._max_iter, seed=self._seed)
+        return AlsParams(**{"max_iter": self._max_iter, **point}, seed=self._seed)
 
     def _frame(self, labels: NDArray[np.float32]) -> "DataFrame":
         return training_frame(self._spark, self._train.user_ids, self._train.movie_ids, labels, self._n_blocks)

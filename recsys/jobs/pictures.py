@@ -107,6 +107,7 @@ def _quantile_groups(values: NDArray[np.number], n_bins: int) -> list[NDArray[np
 
 
 def _mean_with_interval(values: NDArray[np.floating], confidence: float) -> list[float]:
+    """Mean, low and high; by the normal approximation, as the groups are large and a bootstrap of them is slow."""
     known = values[~np.isnan(values)].astype(np.float64)
     mean = float(known.mean())
     error = float(np.std(known, ddof=1) / np.sqrt(len(known))) if len(known) > 1 else 0.0

@@ -64,10 +64,11 @@ def _bend(steps: Sequence[int], values: Sequence[float], objective: Objective) -
     if len(steps) < 2:
         return f"{values[0]:.4f} after {steps[0]} iterations."
     gain = (values[-2] - values[-1]) if objective.lower_is_better else (values[-1] - values[-2])
+    change = f"{abs(gain):.4f} {'better' if gain >= 0 else 'worse'} than after {steps[-2]}"
     best = (min if objective.lower_is_better else max)(values)
     at = steps[values.index(best)]
-    verdict = "more iterations may help" if at == steps[-1] else f"it is best after {at}, and more iterations overfit"
-    return f"{values[-1]:.4f} after {steps[-1]} iterations, a gain of {gain:.4f} over {steps[-2]}; {verdict}."
+    verdict = "more may help" if at == steps[-1] else f"it is best after {at}, so more do not help"
+    return f"{values[-1]:.4f} after {steps[-1]} iterations, {change}; {verdict}."
 
 
 def _parallel(model: str, trials: Sequence[Trial], names: Sequence[str], objective: Objective) -> Panel:
@@ -80,7 +81,7 @@ def _parallel(model: str, trials: Sequence[Trial], names: Sequence[str], objecti
     figure.add_parcoords(
         dimensions=[
             *(_axis(name, [trial.point[name] for trial in trials]) for name in names),
-            {"label": metric, "values": means, "tickformat": ".3f"},
+            _metric_axis(metric, means),
         ],
         line={
             "color": means,
@@ -113,6 +114,12 @@ def _parallel(model: str, trials: Sequence[Trial], names: Sequence[str], objecti
     )
 
 
+def _metric_axis(metric: str, means: Sequence[float]) -> dict[str, Any]:
+    low, high = min(means), max(means)
+    ticks = [low + (high - low) * i / 5 for i in range(6)]
+    return {"label": metric, "values": means, "tickvals": ticks, "ticktext": [f"{tick:.3f}" for tick in ticks]}
+
+
 def _axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """One vertical axis: numbers on a log scale, anything else at equal distances."""
     if _is_numeric(values):
@@ -136,16 +143,21 @@ def _axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Ends and round numbers between them, far enough apart on the log scale to be read.
+    """The ends and round numbers between them, far enough apart on the log scale to be read.
+
+    Three a decade, or one where they span more than two.
 
     >>> _log_ticks(8, 32), _log_ticks(0.012, 0.9), _log_ticks(5, 5)
-    ([8, 10, 20, 32], [0.012, 0.02, 0.05, 0.1, 0.2, 0.5, 0.9], [5])
+    ([8, 20, 32], [0.012, 0.05, 0.1, 0.2, 0.5, 0.9], [5])
+    >>> _log_ticks(0.05, 40)
+    [0.05, 0.1, 1, 10, 40]
     """
     if low == high:
         return [low]
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    round_numbers = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in (1, 2, 5)]
-    inner = [int(n) if n >= 1 else n for n in round_numbers if low * 1.2 < n < high / 1.2]
+    digits = (1, 2, 5) if high / low <= 100 else (1,)
+    round_numbers = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in digits]
+    inner = [int(n) if n >= 1 else n for n in round_numbers if low * 1.7 < n < high / 1.5]
     return [low, *inner, high]
 
 
@@ -195,7 +207,7 @@ def _scale(values: Sequence[Any]) -> dict[str, Any]:
     if not _is_numeric(values):
         return {"type": "category", "categoryorder": "category ascending"}
     ticks = _log_ticks(min(values), max(values))
-    return {"type": "log", "tickvals": ticks, "ticktext": [show_value(tick) for tick in ticks]}
+    return {"type": "log", "tickvals": ticks, "ticktext": [show_value(tick) for tick in ticks], "tickangle": 0}
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:

@@ -70,9 +70,9 @@ def test_a_parameter_that_never_varied_has_no_figure_and_a_single_trial_no_paral
 
 def test_the_learning_curve_says_whether_more_iterations_may_help():
     rising = learning_curve("ranking", {1: 0.1, 2: 0.25, 4: 0.3}, NDCG, TRIALS[2])
-    assert rising.caption.endswith("0.3000 after 4 iterations, a gain of 0.0500 over 2; more iterations may help.")
+    assert rising.caption.endswith("0.3000 after 4 iterations, 0.0500 better than after 2; more may help.")
     falling = learning_curve("ranking", {1: 0.1, 2: 0.4, 4: 0.3}, NDCG, TRIALS[2])
-    assert falling.caption.endswith("it is best after 2, and more iterations overfit.")
+    assert falling.caption.endswith("0.1000 worse than after 2; it is best after 2, so more do not help.")
 
 
 def test_the_page_has_reasons_figures_and_tables(html):

@@ -36,8 +36,8 @@ def item_stratified(ratings: Columns, ratio: float = 0.75, seed: int = 42) -> li
 
     One uniform draw per row from NumPy's legacy generator; of each movie's n ratings, those with the round(ratio * n)
     lowest draws (halves to even) are for training. So of a movie with one rating nothing is tested. Their benchmark
-    counts every test rating as relevant, k is 10, and its MAP divides by all relevant. Source: recommenders 1.2.1, datasets/python_splitters.py and
-    examples/06_benchmarks/movielens.ipynb.
+    counts every test rating as relevant, k is 10, and its MAP divides by all relevant.
+    Source: recommenders 1.2.1, datasets/python_splitters.py and examples/06_benchmarks/movielens.ipynb.
 
     >>> ones = np.ones(4)
     >>> item_stratified(Columns(np.arange(4), ones, ones, ones))[0].test.tolist()  # the highest of .37 .95 .73 .60

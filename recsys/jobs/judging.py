@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.evaluation import metrics
+from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import positions
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
@@ -91,8 +91,9 @@ class Exam:
         per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in metrics.RANKING_METRICS.items()}
         means = {name: float(np.nanmean(values)) for name, values in per_user.items()} if len(hit) else {}
         ranked = _index(self.catalogue, lists)
-        means["coverage"] = metrics.catalogue_coverage(ranked, len(self.catalogue))
-        means["mean_popularity"] = metrics.mean_popularity(ranked, self.popularity.movie_factors[:, 0].astype(np.int64))
+        means["coverage"] = beyond_accuracy.catalogue_coverage(ranked, len(self.catalogue))
+        counts = self.popularity.movie_factors[:, 0].astype(np.int64)
+        means["mean_popularity"] = beyond_accuracy.mean_popularity(ranked, counts)
         return means, per_user
 
     def judge_rating(self, model: RatingModel) -> dict[str, float]:

@@ -57,6 +57,7 @@ lock: setup ## resolve the requirements again, with hashes
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) --no-deps requirements/referee.in -o requirements/referee.txt
 	$(LOCK) pyproject.toml --extra deploy -c requirements/run.txt -o requirements/deploy.txt
 	$(LOCK) requirements/mlflow.in -c requirements/deploy.txt -o requirements/mlflow.txt
 

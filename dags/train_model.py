@@ -5,6 +5,10 @@
 
 **When.** Each time a snapshot is published; or by hand, on the last snapshot.
 
+**What to look at.** The run in MLflow says in its description why these candidates were chosen, and carries
+`training.html`: every trial, the learning curves, and how the model does on the holdout. `strategy` says how candidates
+are found, `search_minutes` how long that may take.
+
 **What can go wrong, and what to do then.**
 
 * `search` or `fit` fails for memory: raise `RECSYS_SPARK_DRIVER_MEMORY` or lower `max_rank`, then clear the task.

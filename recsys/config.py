@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from recsys.errors import ConfigError
@@ -176,18 +176,41 @@ class TrainConfig(JobConfig):
     n_folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
     ranking_trials: int = Field(12, ge=1, le=1000, description="Candidates tried for the ranking model.")
     rating_trials: int = Field(6, ge=1, le=1000, description="Candidates tried for the rating model.")
-    strategy: Literal["grid", "random"] = Field(
-        "random", description="`grid` walks a fixed grid in order; `random` draws log-uniformly."
+    search_minutes: float = Field(
+        0.0,
+        ge=0,
+        le=100_000,
+        description="Minutes for both searches together, shared by their trials; 0: no limit. Each model's first, "
+        "known-good candidate is always tried, and what runs when time is up is finished.",
+    )
+    strategy: Literal["grid", "random", "bayesian", "halving"] = Field(
+        "random",
+        description="`grid` tries every point of the largest even grid of at most so many candidates; `random` spreads "
+        "them over the space; `bayesian` learns from each where to look next and gives up poor ones early; `halving` "
+        "looks at all with few iterations and doubles them for the better half; it pays with max_iter 10 and more.",
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
     relevant_rating: float = Field(
         4.0, ge=0.5, le=5, description="Stars from which a held-out movie counts as a good recommendation."
     )
-    max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of every fit.")
+    max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of a full fit.")
+    min_iter: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="Iterations are searched from this to max_iter; 0: all fits take max_iter. For `halving`: those of "
+        "the first rung, at least 3.",
+    )
     max_rank: int = Field(32, ge=2, le=512, description="Largest number of factors tried.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
     min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
     max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")
+
+    @model_validator(mode="after")
+    def _order_iterations(self) -> Self:
+        if self.min_iter > self.max_iter:
+            raise ValueError(f"min_iter {self.min_iter} is above max_iter {self.max_iter}")
+        return self
 
 
 class ScoreConfig(JobConfig):

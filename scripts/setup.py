@@ -87,7 +87,8 @@ def works(python, code="import pip"):
 
 def requirements(want):
     """The lock files of an environment, the tools that build it first."""
-    return [ROOT / "requirements" / name for name in ("bootstrap.txt", want + ".txt")]
+    names = ["bootstrap.txt", want + ".txt"] + (["referee.txt"] if want == "dev" else [])
+    return [ROOT / "requirements" / name for name in names]
 
 
 def stamp(want):

@@ -1,4 +1,4 @@
-"""Ranking and rating metrics, one function each, over all users at once.
+"""Ranking and rating accuracy, one function per metric, over all users at once.
 
 Lists are ranked over every movie the user has not rated in training; negatives are never sampled
 (Krichene & Rendle, 2020). A user without relevant held-out movies is NaN: averages skip such users on
@@ -45,12 +45,27 @@ def ndcg_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
 def average_precision_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
     """Mean of the precisions at the hits, over min(relevant, k). Shapes (n, k), (n,) to (n,).
 
+    A list can always reach 1, however many movies are relevant. This is `map_at_k` of the library recommenders;
+    the MAP of its published tables is `average_precision_of_all_at_k`.
+
     >>> average_precision_at_k(np.array([[True, False, True]]), np.array([2])).round(4).tolist()
     [0.8333]
     """
     k = hit.shape[1]
     precisions = np.cumsum(hit, axis=1) / np.arange(1, k + 1)
     return _per_user((precisions * hit).sum(axis=1), np.minimum(n_relevant, k))
+
+
+def average_precision_of_all_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
+    """Mean of the precisions at the hits, over all relevant movies. Shapes (n, k), (n,) to (n,).
+
+    A user with more than k relevant movies cannot reach 1. For comparison with tables that divide like this, such
+    as those of recommenders-team/recommenders (``map`` in its python_evaluation).
+
+    >>> average_precision_of_all_at_k(np.array([[True, True]]), np.array([4])).tolist()
+    [0.5]
+    """
+    return average_precision_at_k(hit, n_relevant) * _per_user(np.minimum(n_relevant, hit.shape[1]), n_relevant)
 
 
 def precision_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
@@ -90,24 +105,6 @@ def hit_rate_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
     return np.where(n_relevant > 0, hit.any(axis=1).astype(np.float64), np.nan)
 
 
-def catalogue_coverage(ranked: NDArray[np.integer], n_movies: int) -> float:
-    """Share of the catalogue that stands on at least one list.
-
-    >>> catalogue_coverage(np.array([[0, 1], [1, -1]]), n_movies=4)
-    0.5
-    """
-    return float(len(np.unique(ranked[ranked >= 0])) / n_movies)
-
-
-def mean_popularity(ranked: NDArray[np.integer], counts: NDArray[np.integer]) -> float:
-    """Training ratings of the average recommended movie: how far a model leans on the famous.
-
-    >>> mean_popularity(np.array([[0, 1]]), np.array([30, 10]))
-    20.0
-    """
-    return float(counts[ranked[ranked >= 0]].mean())
-
-
 def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
     """Root mean squared error, in stars.
 
@@ -124,6 +121,19 @@ def mae(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
     0.75
     """
     return float(np.mean(np.abs(predicted.astype(np.float64) - actual)))
+
+
+def rsquared(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
+    """R²: the share of the stars' variance that the predictions explain; negative when worse than their mean.
+
+    NaN when all stars are equal: there is no variance to explain.
+
+    >>> rsquared(np.array([3.0, 4.0, 5.0]), np.array([3.0, 3.0, 6.0]))  # 1 - (0 + 1 + 1) / (1 + 1 + 4)
+    0.6666666666666667
+    """
+    stars = actual.astype(np.float64)
+    spread = float(np.sum((stars - stars.mean()) ** 2))
+    return 1 - float(np.sum((predicted.astype(np.float64) - stars) ** 2)) / spread if spread else float("nan")
 
 
 RANKING_METRICS = {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.config import TrainConfig
 from recsys.evaluation.compare import paired_bootstrap
+from recsys.jobs import pictures
 from recsys.jobs.judging import Exam, Ratings
 from recsys.jobs.trials import EXPERIMENT, registered_name
 from recsys.lifecycle.gate import Check, Decision, decide, gain_check, loss_check
@@ -46,6 +47,9 @@ def sit_exam(store: Store, tracking: Tracking, fitted: dict[str, Any], config: T
         "champion": champion and champion["uri"],
         "n_users": len(exam.user_ids),
         "k": config.k,
+        "confidence": config.confidence,
+        "activity": pictures.by_activity(exam.n_seen(), per_user, config.confidence),
+        "calibration": pictures.calibration(*exam.stars(challenger.rating), config.confidence),
     }
 
 

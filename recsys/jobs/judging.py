@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.evaluation import metrics
+from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import positions
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
@@ -91,14 +91,24 @@ class Exam:
         per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in metrics.RANKING_METRICS.items()}
         means = {name: float(np.nanmean(values)) for name, values in per_user.items()} if len(hit) else {}
         ranked = _index(self.catalogue, lists)
-        means["coverage"] = metrics.catalogue_coverage(ranked, len(self.catalogue))
-        means["mean_popularity"] = metrics.mean_popularity(ranked, self.popularity.movie_factors[:, 0].astype(np.int64))
+        means["coverage"] = beyond_accuracy.catalogue_coverage(ranked, len(self.catalogue))
+        counts = self.popularity.movie_factors[:, 0].astype(np.int64)
+        means["mean_popularity"] = beyond_accuracy.mean_popularity(ranked, counts)
         return means, per_user
 
     def judge_rating(self, model: RatingModel) -> dict[str, float]:
         """RMSE and MAE in stars over all held-out ratings, cold users and movies included."""
         predicted = model.predict(self.test.user_ids, self.test.movie_ids)
         return {"rmse": metrics.rmse(predicted, self.test.stars), "mae": metrics.mae(predicted, self.test.stars)}
+
+    def n_seen(self) -> NDArray[np.int64]:
+        """Training ratings of each of `user_ids`."""
+        rows = positions(self.user_ids, self.train.user_ids)
+        return np.bincount(rows[rows >= 0], minlength=len(self.user_ids))
+
+    def stars(self, model: RatingModel) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Predicted and actual stars of all held-out ratings."""
+        return model.predict(self.test.user_ids, self.test.movie_ids), self.test.stars
 
     def _top(self, vectors: NDArray[np.float32], factors: Factors, user_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         indptr, indices = self._seen(user_ids, factors.movie_ids)
@@ -122,7 +132,10 @@ def _index(ids: NDArray[np.int32], lists: NDArray[np.int64]) -> NDArray[np.int64
 
 
 class Fitter:
-    """Fits of both models on one set of training ratings, its Spark inputs prepared once."""
+    """Fits of both models on one set of training ratings, its Spark inputs prepared once.
+
+    `max_iter` holds where a point does not say otherwise.
+    """
 
     def __init__(self, spark: "SparkSession", train: Ratings, seed: int, max_iter: int) -> None:
         self._spark, self._train, self._seed, self._max_iter = spark, train, seed, max_iter
@@ -154,7 +167,7 @@ class Fitter:
         return RatingModel(self.biases, residuals, float(self._train.stars.min()), float(self._train.stars.max()))
 
     def _params(self, point: dict[str, Any]) -> AlsParams:
-        return AlsParams(**point, max_iter=self._max_iter, seed=self._seed)
+        return AlsParams(**{"max_iter": self._max_iter, **point}, seed=self._seed)
 
     def _frame(self, labels: NDArray[np.float32]) -> "DataFrame":
         return training_frame(self._spark, self._train.user_ids, self._train.movie_ids, labels, self._n_blocks)

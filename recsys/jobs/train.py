@@ -3,30 +3,24 @@
 import json
 import logging
 import tempfile
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from recsys.config import Settings, TrainConfig
 from recsys.errors import GateError, NotFoundError
-from recsys.jobs import trials
+from recsys.jobs import pictures, searching, trials
 from recsys.jobs.holdout import sit_exam
-from recsys.jobs.judging import Exam, Fitter, Ratings
+from recsys.jobs.judging import Fitter, Ratings
 from recsys.models.recommender import Recommender
-from recsys.search.cross_validation import Trial, best, cross_validate
-from recsys.search.space import Point, draw
 from recsys.spark import spark_session
-from recsys.splitting.random_split import fold_of, is_holdout
+from recsys.splitting.random_split import is_holdout
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -66,42 +60,23 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
 def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
     """Cross-validate the candidates of both models on the training part; returns the best point of each.
 
-    Every trial is a nested MLflow run. A retry of the same training finds the finished ones and goes on.
+    Every trial is a nested MLflow run. A retry of the same training finds the finished ones and goes on; one after the
+    end of the search reads its record.
     """
     settings = settings or Settings.load()
     store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
     run_id = trials.training_run(tracking, split, config)
-    ratings = Ratings.from_table(read_table(store, split["train"]))
-    with trials.failing(tracking, run_id), spark_session(settings, "recsys search") as spark:
-        fitters, exams = _folds(spark, ratings, config)
-
-        def judge_ranking(point: Point, fold: int) -> dict[str, float]:
-            return exams[fold].judge_ranking(fitters[fold].ranking(point))[0]
-
-        def judge_rating(point: Point, fold: int) -> dict[str, float]:
-            return exams[fold].judge_rating(fitters[fold].rating(point))
-
-        known = trials.champion_points(tracking, split["dataset"])
-        winners: dict[str, Trial] = {}
-        for model, n_trials, judge, metric in (
-            ("ranking", config.ranking_trials, judge_ranking, f"ndcg_at_{config.k}"),
-            ("rating", config.rating_trials, judge_rating, "rmse"),
-        ):
-            first = [*([known[model]] if model in known else []), trials.KNOWN_GOOD[model]]
-            points = draw(trials.space(model, config), n_trials, config.strategy, config.seed, first)
-            judged = cross_validate(
-                model,
-                points,
-                config.n_folds,
-                judge,
-                partial(trials.log_trial, tracking, run_id, split, config, model),
-                metric,
-                n_parallel=spark.sparkContext.defaultParallelism,
-                done=trials.finished_trials(tracking, run_id, model, points),
-            )
-            winners[model] = best(judged, metric, lower_is_better=metric == "rmse")
-            trials.log_winner(tracking, run_id, model, winners[model], metric)
-    return {**split, "run_id": run_id, "points": {model: trial.point for model, trial in winners.items()}}
+    key = layout.search(layout.model(run_id))
+    with trials.failing(tracking, run_id):
+        if not store.exists(key):
+            ratings = Ratings.from_table(read_table(store, split["train"]))
+            with spark_session(settings, "recsys search") as spark:
+                searched = searching.search_both(spark, ratings, split, config, tracking, run_id)
+            write_json(store, key, searching.to_record(searched))
+        found = searching.from_record(read_json(store, key), config)
+        trials.log_search(tracking, run_id, found)
+        pictures.log_page(settings, tracking, run_id, split, found)
+    return {**split, "run_id": run_id, "points": {each.model: each.chosen().point for each in found}}
 
 
 def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
@@ -137,6 +112,8 @@ def evaluate(fitted: dict[str, Any], config: TrainConfig, settings: Settings | N
         with trials.failing(tracking, fitted["run_id"]):
             write_json(store, key, sit_exam(store, tracking, fitted, config))
     evaluation = read_json(store, key)
+    found = searching.from_record(read_json(store, layout.search(fitted["model_prefix"])), config)
+    pictures.log_page(settings, tracking, fitted["run_id"], fitted, found, evaluation)
     log.info("gate: %s: %s", "promote" if evaluation["promote"] else "keep back", evaluation["reason"])
     metrics = evaluation["models"]["challenger"]
     return {**fitted, "promote": evaluation["promote"], "reason": evaluation["reason"], "metrics": metrics}
@@ -218,16 +195,3 @@ def serving(dataset: str, snapshot_id: str, settings: Settings | None = None) ->
         "snapshot_id": snapshot_id,
         "dataset": dataset,
     }
-
-
-def _folds(spark: "SparkSession", ratings: Ratings, config: TrainConfig) -> tuple[list[Fitter], list[Exam]]:
-    """Prepare each fold once: its Spark inputs are cached and shared by all candidates."""
-    fold = fold_of(ratings.user_ids, ratings.movie_ids, config.n_folds, config.seed)
-    fitters, exams = [], []
-    for number in range(config.n_folds):
-        train = ratings.where(fold != number)
-        fitters.append(Fitter(spark, train, config.seed, config.max_iter))
-        fitters[-1].prepare()
-        exams.append(Exam(train, ratings.where(fold == number), config.k, config.relevant_rating))
-        _ = exams[-1].popularity
-    return fitters, exams

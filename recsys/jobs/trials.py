@@ -1,22 +1,18 @@
 """A training run in MLflow: its parent run, its trials as nested runs, and finding both again after a kill."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import TrainConfig
-from recsys.search.cross_validation import Trial
-from recsys.search.space import LogUniform, Point, PowerOfTwo, Space
+from recsys.search.report import Searched
+from recsys.search.space import Point
+from recsys.search.trial import Trial
 from recsys.tracking import CHAMPION, Tracking
 
 EXPERIMENT = "recsys-training"
-# Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
-KNOWN_GOOD: dict[str, Point] = {
-    "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 1.0},
-    "rating": {"rank": 16, "reg_param": 0.15},
-}
 
 
 def registered_name(dataset: str) -> str:
@@ -26,14 +22,6 @@ def registered_name(dataset: str) -> str:
     'recsys-ml-latest-small'
     """
     return f"recsys-{dataset}"
-
-
-def space(model: str, config: TrainConfig) -> Space:
-    """What is searched for the ranking and for the rating model; log scales throughout."""
-    rank = PowerOfTwo(min(8, config.max_rank), config.max_rank)
-    if model == "ranking":
-        return {"rank": rank, "reg_param": LogUniform(0.01, 1.0), "alpha": LogUniform(0.1, 40.0)}
-    return {"rank": rank, "reg_param": LogUniform(0.02, 1.0)}
 
 
 def training_run(tracking: Tracking, split: dict[str, Any], config: TrainConfig) -> str:
@@ -62,43 +50,49 @@ def failing(tracking: Tracking, run_id: str) -> Iterator[None]:
 def log_trial(
     tracking: Tracking, run_id: str, split: dict[str, Any], config: TrainConfig, model: str, trial: Trial
 ) -> None:
-    """One nested run: the point, each fold's metrics, their means and standard errors, and the data's fingerprint."""
+    """One nested run: the point, metrics by fold, their means and standard errors, and the data's fingerprint."""
+    by_fold = {name: trial.values(name) for name in trial.fold_metrics[0]}
     tags = {
         "training_id": split["training_id"],
         "model": model,
+        "stage": trial.stage,
         "point": json.dumps(trial.point, sort_keys=True),
-        "fold_metrics": json.dumps(trial.fold_metrics),
+        "fold_metrics": json.dumps(by_fold),
     }
     metrics = {"seconds": trial.seconds}
-    for name in trial.fold_metrics[0]:
+    for name in by_fold:
         metrics |= {f"cv_{name}": trial.mean(name), f"cv_{name}_stderr": trial.standard_error(name)}
     with tracking.run(EXPERIMENT, f"{model} {trial.number:02d}", parent=run_id, tags=tags) as trial_id:
         fixed = {"model": model, "max_iter": config.max_iter, "n_folds": config.n_folds, "seed": config.seed}
-        tracking.log(trial_id, params={**trial.point, **fixed}, metrics=metrics)
+        series = {f"fold_{name}": values for name, values in by_fold.items()}
+        tracking.log(trial_id, params={**fixed, **trial.point}, metrics=metrics, series=series)
         tracking.log_dataset(trial_id, split["dataset"], split["fingerprint"], split["train"], "training")
 
 
-def finished_trials(tracking: Tracking, run_id: str, model: str, points: list[Point]) -> dict[int, Trial]:
-    """Trials that an interrupted attempt of the same training has logged whole, by their number now."""
-    tags = {"mlflow.parentRunId": run_id, "model": model}
-    runs = {run["tags"]["point"]: run for run in tracking.find_runs(EXPERIMENT, tags, status="FINISHED")}
-    done = {}
-    for number, point in enumerate(points):
-        run = runs.get(json.dumps(point, sort_keys=True))
-        if run is not None:
-            folds = json.loads(run["tags"]["fold_metrics"])
-            done[number] = Trial(number, point, folds, run["metrics"]["seconds"])
-    return done
+def finished_trials(tracking: Tracking, run_id: str, model: str) -> list[Trial]:
+    """Trials that an interrupted attempt of the same training has logged whole."""
+    found = []
+    for run in tracking.find_runs(EXPERIMENT, {"mlflow.parentRunId": run_id, "model": model}, status="FINISHED"):
+        tags, by_fold = run["tags"], json.loads(run["tags"]["fold_metrics"])
+        folds = [dict(zip(by_fold, values, strict=True)) for values in zip(*by_fold.values(), strict=True)]
+        number = int(tags["mlflow.runName"].removeprefix(f"{model} "))
+        found.append(Trial(number, json.loads(tags["point"]), folds, run["metrics"]["seconds"], tags["stage"]))
+    return sorted(found, key=lambda trial: trial.number)
 
 
-def log_winner(tracking: Tracking, run_id: str, model: str, trial: Trial, metric: str) -> None:
-    """The chosen point on the parent run, where runs are compared."""
-    tracking.log(
-        run_id,
-        params={f"{model}_{name}": value for name, value in trial.point.items()},
-        metrics={f"cv_{metric}": trial.mean(metric)},
-        tags={f"{model}_trial": trial.number},
-    )
+def log_search(tracking: Tracking, run_id: str, found: Sequence[Searched]) -> None:
+    """The chosen points on the parent run, where runs are compared, and in words why they were chosen."""
+    for searched in found:
+        model, metric = searched.model, searched.objective.metric
+        chosen = searched.chosen()
+        tracking.log(
+            run_id,
+            params={f"{model}_{name}": value for name, value in chosen.point.items()},
+            metrics={f"cv_{metric}": chosen.mean(metric)},
+            tags={f"{model}_trial": chosen.number, f"{model}_out_of_time": searched.outcome.is_out_of_time},
+        )
+    parts = [f"## {each.model.capitalize()} model\n\n" + "\n".join(f"* {s}" for s in each.reasons()) for each in found]
+    tracking.describe(run_id, "\n\n".join(parts))
 
 
 def champion_points(tracking: Tracking, dataset: str) -> dict[str, Point]:

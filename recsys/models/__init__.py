@@ -1,1 +1,1 @@
-"""What is learned from ratings: biases, explicit and implicit ALS, and the pair that is served."""
+"""What is learned from ratings: biases, explicit and implicit ALS, the pair that is served, and the baselines."""

@@ -1,113 +1,170 @@
-"""k-fold cross-validation of a list of candidates, with progress and a running estimate of the time left."""
+"""k-fold cross-validation of what a strategy asks for, with progress, a limit of time, and answers already known."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from recsys.search.space import Point
+from recsys.search.space import Point, show
+from recsys.search.strategies import Strategy
+from recsys.search.trial import Candidate, Objective, Stage, Trial
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One candidate, judged on every fold.
+class Outcome:
+    """The trials of a search, in the order of asking, and how it came to its end.
 
     Attributes:
-        number: place in the list of candidates, from 0.
-        point: its hyper-parameters.
-        fold_metrics: metrics of each fold, in fold order.
-        seconds: wall time of all its folds.
+        trials: at least one of them judged in full.
+        n_planned: judgements the strategy meant to ask for.
+        is_out_of_time: the limit of time, not the strategy, ended it.
     """
 
-    number: int
-    point: Point
-    fold_metrics: list[dict[str, float]]
-    seconds: float
-
-    def mean(self, metric: str) -> float:
-        return float(np.mean([fold[metric] for fold in self.fold_metrics]))
-
-    def standard_error(self, metric: str) -> float:
-        values = [fold[metric] for fold in self.fold_metrics]
-        return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    trials: list[Trial]
+    n_planned: int
+    is_out_of_time: bool
 
 
 def cross_validate(
     name: str,
-    points: Sequence[Point],
+    strategy: Strategy,
     n_folds: int,
     judge: Callable[[Point, int], dict[str, float]],
     on_trial: Callable[[Trial], None],
-    metric: str,
+    objective: Objective,
+    *,
     n_parallel: int = 1,
-    done: Mapping[int, Trial] | None = None,
-) -> list[Trial]:
-    """Judge every point on every fold.
+    known: Sequence[Trial] = (),
+    limit_s: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Judge what the strategy asks for until it has no more questions or time is up.
 
     Args:
         name: for the log.
-        points: the candidates.
+        strategy: its very first candidate is judged whatever the limit; it must be one to be judged in full.
         n_folds: folds are numbered from 0.
-        judge: fits on all folds but one and returns the metrics on that one.
-        on_trial: called in this thread once per newly finished trial, in the order of `points`.
-        metric: shown in the log.
-        n_parallel: trials under way at once.
-        done: trials by number that an interrupted search has finished; they are not run again.
-
-    Returns:
-        One trial per point, in the order of `points`.
+        judge: fits on all folds but one and returns the metrics on that one; called from `n_parallel` threads.
+        on_trial: called in this thread once per newly finished trial, as soon as it is finished.
+        objective: shown in the log, and what the strategy may prune by.
+        n_parallel: trials under way at once; does not change what is asked.
+        known: trials of an interrupted search; they answer instead of `judge`.
+        limit_s: no trial is begun later than this; what runs is finished.
+        clock: seconds.
     """
-    done = done or {}
-    if done:
-        log.info("%s: %d trials of an interrupted attempt are used", name, len(done))
-    started = time.monotonic()
-
-    def run(number: int) -> Trial:
-        if number in done:
-            return done[number]
-        begun = time.monotonic()
-        folds = [judge(points[number], fold) for fold in range(n_folds)]
-        return Trial(number, points[number], folds, time.monotonic() - begun)
-
+    search = _Search(name, strategy, n_folds, judge, objective, known, limit_s, clock)
     trials: list[Trial] = []
     with ThreadPoolExecutor(n_parallel) as pool:
-        for trial in pool.map(run, range(len(points))):
-            trials.append(trial)
-            if trial.number in done:
-                continue
-            on_trial(trial)
-            n_run = sum(each.number not in done for each in trials)
-            n_left = sum(number not in done for number in range(len(trials), len(points)))
-            left = (time.monotonic() - started) / n_run * n_left
-            log.info(
-                "%s trial %d/%d: %s -> %s %.4f, about %.0f s left",
-                name,
-                len(trials),
-                len(points),
-                _show(trial.point),
-                metric,
-                trial.mean(metric),
-                left,
-            )
-    return trials
+        while batch := strategy.ask():
+            judged = search.run(pool, batch, len(trials), on_trial)
+            trials += [trial for trial in judged if trial is not None]
+            if None in judged or search.is_out_of_time():
+                break
+            strategy.tell([trial for trial in judged if trial is not None])
+        else:
+            return Outcome(trials, len(strategy.plan), is_out_of_time=False)
+    is_complete = len(trials) == len(strategy.plan)
+    if not is_complete:
+        log.info("%s: time is up after %d of %d trials", name, len(trials), len(strategy.plan))
+    return Outcome(trials, len(strategy.plan), is_out_of_time=not is_complete)
 
 
-def best(trials: Sequence[Trial], metric: str, *, lower_is_better: bool) -> Trial:
-    """The trial with the best mean; ties go to the earlier one, which is the better known.
+@dataclass(frozen=True)
+class _Answer:
+    """A trial, whether it is news, and when it was finished by the clock."""
 
-    >>> a, b = Trial(0, {}, [{"rmse": 0.9}], 1.0), Trial(1, {}, [{"rmse": 0.8}], 1.0)
-    >>> best([a, b], "rmse", lower_is_better=True).number
-    1
-    """
-    sign = 1 if lower_is_better else -1
-    return min(trials, key=lambda trial: (sign * trial.mean(metric), trial.number))
+    trial: Trial
+    is_new: bool
+    at_s: float
 
 
-def _show(point: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value:g}" for key, value in point.items())
+@dataclass
+class _Search:
+    """A search under way: its clock, what is known already, and how far it is."""
+
+    name: str
+    strategy: Strategy
+    n_folds: int
+    judge: Callable[[Point, int], dict[str, float]]
+    objective: Objective
+    known: Sequence[Trial]
+    limit_s: float
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+        self._finished: set[int] = set()
+        self._n_new_fits = 0.0
+        if self.known:
+            log.info("%s: %d trials of an interrupted attempt are used", self.name, len(self.known))
+
+    def is_out_of_time(self) -> bool:
+        return self.clock() - self._started >= self.limit_s
+
+    def run(
+        self, pool: ThreadPoolExecutor, batch: Sequence[Candidate], n_before: int, on_trial: Callable[[Trial], None]
+    ) -> list[Trial | None]:
+        """The trials of a batch, in its order; None where time was up before one began."""
+        futures = [pool.submit(self._answer, n_before + at, candidate) for at, candidate in enumerate(batch)]
+        places = {future: at for at, future in enumerate(futures)}
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=places.__getitem__):
+                    answer = future.result()
+                    if answer and answer.is_new:
+                        on_trial(answer.trial)
+                    if answer:
+                        self._report(answer)
+        finally:
+            for future in waiting:
+                future.cancel()  # there are such only when a trial failed
+        answers = [future.result() for future in futures]
+        return [None if answer is None else answer.trial for answer in answers]
+
+    def _answer(self, number: int, candidate: Candidate) -> "_Answer | None":
+        """The candidate's trial; None where time is up. Runs in a thread of the pool."""
+        known = next((trial for trial in self.known if trial.point == candidate.point), None)
+        if known is None and number > 0 and self.is_out_of_time():
+            return None
+        started = self.clock()
+        folds: list[dict[str, float]] = []
+        stage: Stage = "rung" if candidate.is_rung else "full"
+        for fold in range(self.n_folds):
+            # A known trial goes the same way again, so that the strategy hears of every fold as it did before.
+            is_known = known is not None and fold < len(known.fold_metrics)
+            folds.append(known.fold_metrics[fold] if known and is_known else self.judge(candidate.point, fold))
+            values = [metrics[self.objective.metric] for metrics in folds]
+            if fold + 1 < self.n_folds and self.strategy.is_hopeless(candidate, values):
+                stage = "pruned"
+                break
+        if known is not None and len(folds) <= len(known.fold_metrics):
+            return _Answer(replace(known, number=number, stage=stage), is_new=False, at_s=started)
+        ended = self.clock()
+        return _Answer(Trial(number, candidate.point, folds, ended - started, stage), is_new=True, at_s=ended)
+
+    def _report(self, answer: "_Answer") -> None:
+        """Say how a trial went and how long the rest may take, at the pace of this attempt."""
+        plan, trial = self.strategy.plan, answer.trial
+        self._finished.add(trial.number)
+        if not answer.is_new:
+            return
+        self._n_new_fits += plan[trial.number]
+        pace_s = (answer.at_s - self._started) / self._n_new_fits
+        left_s = pace_s * sum(cost for number, cost in enumerate(plan) if number not in self._finished)
+        log.info(
+            "%s trial %d/%d%s: %s -> %s %.4f, about %.0f s left",
+            self.name,
+            len(self._finished),
+            len(plan),
+            "" if trial.stage == "full" else f" ({trial.stage})",
+            show(trial.point),
+            self.objective.metric,
+            trial.mean(self.objective.metric),
+            max(0.0, min(left_s, self._started + self.limit_s - answer.at_s)),
+        )

@@ -1,11 +1,13 @@
-"""Search spaces on a log scale, walked as a grid or by a scrambled Halton sequence."""
+"""Search spaces: dimensions on a log scale or of named choices, walked as a grid or by a Halton sequence."""
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Point = dict[str, Any]
+_EDGE = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,16 @@ class LogUniform:
         >>> LogUniform(0.01, 1).at(0.5)
         0.1
         """
-        value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
-        return float(f"{value:.3g}")
+        return self.nearest(math.exp(math.log(self.low) + u * math.log(self.high / self.low)))
+
+    def nearest(self, value: float) -> float:
+        """The value of the dimension that is closest to `value`."""
+        return min(max(float(f"{value:.3g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)
-class PowerOfTwo:
-    """A power of two between `low` and `high`, each equally likely."""
+class LogInteger:
+    """A whole number from `low` to `high`, both at least 1, uniform on the log scale."""
 
     low: int
     high: int
@@ -35,56 +40,140 @@ class PowerOfTwo:
     def at(self, u: float) -> int:
         """The value at the quantile `u` in [0, 1].
 
-        >>> [PowerOfTwo(8, 64).at(u) for u in (0.0, 0.3, 0.6, 1.0)]
-        [8, 16, 32, 64]
+        >>> [LogInteger(8, 64).at(u) for u in (0, 1 / 3, 0.5, 2 / 3, 1)]
+        [8, 16, 23, 32, 64]
         """
-        first, last = math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
-        return int(2 ** min(last, first + int(u * (last - first + 1))))
+        return self.nearest(math.exp(math.log(self.low) + u * math.log(self.high / self.low)))
+
+    def nearest(self, value: float) -> int:
+        """The value of the dimension that is closest to `value`."""
+        return min(max(round(value), self.low), self.high)
 
 
-Space = dict[str, LogUniform | PowerOfTwo]
+@dataclass(frozen=True)
+class Choice:
+    """One of several values without an order, such as a weighting scheme.
 
-
-def draw(space: Space, n: int, strategy: str, seed: int, first: list[Point] | None = None) -> list[Point]:
-    """Up to `n` different points, those of `first` ahead of the drawn ones.
-
-    Args:
-        space: dimension by name.
-        n: how many candidates there is time for.
-        strategy: ``grid`` spreads n points evenly over the space; ``random`` takes a scrambled Halton
-            sequence, which covers few points better than independent draws (Bergstra & Bengio, 2012).
-        seed: same seed, same points.
-        first: points worth trying before any other, such as the present champion's.
-
-    >>> draw({"reg_param": LogUniform(0.01, 1)}, 3, "grid", seed=0)
-    [{'reg_param': 0.01}, {'reg_param': 0.1}, {'reg_param': 1.0}]
+    None may be among them: ``Choice((None, 30.0, 365.0))`` is an optional half-life in days.
     """
-    points = [dict(zip(space, values, strict=True)) for values in _quantiles(space, n, strategy, seed)]
-    different: list[Point] = []
-    for point in [*(first or []), *points]:
-        if point not in different:
-            different.append(point)
-    return different[:n]
+
+    options: tuple[str | float | None, ...]
+
+    def at(self, u: float) -> str | float | None:
+        """The option at the quantile `u` in [0, 1], each equally likely.
+
+        >>> [Choice(("stars", "liked")).at(u) for u in (0, 0.49, 0.5, 1)]
+        ['stars', 'stars', 'liked', 'liked']
+        """
+        return self.options[min(len(self.options) - 1, int(u * len(self.options)))]
+
+    def nearest(self, value: Any) -> str | float | None:
+        """`value` itself, or the first option where it is none of them."""
+        return value if value in self.options else self.options[0]
 
 
-def _quantiles(space: Space, n: int, strategy: str, seed: int) -> list[tuple[Any, ...]]:
-    dimensions = list(space.values())
-    if strategy == "grid":
-        return _grid(dimensions, n)
+Dimension = LogUniform | LogInteger | Choice
+Space = dict[str, Dimension]
+
+
+def fit_into(space: Space, point: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
+    """A point that did well elsewhere, made one of this space: other names left out, missing ones filled in, clipped.
+
+    Raises:
+        KeyError: neither the point nor the defaults know a numeric dimension.
+
+    >>> space = {"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1), "weights": Choice(("stars", "liked"))}
+    >>> fit_into(space, {"rank": 64, "alpha": 2.0}, {"reg_param": 0.1})
+    {'rank': 32, 'reg_param': 0.1, 'weights': 'stars'}
+    """
+    known = {name: d.options[0] for name, d in space.items() if isinstance(d, Choice)} | {**defaults, **point}
+    return {name: dimension.nearest(known[name]) for name, dimension in space.items()}
+
+
+def grid(space: Space, n: int) -> list[Point]:
+    """Every point of the largest even grid of at most `n` points.
+
+    Levels are handed out one by one, to the dimension with the fewest among those for which there is room. A dimension
+    with one level stands at its middle, one with more has both its ends.
+
+    >>> grid({"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1)}, 5)[1:3]
+    [{'rank': 8, 'reg_param': 1.0}, {'rank': 32, 'reg_param': 0.01}]
+    >>> [point["reg_param"] for point in grid({"reg_param": LogUniform(0.01, 1)}, 3)]
+    [0.01, 0.1, 1.0]
+    """
+    levels = dict.fromkeys(space, 1)
+    axes = {name: _levels(dimension, 1) for name, dimension in space.items()}
+    open_names = list(space)
+    while open_names:
+        name = min(open_names, key=lambda each: levels[each])
+        more = _levels(space[name], levels[name] + 1)
+        others = math.prod(len(axis) for other, axis in axes.items() if other != name)
+        if len(more) * others > n or len(more) == len(axes[name]):
+            open_names.remove(name)
+        else:
+            levels[name], axes[name] = levels[name] + 1, more
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def halton(space: Space, seed: int, n: int) -> Iterator[Point]:
+    """Points of a scrambled Halton sequence, which covers few points better than independent draws do.
+
+    Bergstra & Bengio (2012), section 5. Same seed, same points; those of a longer sequence begin with a shorter one's.
+    """
     from scipy.stats import qmc
 
-    sample = qmc.Halton(d=len(dimensions), scramble=True, rng=seed).random(2 * n)
-    return [tuple(d.at(float(u)) for d, u in zip(dimensions, row, strict=True)) for row in sample]
+    rows = qmc.Halton(d=len(space), scramble=True, rng=seed).random(n)
+    for row in rows:
+        yield {name: dimension.at(float(u)) for (name, dimension), u in zip(space.items(), row, strict=True)}
 
 
-def _grid(dimensions: list[LogUniform | PowerOfTwo], n: int) -> list[tuple[Any, ...]]:
-    """The smallest even grid with at least `n` points, thinned evenly to `n`."""
-    per_dimension = 1
-    while per_dimension ** len(dimensions) < n:
-        per_dimension += 1
-    steps = [i / max(1, per_dimension - 1) for i in range(per_dimension)] if per_dimension > 1 else [0.5]
-    product = list(itertools.product(*([d.at(u) for u in steps] for d in dimensions)))
-    unique = list(dict.fromkeys(product))
-    if len(unique) <= n:
-        return unique
-    return [unique[round(i * (len(unique) - 1) / max(1, n - 1))] for i in range(n)]
+def different(points: Iterable[Point], n: int) -> list[Point]:
+    """The first `n` different points.
+
+    >>> different([{"rank": 8}, {"rank": 8}, {"rank": 9}, {"rank": 10}], 2)
+    [{'rank': 8}, {'rank': 9}]
+    """
+    found: list[Point] = []
+    for point in points:
+        if len(found) >= n:
+            break
+        if point not in found:
+            found.append(point)
+    return found
+
+
+def edges(space: Space, point: Point) -> dict[str, str]:
+    """The numeric dimensions at whose end a point stands, within a twentieth of the log scale: ``low`` or ``high``.
+
+    >>> edges({"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1)}, {"rank": 32, "reg_param": 0.3})
+    {'rank': 'high'}
+    """
+    found = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, Choice) or dimension.low == dimension.high:
+            continue
+        u = math.log(point[name] / dimension.low) / math.log(dimension.high / dimension.low)
+        if not _EDGE < u < 1 - _EDGE:
+            found[name] = "low" if u <= _EDGE else "high"
+    return found
+
+
+def show(point: Mapping[str, Any]) -> str:
+    """A point as text.
+
+    >>> show({"rank": 32, "reg_param": 0.1, "half_life": None, "weights": "liked"})
+    'rank=32 reg_param=0.1 half_life=none weights=liked'
+    """
+    return " ".join(f"{name}={show_value(value)}" for name, value in point.items())
+
+
+def show_value(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _levels(dimension: Dimension, n: int) -> list[Any]:
+    """Up to `n` values of a dimension, evenly spread."""
+    if isinstance(dimension, Choice):
+        return list(dimension.options[:n])
+    steps = [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
+    return list(dict.fromkeys(dimension.at(u) for u in steps))

@@ -1,1 +1,1 @@
-"""Train, validation and holdout: disjoint by construction, stable from one snapshot to the next."""
+"""Train, validation and holdout: disjoint by construction, whatever the order of the rows."""

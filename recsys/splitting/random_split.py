@@ -21,7 +21,7 @@ def is_holdout(
     >>> bool(0.19 < is_holdout(users, movies, 0.2, seed=42).mean() < 0.21)
     True
     """
-    held: NDArray[np.bool_] = _uniform(user_ids, movie_ids, seed, _HOLDOUT_SALT) < fraction
+    held: NDArray[np.bool_] = uniform(user_ids, movie_ids, seed, _HOLDOUT_SALT) < fraction
     return held
 
 
@@ -33,13 +33,15 @@ def fold_of(
     >>> fold_of(np.array([1, 1, 2]), np.array([10, 20, 10]), n_folds=5, seed=42).shape
     (3,)
     """
-    return (_uniform(user_ids, movie_ids, seed, _FOLD_SALT) * n_folds).astype(np.int64)
+    return (uniform(user_ids, movie_ids, seed, _FOLD_SALT) * n_folds).astype(np.int64)
 
 
-def _uniform(
-    user_ids: NDArray[np.integer], movie_ids: NDArray[np.integer], seed: int, salt: int
-) -> NDArray[np.float64]:
-    """One number in [0, 1) per pair: SplitMix64 (Steele, Lea & Flood, 2014) over user, movie, seed and salt."""
+def uniform(user_ids: NDArray[np.integer], movie_ids: NDArray[np.integer], seed: int, salt: int) -> NDArray[np.float64]:
+    """One number in [0, 1) per pair: SplitMix64 (Steele, Lea & Flood, 2014) over user, movie, seed and salt.
+
+    >>> uniform(np.array([1, 2, 1]), np.array([10, 10, 10]), seed=42, salt=0).round(3).tolist()
+    [0.625, 0.743, 0.625]
+    """
     pair = (user_ids.astype(np.uint64) << np.uint64(32)) | movie_ids.astype(np.uint32).astype(np.uint64)
     key = np.array([(seed << 32 ^ salt) & 0xFFFF_FFFF_FFFF_FFFF], np.uint64)
     return (_mix(pair ^ _mix(key)) >> np.uint64(11)).astype(np.float64) * 2.0**-53

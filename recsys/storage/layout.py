@@ -125,6 +125,11 @@ def recommender(model_prefix: str) -> str:
     return f"{model_prefix}/recommender.npz"
 
 
+def search(model_prefix: str) -> str:
+    """Every trial of both searches, written when they are over."""
+    return f"{model_prefix}/search.json"
+
+
 def evaluation(model_prefix: str) -> str:
     return f"{model_prefix}/evaluation.json"
 

@@ -6,7 +6,7 @@ state that concurrent trials would share. The client works on a database as well
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,14 +67,26 @@ class Tracking:
         params: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, Any] | None = None,
+        series: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """Parameters, metrics and tags of a run, in one batch."""
+        """Parameters, metrics and tags of a run, in one batch.
+
+        Args:
+            run_id: the run.
+            params: cannot be changed later.
+            metrics: one value each.
+            tags: texts.
+            series: metrics with a value per step, steps from 0.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
+        steps = {key: [value] for key, value in (metrics or {}).items()} | dict(series or {})
         self._client.log_batch(
             run_id,
-            metrics=[Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()],
+            metrics=[
+                Metric(key, float(v), now, step) for key, values in steps.items() for step, v in enumerate(values)
+            ],
             params=[Param(key, str(value)) for key, value in (params or {}).items()],
             tags=[RunTag(key, str(value)) for key, value in (tags or {}).items()],
         )
@@ -91,6 +103,10 @@ class Tracking:
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         self._client.log_artifact(run_id, str(path), folder)
 
+    def describe(self, run_id: str, markdown: str) -> None:
+        """The description shown at the head of a run."""
+        self._client.set_tag(run_id, "mlflow.note.content", markdown)
+
     def log_json(self, run_id: str, document: Any, name: str) -> None:
         self._client.log_dict(run_id, document, name)
 
@@ -99,8 +115,16 @@ class Tracking:
         conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
         if status:
             conditions.append(f"attributes.status = '{status}'")
-        runs = self._client.search_runs([self._experiment_id(experiment)], " and ".join(conditions))
-        return [self._plain(run) for run in runs]
+        found: list[dict[str, Any]] = []
+        token = None
+        while True:
+            runs = self._client.search_runs(
+                [self._experiment_id(experiment)], " and ".join(conditions), page_token=token
+            )
+            found += [self._plain(run) for run in runs]
+            token = runs.token
+            if not token:
+                return found
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         return self._plain(self._client.get_run(run_id))

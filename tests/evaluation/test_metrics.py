@@ -37,6 +37,7 @@ def test_ndcg_at_3(ranked, relevant, expected):
         (metrics.precision_at_k, 2 / 4),
         (metrics.recall_at_k, 2 / 3),
         (metrics.average_precision_at_k, (1 / 2 + 2 / 4) / 3),
+        (metrics.average_precision_of_all_at_k, (1 / 2 + 2 / 4) / 3),
         (metrics.reciprocal_rank, 1 / 2),
         (metrics.hit_rate_at_k, 1.0),
     ],
@@ -71,3 +72,17 @@ def test_rmse_and_mae_of_two_errors():
     predicted, actual = np.array([3.0, 2.0]), np.array([4.0, 5.0])  # errors 1 and 3
     assert metrics.rmse(predicted, actual) == pytest.approx(np.sqrt((1 + 9) / 2))
     assert metrics.mae(predicted, actual) == pytest.approx(2.0)
+
+
+def test_the_two_average_precisions_part_where_more_is_relevant_than_fits_the_list():
+    hit, n = one_list([1, 2], [1, 2, 3, 4])
+    assert metrics.average_precision_at_k(hit, n)[0] == pytest.approx(1.0)
+    assert metrics.average_precision_of_all_at_k(hit, n)[0] == pytest.approx(2 / 4)
+
+
+def test_r_squared_of_a_perfect_an_average_and_a_worse_prediction():
+    stars = np.array([1.0, 3.0, 5.0])
+    assert metrics.rsquared(stars, stars) == 1.0
+    assert metrics.rsquared(np.full(3, 3.0), stars) == 0.0
+    assert metrics.rsquared(stars[::-1], stars) == pytest.approx(1 - (16 + 16) / (4 + 4))
+    assert np.isnan(metrics.rsquared(stars, np.full(3, 4.0)))

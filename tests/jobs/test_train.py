@@ -9,7 +9,7 @@ import pytest
 from recsys import columns
 from recsys.config import TrainConfig
 from recsys.errors import GateError
-from recsys.jobs import train, trials
+from recsys.jobs import searching, train, trials
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
@@ -91,7 +91,59 @@ def test_a_first_model_that_beats_popularity_becomes_champion(settings):
     assert {r["tags"]["dataset_fingerprint"] for r in nested} == {"f" * 64}
     for trial in (r for r in nested if r["tags"].get("model") == "ranking"):
         assert {"rank", "reg_param", "alpha"} <= trial["params"].keys()
-        assert len(json.loads(trial["tags"]["fold_metrics"])) == CONFIG.n_folds
+        by_fold = json.loads(trial["tags"]["fold_metrics"])["ndcg_at_5"]
+        assert len(by_fold) == CONFIG.n_folds
+        assert trial["metrics"]["cv_ndcg_at_5"] == pytest.approx(np.mean(by_fold))
+        assert trial["metrics"]["fold_ndcg_at_5"] == by_fold[-1]  # the last step of the series
+
+
+def test_the_training_run_carries_its_pictures_and_says_why_the_points_were_chosen(settings):
+    write_snapshot(settings)
+    champion = train_once(settings, "pictures")
+    run = Tracking(settings).get_run(champion["run_id"])
+    assert "Ranking model" in run["tags"]["mlflow.note.content"]
+    assert "2 of 2 planned trials were judged" in run["tags"]["mlflow.note.content"]
+    assert run["tags"]["ranking_out_of_time"] == "False"
+    [page] = settings.state_dir.rglob("artifacts/training.html")
+    html = page.read_text()
+    for panel in ("ranking_parallel", "ranking_alpha", "ranking_learning_curve", "rating_learning_curve"):
+        assert f'<figure id="{panel}"' in html
+    assert '<figure id="by_activity"' in html
+    assert '<figure id="calibration"' in html
+    record = read_json(open_store(settings.resolved_store_url), layout.search(champion["model_prefix"]))
+    assert list(record["ranking"]["curve"]) == ["1", "2", "3"]
+    document = read_json(open_store(settings.resolved_store_url), layout.evaluation(champion["model_prefix"]))
+    n_users = [row["n_users"] for row in document["activity"]]
+    assert sum(n_users) == document["n_users"]
+    # The mean over groups, weighted by their users, is the mean over users.
+    weighted = np.average([row["challenger"][0] for row in document["activity"]], weights=n_users)
+    assert weighted == pytest.approx(document["models"]["challenger"]["ndcg_at_5"])
+
+
+@pytest.mark.parametrize("strategy", ["bayesian", "halving"])
+def test_strategies_that_learn_from_trials_do_so_on_real_fits(settings, strategy):
+    write_snapshot(settings)
+    config = CONFIG.model_copy(update={"strategy": strategy, "max_iter": 6, "ranking_trials": 3})
+    state = train.search(train.split("tiny-1", config, strategy, settings), config, settings)
+    assert state["points"]["ranking"]["rank"] <= CONFIG.max_rank
+    nested = Tracking(settings).find_runs(trials.EXPERIMENT, {"mlflow.parentRunId": state["run_id"]})
+    iterations = sorted(run["params"]["max_iter"] for run in nested if run["tags"]["model"] == "ranking")
+    # Halving looks at two drawn points with three iterations; the known-good one and the better of them get all six.
+    assert iterations == (["3", "3", "6", "6"] if strategy == "halving" else ["6"] * len(iterations))
+    assert train.search(train.split("tiny-1", config, strategy, settings), config, settings) == state
+
+
+def test_a_search_out_of_time_has_tried_the_known_good_points_and_says_so(settings, caplog):
+    write_snapshot(settings)
+    config = CONFIG.model_copy(update={"search_minutes": 1e-6})
+    with caplog.at_level("INFO", "recsys.search.cross_validation"):
+        state = train.search(train.split("tiny-1", config, "brief", settings), config, settings)
+    assert "ranking: time is up after 1 of 2 trials" in caplog.text
+    known = searching.strategy("ranking", config).ask()[0].point
+    assert state["points"]["ranking"] == known == {"rank": 8, "reg_param": 0.1, "alpha": 1.0}
+    run = Tracking(settings).get_run(state["run_id"])
+    assert run["tags"]["ranking_out_of_time"] == "True"
+    assert "Time was up: 1 of 2 planned trials were judged" in run["tags"]["mlflow.note.content"]
 
 
 def test_an_equal_challenger_is_registered_but_the_champion_stays(settings):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["bootstrap", "run", "dev", "deploy", "mlflow"]
+LOCKS = ["bootstrap", "run", "dev", "referee", "deploy", "mlflow"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 

@@ -32,7 +32,7 @@ def setup(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (tmp_path / "requirements").mkdir()
-    for name in ("bootstrap.txt", "run.txt", "dev.txt"):
+    for name in ("bootstrap.txt", "run.txt", "dev.txt", "referee.txt"):
         (tmp_path / "requirements" / name).write_text(name)
     (tmp_path / "pyproject.toml").write_text("[project]")
     venv = tmp_path / ".venv"

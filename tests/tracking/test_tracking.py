@@ -48,6 +48,15 @@ def test_nested_runs_carry_params_metrics_and_the_dataset(tracking):
     assert found["tags"]["dataset_fingerprint"] == "f" * 64
 
 
+def test_a_series_keeps_its_last_value_as_the_metric_and_a_description_is_kept(tracking):
+    run_id = tracking.start_run("e", "r")
+    tracking.log(run_id, metrics={"mean": 0.5}, series={"fold": [0.4, 0.6]})
+    tracking.describe(run_id, "**why**")
+    run = tracking.get_run(run_id)
+    assert run["metrics"] == {"mean": 0.5, "fold": 0.6}
+    assert run["tags"]["mlflow.note.content"] == "**why**"
+
+
 def test_a_run_whose_block_raises_is_marked_failed(tracking):
     with pytest.raises(ValueError, match="boom"), tracking.run("e", "r", tags={"x": "1"}):
         raise ValueError("boom")

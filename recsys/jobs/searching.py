@@ -1,0 +1,165 @@
+"""The search of both models: what is searched, the folds it is judged on, and the record it leaves."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from recsys.config import TrainConfig
+from recsys.jobs import trials
+from recsys.jobs.judging import Exam, Fitter, Ratings
+from recsys.search import strategies
+from recsys.search.cross_validation import Outcome, cross_validate
+from recsys.search.report import Searched
+from recsys.search.space import LogInteger, LogUniform, Point, Space, fit_into
+from recsys.search.trial import Objective, Trial
+from recsys.splitting.random_split import fold_of
+from recsys.tracking import Tracking
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+MODELS = ("ranking", "rating")
+# Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
+KNOWN_GOOD: dict[str, Point] = {
+    "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 1.0},
+    "rating": {"rank": 16, "reg_param": 0.15},
+}
+
+
+def space(model: str, config: TrainConfig) -> Space:
+    """What is searched for a model; log scales throughout.
+
+    On ML-100K the best ranking models have alpha 0.05 to 1, reg_param 0.05 to 0.4 and rank 20 to 80.
+    """
+    found: Space = {
+        "rank": LogInteger(min(8, config.max_rank), config.max_rank),
+        "reg_param": LogUniform(0.01, 1.0),
+    }
+    if model == "ranking":
+        found["alpha"] = LogUniform(0.05, 40.0)
+    if config.min_iter and config.strategy != "halving":
+        found["max_iter"] = LogInteger(config.min_iter, config.max_iter)
+    return found
+
+
+def objective(model: str, config: TrainConfig) -> Objective:
+    return Objective(f"ndcg_at_{config.k}") if model == "ranking" else Objective("rmse", lower_is_better=True)
+
+
+class Folds:
+    """The folds, each prepared once: its Spark inputs are cached and shared by all candidates."""
+
+    def __init__(self, spark: "SparkSession", ratings: Ratings, config: TrainConfig) -> None:
+        fold = fold_of(ratings.user_ids, ratings.movie_ids, config.n_folds, config.seed)
+        self._fitters: list[Fitter] = []
+        self._exams: list[Exam] = []
+        for number in range(config.n_folds):
+            train = ratings.where(fold != number)
+            self._fitters.append(Fitter(spark, train, config.seed, config.max_iter))
+            self._fitters[-1].prepare()
+            self._exams.append(Exam(train, ratings.where(fold == number), config.k, config.relevant_rating))
+            _ = self._exams[-1].popularity
+
+    def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
+        """Fit a point on all folds but one and return its metrics on that one."""
+        fitter, exam = self._fitters[fold], self._exams[fold]
+        if model == "ranking":
+            return exam.judge_ranking(fitter.ranking(point))[0]
+        return exam.judge_rating(fitter.rating(point))
+
+
+def search_both(
+    spark: "SparkSession",
+    ratings: Ratings,
+    split: dict[str, Any],
+    config: TrainConfig,
+    tracking: Tracking,
+    run_id: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Searched]:
+    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
+    n_parallel = spark.sparkContext.defaultParallelism
+    known = {model: trials.finished_trials(tracking, run_id, model) for model in MODELS}
+    # The limit is for all attempts together.
+    spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / n_parallel
+    started = clock() - spent_s
+    folds = Folds(spark, ratings, config)
+    champion = trials.champion_points(tracking, split["dataset"])
+    found = []
+    for model in MODELS:
+        goal, searched = objective(model, config), space(model, config)
+        outcome = cross_validate(
+            model,
+            strategy(model, config, champion.get(model)),
+            config.n_folds,
+            partial(folds.judge, model),
+            partial(trials.log_trial, tracking, run_id, split, config, model),
+            goal,
+            n_parallel=n_parallel,
+            known=known[model],
+            limit_s=_limit_s(model, config) - (clock() - started),
+            clock=clock,
+        )
+        curve = learning_curve(partial(folds.judge, model), goal, goal.best(outcome.trials), config, n_parallel)
+        found.append(Searched(model, goal, searched, outcome, curve))
+    return found
+
+
+def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> strategies.Strategy:
+    """The configured strategy, which begins with the champion's point, if there is one, and the known-good one."""
+    searched, goal = space(model, config), objective(model, config)
+    defaults = {**KNOWN_GOOD[model], "max_iter": config.max_iter}
+    first = [fit_into(searched, point, defaults) for point in (champion, KNOWN_GOOD[model]) if point]
+    n_trials = config.ranking_trials if model == "ranking" else config.rating_trials
+    return strategies.make(
+        config.strategy, searched, n_trials, goal, config.seed, first, config.max_iter, max(3, config.min_iter)
+    )
+
+
+def learning_curve(
+    judge: Callable[[Point, int], dict[str, float]],
+    goal: Objective,
+    chosen: Trial,
+    config: TrainConfig,
+    n_parallel: int,
+) -> dict[int, float]:
+    """The chosen point's metric on the first fold after 1, 2, 4, … iterations, in all about one and a half fits."""
+    n_iterations = chosen.point.get("max_iter", config.max_iter)
+    steps = [2**i for i in range(n_iterations.bit_length()) if 2**i < n_iterations]
+    with ThreadPoolExecutor(n_parallel) as pool:
+        judged = list(pool.map(lambda step: judge({**chosen.point, "max_iter": step}, 0)[goal.metric], steps))
+    return {**dict(zip(steps, judged, strict=True)), n_iterations: chosen.values(goal.metric)[0]}
+
+
+def to_record(found: list[Searched]) -> dict[str, Any]:
+    """Both searches as a JSON document."""
+    return {
+        each.model: {"outcome": asdict(each.outcome), "curve": {str(n): value for n, value in each.curve.items()}}
+        for each in found
+    }
+
+
+def from_record(record: dict[str, Any], config: TrainConfig) -> list[Searched]:
+    """What `to_record` was given; objective and space follow from the configuration."""
+    found = []
+    for model in MODELS:
+        outcome, curve = record[model]["outcome"], record[model]["curve"]
+        judged = Outcome(**{**outcome, "trials": [Trial(**trial) for trial in outcome["trials"]]})
+        by_step = {int(n): value for n, value in curve.items()}
+        found.append(Searched(model, objective(model, config), space(model, config), judged, by_step))
+    return found
+
+
+def _limit_s(model: str, config: TrainConfig) -> float:
+    """Seconds from the start by which a model's search is to end: the ranking model's share, then all."""
+    if not config.search_minutes:
+        return math.inf
+    share = config.ranking_trials / (config.ranking_trials + config.rating_trials) if model == "ranking" else 1.0
+    return 60 * config.search_minutes * share

@@ -1,0 +1,145 @@
+"""The strategies of a search behind one interface: a fixed list (grid, random) and successive halving.
+
+A strategy is asked for a batch of candidates and told their trials, in the order it asked, before it is asked again.
+What it asks depends on its arguments and on what it was told, never on time or on how many trials run at once: a search
+that was killed is resumed by asking again and answering from the trials that are already known.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from recsys.search.space import Point, Space, different, grid, halton
+from recsys.search.trial import Candidate, Objective, Trial
+
+
+class Strategy(Protocol):
+    """Asks and is told.
+
+    Attributes:
+        plan: the cost of each judgement it means to ask for, in order, in fits of full length; it may ask for fewer.
+    """
+
+    plan: list[float]
+
+    def ask(self) -> list[Candidate]:
+        """The next batch; empty when there is nothing left to try."""
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """The outcome of the last batch, in its order."""
+
+    def is_hopeless(self, candidate: Candidate, values: Sequence[float]) -> bool:
+        """Whether its further folds are not worth fitting, given its metric on the first ones; called from threads."""
+
+
+class Listed:
+    """Points that are known beforehand, every one judged in full: grid and random search."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._batches = [[Candidate(point) for point in points]]
+        self.plan = [1.0] * len(points)
+
+    def ask(self) -> list[Candidate]:
+        return self._batches.pop() if self._batches else []
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        pass
+
+    def is_hopeless(self, candidate: Candidate, values: Sequence[float]) -> bool:
+        return False
+
+
+class Halving:
+    """Successive halving over ALS iterations (Jamieson & Talwalkar, 2016), eta 2.
+
+    Each rung fits twice the iterations of the one below, and the better half of its candidates goes on to the next.
+    MLlib cannot resume a fit, so every rung starts anew: `n` candidates over `m` rungs cost about
+    ``n * m / 2 ** (m - 1)`` full fits: a fifth less than all in full with `max_iter` 10, half with 24, nothing below 5.
+    Points known to do well skip the rungs, so that there is a full trial whenever time runs out.
+
+    Args:
+        points: candidates; the first `n_known` are judged in full at once.
+        n_known: how many of them.
+        objective: who is better.
+        max_iter: iterations of the last rung.
+        first_rung: the fewest iterations worth looking at; below 3 the order says little about the final one.
+    """
+
+    def __init__(
+        self, points: Sequence[Point], n_known: int, objective: Objective, max_iter: int, first_rung: int = 3
+    ) -> None:
+        self._objective = objective
+        self._rungs = rungs(max_iter, first_rung)
+        self._known = [Candidate({**point, "max_iter": max_iter}) for point in points[:n_known]]
+        self._waiting = list(points[n_known:])
+        self._n_asked = 0
+        self.plan = [1.0] * len(self._known)
+        n = len(self._waiting)
+        for n_iterations in self._rungs:
+            self.plan += [n_iterations / max_iter] * n
+            n = (n + 1) // 2
+
+    def ask(self) -> list[Candidate]:
+        known, self._known = self._known, []
+        if self._n_asked == len(self._rungs) or not self._waiting:
+            return known
+        n_iterations = self._rungs[self._n_asked]
+        self._n_asked += 1
+        is_rung = self._n_asked < len(self._rungs)
+        return [*known, *(Candidate({**point, "max_iter": n_iterations}, is_rung) for point in self._waiting)]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        ranked = self._objective.ranked([trial for trial in trials if trial.stage == "rung"])
+        self._waiting = [trial.point for trial in ranked[: (len(ranked) + 1) // 2]]
+
+    def is_hopeless(self, candidate: Candidate, values: Sequence[float]) -> bool:
+        return False
+
+
+def rungs(max_iter: int, first_rung: int) -> list[int]:
+    """Iterations of each rung, halved from the top as long as `first_rung` allows.
+
+    >>> rungs(24, 3), rungs(10, 3), rungs(4, 3)
+    ([3, 6, 12, 24], [3, 5, 10], [4])
+    """
+    found = [max_iter]
+    while (n_iterations := -(-found[0] // 2)) >= max(first_rung, 1) and n_iterations < found[0]:
+        found.insert(0, n_iterations)
+    return found
+
+
+def make(
+    name: str,
+    space: Space,
+    n_trials: int,
+    objective: Objective,
+    seed: int,
+    first: Sequence[Point],
+    max_iter: int,
+    first_rung: int = 3,
+) -> Strategy:
+    """A strategy by its name.
+
+    Args:
+        name: ``grid``: the largest even grid of at most `n_trials` points, after the first ones. ``random``: a Halton
+            sequence. ``bayesian``: Optuna's TPE with pruning. ``halving``: a Halton sequence, thinned out by rungs.
+        space: dimension by name; without ``max_iter`` for halving, which decides it.
+        n_trials: candidates, those of `first` among them (except for the grid).
+        objective: what is optimised.
+        seed: same seed, same candidates.
+        first: points of the space worth trying before any other, such as the present champion's; at least one.
+        max_iter: iterations of a full fit.
+        first_rung: iterations of the first rung, for halving.
+    """
+    first = different(first, n_trials)
+    if name == "grid":
+        points = [*first, *grid(space, n_trials)]
+        return Listed(different(points, len(points)))
+    # Twice as many as needed: whole numbers and choices may repeat.
+    points = different([*first, *halton(space, seed, 2 * n_trials)], n_trials)
+    if name == "random":
+        return Listed(points)
+    if name == "halving":
+        return Halving(points, len(first), objective, max_iter, first_rung)
+    from recsys.search.bayesian import Bayesian
+
+    return Bayesian(space, points, n_trials, objective, seed)

@@ -1,39 +1,18 @@
-"""Building blocks of the figures: the panel, bars, rows with labels, and numbers as text.
+"""Building blocks of the figures: bars, rows with labels, and numbers as text.
 
 Colours of text, grid and ground are left to the page, which follows the reader's light or dark setting. Labels that may
 be long (titles) are given in the layout's ``meta.labels``; the page shortens them to the width at hand.
 """
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys.pages import ACCENT
+from recsys.pages.charts import specification
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _ROW_HEIGHT = 27  # pixels per bar of a horizontal figure
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure of the report.
-
-    Attributes:
-        name: its anchor in the page.
-        caption: what it shows, the key number in words.
-        spec: plotly's ``{"data": [...], "layout": {...}}``, plain JSON values.
-        header: column heads of the data table.
-        rows: its cells, formatted; numbers are right-aligned by the page from the second column on.
-    """
-
-    name: str
-    title: str
-    caption: str
-    spec: dict[str, Any]
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def vertical_bars(
@@ -99,13 +78,6 @@ def label_rows(figure: "Figure", labels: list[str]) -> None:
 
 def height_of(n_rows: int) -> int:
     return 80 + _ROW_HEIGHT * max(3, n_rows)
-
-
-def specification(figure: "Figure") -> dict[str, Any]:
-    figure.update_layout(template="none")
-    spec: dict[str, Any] = json.loads(figure.to_json())
-    spec["layout"].pop("template", None)
-    return spec
 
 
 def escaped(labels: list[str]) -> list[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from recsys.eda.charts import Panel, horizontal_bars, percent, rows_of, specification, whole
+from recsys.eda.charts import horizontal_bars, percent, rows_of, whole
 from recsys.eda.comparison import Comparison
 from recsys.pages import ACCENT, ACCENT_2
+from recsys.pages.charts import Panel, specification
 
 
 def changes(comparison: Comparison) -> list[tuple[str, str, str, str]]:

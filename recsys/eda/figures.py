@@ -6,17 +6,16 @@ import pyarrow as pa
 
 from recsys.eda import movie_figures
 from recsys.eda.charts import (
-    Panel,
     counted,
     decimal,
     percent,
     rows_of,
-    specification,
     vertical_bars,
     whole,
 )
 from recsys.eda.summaries import Summaries
 from recsys.pages import ACCENT, ACCENT_2
+from recsys.pages.charts import Panel, specification
 
 
 def panels(summaries: Summaries) -> list[Panel]:

@@ -1,7 +1,6 @@
 """Figures about movies: the most and the best rated, genres, decades, languages, tags, keywords."""
 
 from recsys.eda.charts import (
-    Panel,
     counted,
     decimal,
     escaped,
@@ -9,11 +8,11 @@ from recsys.eda.charts import (
     horizontal_bars,
     label_rows,
     rows_of,
-    specification,
     whole,
 )
 from recsys.eda.summaries import Summaries
 from recsys.pages import ACCENT, ACCENT_2
+from recsys.pages.charts import Panel, specification
 
 
 def most_rated(summaries: Summaries) -> Panel:

@@ -1,25 +1,15 @@
-"""The exploratory report: one HTML file under 3 MB that is interactive and loads nothing.
+"""The exploratory report: one HTML file under 3 MB that is interactive and loads nothing."""
 
-plotly.js is 4.8 MB as it comes and a 3 MB page cannot hold it. Compressed with gzip and written as base64 it takes
-1.96 MB, and every browser since 2023 inflates it itself (``DecompressionStream``). Tried and left: LZMA
-(1.49 MB, but browsers have no decoder for it), and the smaller builds of plotly.js, which its Python package does not
-carry. Without scripts, or where inflating fails, the tables of numbers stand open instead of the figures.
-"""
-
-import base64
-import gzip
-import json
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from recsys.eda import comparison_figures
-from recsys.eda.charts import Panel
 from recsys.eda.comparison import Comparison
 from recsys.eda.figures import panels
 from recsys.eda.summaries import Summaries
 from recsys.pages import render
+from recsys.pages.charts import figures_json, library
 
 VERSION = 2
 """Rises whenever the page would look different for the same snapshot."""
@@ -47,11 +37,9 @@ def page(
             lineage's source, sha256, licence, parser_version and files are shown if present.
         comparison: with the snapshot before; without one the page says nothing of it.
     """
-    from markupsafe import Markup
-
     dataset = str(manifest.get("dataset") or snapshot_id)
     is_invented = bool(manifest.get("is_invented"))
-    figures = panels(summaries)
+    figures = [replace(panel, is_wide=panel.name in _WIDE) for panel in panels(summaries)]
     compared = comparison_figures.panels(comparison) if comparison else []
     return render(
         "eda.html",
@@ -64,10 +52,9 @@ def page(
         compared=compared,
         changes=comparison_figures.changes(comparison) if comparison else [],
         turnover=comparison_figures.turnover(comparison) if comparison else "",
-        wide=_WIDE,
         n_ratings=summaries.headline["n_ratings"],
-        figures_json=Markup(_script_json([*compared, *figures])),  # noqa: S704 - "<" is escaped in it
-        library=Markup(_library()),  # noqa: S704 - base64
+        figures_json=figures_json([*compared, *figures]),
+        library=library(),
         **_provenance(manifest),
     )
 
@@ -75,22 +62,6 @@ def page(
 def metrics(summaries: Summaries) -> dict[str, float]:
     """The headline's numbers, for an experiment tracker."""
     return {name: float(value) for name, value in summaries.headline.items() if isinstance(value, int | float)}
-
-
-def _script_json(figures: list[Panel]) -> str:
-    """The specifications as JSON that cannot end the script element it stands in."""
-    specs = {figure.name: figure.spec for figure in figures}
-    text = json.dumps(specs, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
-
-
-@cache
-def _library() -> str:
-    """plotly.js as base64 of gzip; the same bytes every time."""
-    import plotly
-
-    source = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")
 
 
 def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:

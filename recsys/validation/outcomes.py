@@ -94,8 +94,16 @@ class Verdict:
 
     def amended(self, later: "Verdict") -> "Verdict":
         """This verdict with the tables that were checked again as they were found the second time."""
+        tables = dict.fromkeys(outcome.table for outcome in (*self.outcomes, *later.outcomes))
         again = {outcome.table for outcome in later.outcomes}
-        return Verdict((*(outcome for outcome in self.outcomes if outcome.table not in again), *later.outcomes))
+        return Verdict(
+            tuple(
+                outcome
+                for table in tables
+                for outcome in (later if table in again else self).outcomes
+                if outcome.table == table
+            )
+        )
 
 
 def outcome(table: str, rule: "Expectation", result: "ExpectationValidationResult") -> Outcome:

@@ -142,24 +142,36 @@ def examine(
     def removal(name: str, reasons: Mapping[str, int], samples: Iterable[Mapping[str, Any]] = ()) -> Removal:
         return Removal(name, n_in[name], malformed.get(name, 0), reasons, tuple(samples), max_quarantined)
 
+    def examination(second: Verdict | None = None, faults: pa.Table | None = None) -> Examination:
+        kept_out = tuple(removals[name] for name in tables if name in removals and removals[name].n_out)
+        return Examination(first, second, kept_out, c.QUARANTINE.empty_table() if faults is None else faults)
+
     removals = {name: removal(name, {}) for name in tables if malformed.get(name)}
-    nothing = c.QUARANTINE.empty_table()
     if not first.is_mendable or any(found.is_over for found in removals.values()):
-        return Examination(first, None, tuple(removals.values()), nothing)
+        return examination()
     with contextlib.closing(_Sieve(tables, limits, first)) as sieve:
         for name in sieve.names():
             found = sieve.find(name)
-            reasons = {row["reason"]: row["count"] for row in found.groupBy("reason").count().collect()}
-            samples = [row.asDict() for row in found.limit(N_SAMPLES).collect()]
-            removals[name] = removal(name, reasons, samples)
+            removals[name] = removal(name, *_counted(found))
             if name == "movies" and removals[name].is_over:
                 break  # what refers to them would be found faulty too
         if any(found.is_over for found in removals.values()):
-            return Examination(first, None, tuple(removals.values()), nothing)
+            return examination()
         faults = sieve.collect(files or {})
         left = limits.without({name: found.n_faulty for name, found in removals.items()})
         second = check(sieve.remaining(), left, movies=sieve.movies, context=context, run="without-quarantined")
-    return Examination(first, second, tuple(found for found in removals.values() if found.n_out), faults)
+    return examination(second, faults)
+
+
+def _counted(found: "DataFrame") -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Faulty rows by reason, and some of them: the first line of every reason is among these."""
+    from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+
+    first = F.min(F.struct(c.LINE, "reason", "fault")).alias("first")
+    counted = found.groupBy("reason").agg(F.count("*").alias("n"), first).collect()
+    rows = [*(row["first"] for row in counted), *found.limit(N_SAMPLES).collect()]
+    samples = {row[c.LINE]: row.asDict() for row in rows}
+    return {row["reason"]: row["n"] for row in counted}, [samples[line] for line in sorted(samples)]
 
 
 class _Sieve:

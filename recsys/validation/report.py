@@ -100,11 +100,11 @@ def headline(found: Examination) -> str:
     if parts:
         return f"{' and '.join(parts)}{' without the faulty rows' if found.second else ''}."
     n_out = sum(removal.n_out for removal in found.removals)
-    without = f" without {_rows(n_out)} in quarantine" if n_out else ""
+    aside = f"; {_rows(n_out)} {'is' if n_out == 1 else 'are'} in quarantine" if n_out else ""
     warnings = len(verdict.warnings)
     if warnings:
-        return f"{n - warnings} of {n} expectations hold{without}, {warnings} warn."
-    return f"All {n} expectations hold{without}."
+        return f"{n - warnings} of {n} expectations hold, {warnings} warn{aside}."
+    return f"All {n} expectations hold{aside}."
 
 
 def excess(removal: Removal) -> str:

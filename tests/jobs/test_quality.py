@@ -104,7 +104,7 @@ def test_a_few_faulty_rows_are_set_aside_and_the_rest_passes(settings):
             "content": None,
         }
     ]
-    assert "without 2 rows in quarantine" in Path(result["report"]).read_text()
+    assert "2 rows are in quarantine" in Path(result["report"]).read_text()
 
 
 def test_the_corrected_source_passes_and_replaces_the_reports_of_the_same_ingest(settings):

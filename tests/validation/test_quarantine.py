@@ -174,6 +174,14 @@ def test_lines_that_are_not_unique_fail_the_second_check_instead_of_losing_rows(
     ]
 
 
+def test_every_reason_has_a_sample_however_rare_it_is(spark):
+    many = [(user, 10, 9.0, 0) for user in range(30)]
+    found = examine(tables(spark, ratings(*many, (31, 99, 4.0, 0))), Limits.at(NOW), max_quarantined=0.5)
+    assert found.over[0].by_reason == {"off_scale": 30, "unknown_movie": 1}
+    assert {sample["reason"] for sample in found.over[0].samples} == {"off_scale", "unknown_movie"}
+    assert len(found.over[0].samples) <= 12
+
+
 def test_a_fault_quotes_no_more_than_a_line(spark):
     changes = {("links", "imdb_id"): ["x" * 10_000, "tt1", None]}
     found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.5)

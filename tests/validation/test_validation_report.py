@@ -91,7 +91,7 @@ def test_the_json_form_holds_both_checks_and_what_went_between_them():
 def test_quarantined_rows_are_shown_by_table_and_reason_with_samples():
     mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(off_scale=3)])
     html = page(mended, **ABOUT, data_docs="../data-docs/i-1/index.html")
-    assert "All 2 expectations hold without 4 rows in quarantine." in html
+    assert "All 2 expectations hold; 4 rows are in quarantine." in html
     assert "0.4% of 1,000 rows; at most 1% may be." in html
     assert "line 12,345: rating is 9, &lt;script&gt;" in html
     assert "What failed before the faulty rows were taken out" in html

@@ -29,7 +29,7 @@ MODELS = ("ranking", "rating")
 # Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
 KNOWN_GOOD: dict[str, Point] = {
     "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 1.0},
-    "rating": {"rank": 16, "reg_param": 0.15},
+    "rating": {"rank": 32, "reg_param": 0.15},
 }
 
 
@@ -150,11 +150,17 @@ def from_record(record: dict[str, Any], config: TrainConfig) -> list[Searched]:
     """What `to_record` was given; objective and space follow from the configuration."""
     found = []
     for model in MODELS:
-        outcome, curve = record[model]["outcome"], record[model]["curve"]
-        judged = Outcome(**{**outcome, "trials": [Trial(**trial) for trial in outcome["trials"]]})
+        outcome, curve, searched = record[model]["outcome"], record[model]["curve"], space(model, config)
+        judged = [Trial(**{**trial, "point": _ordered(trial["point"], searched)}) for trial in outcome["trials"]]
         by_step = {int(n): value for n, value in curve.items()}
-        found.append(Searched(model, objective(model, config), space(model, config), judged, by_step))
+        result = Outcome(**{**outcome, "trials": judged})
+        found.append(Searched(model, objective(model, config), searched, result, by_step))
     return found
+
+
+def _ordered(point: Point, searched: Space) -> Point:
+    """JSON documents are written with sorted keys; people read the dimensions in the order of the space."""
+    return {name: point[name] for name in dict.fromkeys([*searched, *point])}
 
 
 def _limit_s(model: str, config: TrainConfig) -> float:

@@ -144,7 +144,9 @@ class _Search:
                 stage = "pruned"
                 break
         if known is not None and len(folds) <= len(known.fold_metrics):
-            return _Answer(replace(known, number=number, stage=stage), is_new=False, at_s=started)
+            return _Answer(
+                replace(known, number=number, point=candidate.point, stage=stage), is_new=False, at_s=started
+            )
         ended = self.clock()
         return _Answer(Trial(number, candidate.point, folds, ended - started, stage), is_new=True, at_s=ended)
 

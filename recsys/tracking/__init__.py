@@ -4,6 +4,7 @@ Runs are written through the client, not through MLflow's fluent calls, whose ac
 state that concurrent trials would share. The client works on a database as well as on a server.
 """
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,15 @@ _SERVED_COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), 
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
+@contextmanager
+def _alone_with(database: Path) -> Iterator[None]:
+    """Nobody else opens the database meanwhile: two that make its tables at once trip over each other."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Tracking:
     """One connection to MLflow, as the settings say."""
 
@@ -30,13 +40,15 @@ class Tracking:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
-        uri = settings.resolved_tracking_uri
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(uri)
+        self.uri = uri = settings.resolved_tracking_uri
         self._artifact_root = settings.resolved_artifact_root
-        self._client = mlflow.MlflowClient(uri)
-        self.uri = uri
+        mlflow.set_tracking_uri(uri)
+        if not uri.startswith("sqlite:///"):
+            self._client = mlflow.MlflowClient(uri)
+            return
+        with _alone_with(Path(uri.removeprefix("sqlite:///"))):
+            self._client = mlflow.MlflowClient(uri)
+            self._client.search_experiments(max_results=1)  # makes the tables where there are none
 
     def start_run(
         self, experiment: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] | None = None

@@ -1,5 +1,6 @@
 """Runs, registry and champion on a real MLflow database; the registered model loads without this package."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -141,3 +142,18 @@ def test_a_version_without_the_model_file_says_so(tracking, tmp_path):
     registered = tracking.register(run_id, "m", wrong, {})
     with pytest.raises(NotFoundError, match=r"holds no recommender\.npz"):
         tracking.recommender_bytes(registered["uri"])
+
+
+def test_any_number_of_processes_may_be_the_first_to_open_the_database(tmp_path):
+    code = (
+        "from recsys.config import Settings\n"
+        "from recsys.tracking import Tracking\n"
+        "print(len(Tracking(Settings.load()).find_runs('recsys-training', {})))\n"
+    )
+    env = {**os.environ, "RECSYS_STATE_DIR": str(tmp_path / "state")}
+    first = [
+        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    answers = [(process.communicate()[0].strip(), process.returncode) for process in first]
+    assert answers == [(b"0", 0)] * 3

@@ -51,26 +51,17 @@ def validate(parsed: Mapping[str, Any], config: IngestConfig, settings: Settings
     store = open_store(settings.resolved_store_url)
     ingest_id = str(parsed["ingest_id"])
     checked_at = datetime.now(UTC)
-    about: dict[str, Any] = {
-        "ingest_id": ingest_id,
-        "dataset": str(parsed.get("dataset", ingest_id)),
-        "is_invented": bool(parsed.get("is_invented")),
-        "checked_at": checked_at,
-    }
     limits = _limits(parsed, config, store, checked_at)
     with tempfile.TemporaryDirectory(dir=settings.tmp_dir, prefix="data-docs-") as folder:
         site = Path(folder)
         found = _examine(parsed, config, settings, limits, site)
         docs = _publish_docs(store, site, ingest_id)
-    write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
-    key = layout.validation_report(ingest_id)
-    link = f"../{layout.data_docs(ingest_id).removeprefix('reports/')}/index.html"
-    store.put(key, page(found, **about, data_docs=link).encode(), overwrite=True)
-    log.info("%s Report: %s. Data Docs: %s", headline(found), store.uri(key), docs)
-    _refuse(found, store.uri(key))
+    report = _publish_report(store, found, parsed, checked_at)
+    log.info("%s Report: %s. Data Docs: %s", headline(found), report, docs)
+    _refuse(found, report)
     write_table(store, layout.staging_faults(ingest_id), found.faults, overwrite=True)
     return {
-        "report": store.uri(key),
+        "report": report,
         "data_docs": docs,
         "n_expectations": len(found.first.outcomes),
         "n_quarantined": found.faults.num_rows,
@@ -142,6 +133,22 @@ def _publish_docs(store: Store, site: Path, ingest_id: str) -> str:
     for path in site.rglob("*.html"):  # the library's own images and fonts are not used
         store.put_file(f"{prefix}/{path.relative_to(site).as_posix()}", path, overwrite=True)
     return store.uri(f"{prefix}/index.html")
+
+
+def _publish_report(store: Store, found: Examination, parsed: Mapping[str, Any], checked_at: datetime) -> str:
+    """Write the page and its JSON; returns the address of the page."""
+    ingest_id = str(parsed["ingest_id"])
+    about: dict[str, Any] = {
+        "ingest_id": ingest_id,
+        "dataset": str(parsed.get("dataset", ingest_id)),
+        "is_invented": bool(parsed.get("is_invented")),
+        "checked_at": checked_at,
+    }
+    write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
+    key = layout.validation_report(ingest_id)
+    link = f"../{layout.data_docs(ingest_id).removeprefix('reports/')}/index.html"
+    store.put(key, page(found, **about, data_docs=link).encode(), overwrite=True)
+    return store.uri(key)
 
 
 def _by_reason(found: Examination) -> dict[str, int]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
     from pyspark.sql import DataFrame
 
+_FEW_ROWS = 250_000
 # How many movies of one user are held in one set: a bound for data that give one user everything.
 _SET_BITS = 16
 
@@ -115,9 +116,16 @@ def repeated_ratings(ratings: "DataFrame") -> "DataFrame":
         .distinct()
     )
     pairs = ratings.select(c.USER_ID, c.MOVIE_ID)
-    if suspects.isEmpty():
-        return pairs.limit(0)
-    return pairs.join(suspects, c.USER_ID, "left_semi").groupBy(*pairs.columns).count().where("count > 1").drop("count")
+    suspicious = pairs.join(handed_whole(suspects), c.USER_ID, "left_semi")
+    return handed_whole(suspicious.groupBy(*pairs.columns).count().where("count > 1").drop("count"))
+
+
+def handed_whole(rows: "DataFrame") -> "DataFrame":
+    """The same rows, where they are few computed now and given to every task: a join with them sorts nothing."""
+    from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+
+    few = rows.limit(_FEW_ROWS + 1).toArrow()
+    return F.broadcast(rows.sparkSession.createDataFrame(few)) if len(few) <= _FEW_ROWS else rows
 
 
 def _check_table(

@@ -13,7 +13,7 @@ from recsys.errors import PermanentError
 from recsys.validation.rules import import_great_expectations
 
 if TYPE_CHECKING:
-    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
     from great_expectations.core.batch import Batch
     from great_expectations.data_context import EphemeralDataContext
     from great_expectations.expectations.expectation import Expectation
@@ -56,18 +56,12 @@ def record(
     table: str,
     run: str,
 ) -> None:
-    """Keep one table's suite and results in a context's stores, from which its Data Docs are built.
+    """Keep the suite of one table and its results in a context's stores, from which its Data Docs are built.
 
-    Args:
-        context: where to.
-        batch: what was checked.
-        rules: the whole suite.
-        results: by rule; a text says why a rule was not evaluated.
-        table: its name.
-        run: names the check among others of the same context.
+    The results are given by rule; a text says why a rule was not evaluated. `run` names the check among others of the
+    same context.
     """
     gx = import_great_expectations()
-    from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
         ExpectationSuiteIdentifier,
@@ -76,39 +70,41 @@ def record(
 
     name = f"{table}-{run}"  # the numbers of a suite differ from run to run
     context.suites.add(gx.ExpectationSuite(name, expectations=list(rules)))
-    answers = [_answer(rule, results[rule.meta["rule"]]) for rule in rules]
-    n_held = sum(bool(answer.success) for answer in answers)
     run_id = RunIdentifier(run_name=run, run_time=datetime.now(UTC))
-    whole = ExpectationSuiteValidationResult(
+    key = ValidationResultIdentifier(
+        batch_identifier=batch.id,
+        expectation_suite_identifier=ExpectationSuiteIdentifier(name=name),
+        run_id=run_id,
+    )
+    answers = [_answer(rule, results[rule.meta["rule"]]) for rule in rules]
+    meta = {
+        "great_expectations_version": gx.__version__,
+        "batch_spec": {"data_asset_name": table},
+        "run_id": run_id,
+        "validation_time": run_id.run_time,
+    }
+    context.validation_results_store.set(key, _whole(name, answers, meta, batch.id))
+
+
+def _whole(
+    suite: str, answers: list["ExpectationValidationResult"], meta: dict[str, Any], batch_id: str
+) -> "ExpectationSuiteValidationResult":
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+    n_held = sum(bool(answer.success) for answer in answers)
+    return ExpectationSuiteValidationResult(
         success=n_held == len(answers),
         results=answers,
-        suite_name=name,
+        suite_name=suite,
         statistics={
             "evaluated_expectations": len(answers),
             "successful_expectations": n_held,
             "unsuccessful_expectations": len(answers) - n_held,
             "success_percent": 100 * n_held / len(answers),
         },
-        meta={
-            "great_expectations_version": gx.__version__,
-            "batch_spec": {"data_asset_name": table},
-            "active_batch_definition": {
-                "datasource_name": run,
-                "data_connector_name": "fluent",
-                "data_asset_name": table,
-                "batch_identifiers": {},
-            },
-            "run_id": run_id,
-            "validation_time": run_id.run_time,
-        },
-        batch_id=batch.id,
+        meta=meta,
+        batch_id=batch_id,
     )
-    key = ValidationResultIdentifier(
-        batch_identifier=batch.id,
-        expectation_suite_identifier=ExpectationSuiteIdentifier(name=name),
-        run_id=run_id,
-    )
-    context.validation_results_store.set(key, whole)
 
 
 def build(context: "EphemeralDataContext", site: Path) -> list[Path]:

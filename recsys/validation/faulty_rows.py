@@ -7,7 +7,7 @@ are repeated at all. A faulty row therefore never wins over a sound one.
 from typing import TYPE_CHECKING
 
 from recsys import columns as c
-from recsys.validation.check import repeated_ratings
+from recsys.validation.check import handed_whole, repeated_ratings
 from recsys.validation.limits import Limits
 from recsys.validation.rules import DUPLICATE, RowFault
 from recsys.validation.suites import suite
@@ -38,13 +38,15 @@ def faulty_rows(name: str, table: "DataFrame", limits: Limits, movies: "DataFram
     rules = [RowFault(**rule.meta["row"]) for rule in suite(name, limits) if rule.meta["row"]]
     judged = table
     if name != "movies":
-        known = movies.select(F.col(c.MOVIE_ID).alias("known_movie_id")).distinct()
+        known = handed_whole(movies.select(F.col(c.MOVIE_ID).alias("known_movie_id")).distinct())
         judged = table.join(known, F.col(c.MOVIE_ID) == F.col("known_movie_id"), "left")
     judged = judged.withColumns(_first_broken([rule for rule in rules if rule.reason != DUPLICATE]))
     faulty = judged.where("reason IS NOT NULL")
     duplicates = [rule for rule in rules if rule.reason == DUPLICATE]
     if duplicates:
         sound = judged.where("reason IS NULL").drop("reason", "fault")
+        if name == "ratings":
+            sound = sound.join(repeated_ratings(table), [c.USER_ID, c.MOVIE_ID], "left_semi")
         faulty = faulty.unionByName(_superseded(name, sound, duplicates), allowMissingColumns=True)
     return faulty.select(c.LINE, "reason", F.expr(f"left(fault, {_FAULT_LENGTH})").alias("fault"))
 
@@ -64,7 +66,6 @@ def _superseded(name: str, sound: "DataFrame", duplicates: list[RowFault]) -> "D
 
     if name == "ratings":
         keys, order = [c.USER_ID, c.MOVIE_ID], [F.desc(c.TIMESTAMP), F.desc(c.LINE)]
-        sound = sound.join(repeated_ratings(sound), keys, "left_semi")
     else:
         keys, order = [c.MOVIE_ID], [F.asc(c.LINE)]
     kept = F.first(c.LINE).over(Window.partitionBy(*keys).orderBy(*order))

@@ -4,14 +4,14 @@ Above the limit, or for a fault of a table as a whole, nothing is taken out: the
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from recsys import columns as c
-from recsys.validation.check import check
+from recsys.validation.check import check, handed_whole
 from recsys.validation.faulty_rows import faulty_rows
 from recsys.validation.limits import Limits
 from recsys.validation.outcomes import N_SAMPLES, Verdict
@@ -132,46 +132,52 @@ def examine(
         context: keeps the results for its Data Docs.
     """
     first = check(tables, limits, context=context)
-    malformed = n_malformed or {}
-    n_in = {
-        name: (limits.n_rows[name] if name in limits.n_rows else table.count()) + malformed.get(name, 0)
-        for name, table in tables.items()
-        if first.is_mendable or name in malformed
-    }
-
-    def removal(name: str, reasons: Mapping[str, int], samples: Iterable[Mapping[str, Any]] = ()) -> Removal:
-        return Removal(name, n_in[name], malformed.get(name, 0), reasons, tuple(samples), max_quarantined)
+    removals = _malformed(tables, limits, n_malformed or {}, max_quarantined)
 
     def examination(second: Verdict | None = None, faults: pa.Table | None = None) -> Examination:
-        kept_out = tuple(removals[name] for name in tables if name in removals and removals[name].n_out)
+        kept_out = tuple(removal for removal in removals.values() if removal.n_out)
         return Examination(first, second, kept_out, c.QUARANTINE.empty_table() if faults is None else faults)
 
-    removals = {name: removal(name, {}) for name in tables if malformed.get(name)}
-    if not first.is_mendable or any(found.is_over for found in removals.values()):
+    if not first.is_mendable or any(removal.is_over for removal in removals.values()):
         return examination()
     with contextlib.closing(_Sieve(tables, limits, first)) as sieve:
         for name in sieve.names():
-            found = sieve.find(name)
-            removals[name] = removal(name, *_counted(found))
+            removals[name] = _with_faulty(removals[name], sieve.find(name))
             if name == "movies" and removals[name].is_over:
                 break  # what refers to them would be found faulty too
-        if any(found.is_over for found in removals.values()):
+        if any(removal.is_over for removal in removals.values()):
             return examination()
         faults = sieve.collect(files or {})
-        left = limits.without({name: found.n_faulty for name, found in removals.items()})
+        left = limits.without({name: removal.n_faulty for name, removal in removals.items()})
         second = check(sieve.remaining(), left, movies=sieve.movies, context=context, run="without-quarantined")
     return examination(second, faults)
 
 
-def _counted(found: "DataFrame") -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Faulty rows by reason, and some of them: the first line of every reason is among these."""
+def _malformed(
+    tables: Mapping[str, "DataFrame"], limits: Limits, n_malformed: Mapping[str, int], max_share: float
+) -> dict[str, Removal]:
+    """What the parser kept out of every table, in the tables' order."""
+    removals = {}
+    for name, table in tables.items():
+        n_staged = limits.n_rows[name] if name in limits.n_rows else table.count()
+        n_kept_out = n_malformed.get(name, 0)
+        removals[name] = Removal(name, n_staged + n_kept_out, n_kept_out, {}, max_share=max_share)
+    return removals
+
+
+def _with_faulty(removal: Removal, found: "DataFrame") -> Removal:
+    """With the rows that were found; the first line of every reason is among the samples."""
     from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
     first = F.min(F.struct(c.LINE, "reason", "fault")).alias("first")
     counted = found.groupBy("reason").agg(F.count("*").alias("n"), first).collect()
     rows = [*(row["first"] for row in counted), *found.limit(N_SAMPLES).collect()]
     samples = {row[c.LINE]: row.asDict() for row in rows}
-    return {row["reason"]: row["n"] for row in counted}, [samples[line] for line in sorted(samples)]
+    return replace(
+        removal,
+        reasons={row["reason"]: row["n"] for row in counted},
+        samples=tuple(samples[line] for line in sorted(samples)),
+    )
 
 
 class _Sieve:
@@ -216,4 +222,4 @@ class _Sieve:
             found.unpersist()
 
     def _without_faulty(self, name: str) -> "DataFrame":
-        return self._tables[name].join(self._found[name].select(c.LINE), c.LINE, "left_anti")
+        return self._tables[name].join(handed_whole(self._found[name].select(c.LINE)), c.LINE, "left_anti")

@@ -64,18 +64,10 @@ def expect(
     reads: list[str] | None = None,
     **arguments: Any,
 ) -> "Expectation":
-    """One expectation.
+    """One expectation of the class `kind`, with its own `arguments`.
 
-    Args:
-        kind: its class in Great Expectations.
-        rule: what must hold, as a sentence; unique within a table.
-        reason: why.
-        severity: see the module; `row` makes it one of single rows.
-        row: which rows break it, in SQL.
-        stage: `SHAPE`, `VALUES` or `DRIFT`.
-        needs: a view that must exist for it to be checked.
-        reads: columns it depends on, where the arguments do not name them.
-        arguments: the class's own.
+    `rule` is unique within a table; `row` makes it a rule of single rows; `needs` names a view that must exist for it
+    to be checked; `reads` the columns it depends on, where the arguments do not.
     """
     import_great_expectations()
     import great_expectations.expectations as gxe

@@ -4,10 +4,14 @@ Users are scored in blocks against blocks of movies, so memory stays bounded wha
 threshold per user (the score of its present k-th movie) lets nearly every score of later blocks be dropped
 by one comparison. On 162,541 users x 59,047 movies at rank 64 that cost a third of a full argpartition.
 
+What BLAS rounds depends on the processor and on where a score stands in the product, so the product only proposes:
+candidates within its largest error are scored again, each by itself in double precision. The answer is the same on
+every machine and for every grouping of users, and movies with equal factors tie.
+
 Ties go to the lower movie index, also at the cut: `argpartition` alone picks among tied movies at random.
 """
 
-import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +23,7 @@ Indices = NDArray[np.int32]
 
 _USER_BLOCK = 512
 _MOVIE_BLOCK = 2_048
-# A multiple of every register tile BLAS uses: no score then comes from an edge kernel, which may round
-# differently, and two movies with equal factors get equal scores wherever they stand.
-_TILE = 64
+_PAIRS = 1 << 17  # candidates scored again at once: 64 MB at rank 64
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -60,11 +62,12 @@ def top_k(
     best = np.full((len(users), k), -1, np.int32)
     scores = np.full((len(users), k), -np.inf, np.float32)
     blocks = _movie_blocks(movies)
+    slack = _largest_error(users, movies)
     for start in range(0, len(users), _USER_BLOCK):
         stop = min(start + _USER_BLOCK, len(users))
         rows = np.repeat(np.arange(stop - start), np.diff(indptr[start : stop + 1]))
         part = (rows, seen[indptr[start] : indptr[stop]])
-        _score_block(users[start:stop], blocks, len(movies), part, best[start:stop], scores[start:stop])
+        _score_block(users[start:stop], movies, blocks, part, slack[start:stop], best[start:stop], scores[start:stop])
     return best, scores
 
 
@@ -89,69 +92,94 @@ def select_top(scores: Floats, k: int) -> tuple[Indices, Floats]:
 
 
 def _movie_blocks(movies: Floats) -> list[Floats]:
-    """Movie factors transposed and cut into blocks of one width, the last one filled up with zeros."""
-    n_blocks = math.ceil(len(movies) / _MOVIE_BLOCK)
-    if not n_blocks:
-        return []
-    width = _tiled(math.ceil(len(movies) / n_blocks))
-    padded = np.zeros((n_blocks * width, movies.shape[1]), np.float32)
-    padded[: len(movies)] = movies
-    return [np.ascontiguousarray(padded[at : at + width].T) for at in range(0, len(padded), width)]
+    """Movie factors transposed and cut into blocks of at most `_MOVIE_BLOCK` columns."""
+    return [np.ascontiguousarray(movies[at : at + _MOVIE_BLOCK].T) for at in range(0, len(movies), _MOVIE_BLOCK)]
 
 
-def _tiled(n: int) -> int:
-    return math.ceil(n / _TILE) * _TILE
+def _largest_error(users: Floats, movies: Floats) -> NDArray[np.float64]:
+    """By how much a float32 product may miss a user's true scores, in any order of summation; shape (n,).
+
+    The bound of Higham (2002, section 3.1) for inner products, with the largest norm of a movie; twice, because the
+    exact score is rounded to float32 too.
+    """
+    rank = users.shape[1]
+    norms = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
+    relative = 2 * (rank + 2) * float(np.finfo(np.float32).eps)
+    largest = _largest_norm(movies) if len(movies) else 0.0
+    error: NDArray[np.float64] = norms * largest * relative + rank * float(np.finfo(np.float32).tiny)
+    return error
 
 
 def _score_block(
     users: Floats,
+    movies: Floats,
     blocks: list[Floats],
-    n_movies: int,
     seen: tuple[NDArray[np.integer], NDArray[np.int64]],
+    slack: NDArray[np.float64],
     best: Indices,
     scores: Floats,
 ) -> None:
     """Fill `best` and `scores` of one block of users, movie block by movie block."""
-    if not blocks:
-        return
-    width = blocks[0].shape[1]
-    padded = np.zeros((_tiled(len(users)), users.shape[1]), np.float32)
-    padded[: len(users)] = users
-    rows, movies = seen
-    order = np.argsort(movies // width, kind="stable")
-    rows, movies = rows[order], movies[order]
-    cuts = np.searchsorted(movies // width, np.arange(len(blocks) + 1))
+
+    def exact(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
+        values = np.empty(len(rows), np.float32)
+        for at in range(0, len(rows), _PAIRS):
+            pairs = slice(at, at + _PAIRS)
+            values[pairs] = np.einsum("ij,ij->i", users[rows[pairs]], movies[columns[pairs]], dtype=np.float64)
+        return values
+
+    rows, columns = seen
+    order = np.argsort(columns // _MOVIE_BLOCK, kind="stable")
+    rows, columns = rows[order], columns[order]
+    cuts = np.searchsorted(columns // _MOVIE_BLOCK, np.arange(len(blocks) + 1))
     for number, block in enumerate(blocks):
-        product = (padded @ block)[: len(users)]
+        product = users @ block
         here = slice(cuts[number], cuts[number + 1])
-        product[rows[here], movies[here] - number * width] = -np.inf
-        product[:, max(0, n_movies - number * width) :] = -np.inf
-        _merge(product, number * width, best, scores)
+        product[rows[here], columns[here] - number * _MOVIE_BLOCK] = -np.inf
+        _merge(product, number * _MOVIE_BLOCK, best, scores, slack[:, None], exact)
 
 
-def _merge(product: Floats, offset: int, best: Indices, scores: Floats) -> None:
+def _merge(
+    product: Floats,
+    offset: int,
+    best: Indices,
+    scores: Floats,
+    slack: NDArray[np.float64] | float = 0.0,
+    exact: Callable[[NDArray[np.int64], NDArray[np.int64]], Floats] | None = None,
+) -> None:
     """Let the columns of `product`, which stand for movies from `offset` on, compete for the lists, in place.
 
     Called in ascending order of `offset`: a movie that ties with the k-th of a full list comes later and loses.
+    Where `product` may be off by `slack`, `exact` scores the candidates again.
     """
     k = scores.shape[1]
-    wanted = product > scores[:, -1:]
+    wanted = product > _below(scores[:, -1:], slack)
     if np.count_nonzero(wanted) > 2 * k * len(product) and product.shape[1] > k:
         # No movie below the k-th best of its own block can enter; those tied with it still may.
-        wanted &= product >= np.partition(product, -k, axis=1)[:, -k:][:, :1]
+        kth = np.partition(product, -k, axis=1)[:, -k:][:, :1]
+        wanted &= product >= _below(kth, 2 * slack)
     rows, columns = np.nonzero(wanted)
     if not len(rows):
         return
+    found = product[rows, columns] if exact is None else exact(rows, columns + offset)
     touched, counts = np.unique(rows, return_counts=True)
     owners = np.concatenate([np.repeat(touched, k), rows])
     movies = np.concatenate([best[touched].ravel(), (columns + offset).astype(np.int32)])
-    values = np.concatenate([scores[touched].ravel(), product[rows, columns]])
+    values = np.concatenate([scores[touched].ravel(), found])
     # Stable by position: what a list holds already, in order, then newcomers in order of their index.
     order = np.lexsort((-values, owners))
     starts = np.concatenate([[0], np.cumsum(counts + k)[:-1]])
     kept = order[(starts[:, None] + np.arange(k)).ravel()]
     best[touched] = movies[kept].reshape(-1, k)
     scores[touched] = values[kept].reshape(-1, k)
+
+
+def _below(scores: Floats, slack: NDArray[np.float64] | float) -> Floats:
+    """Scores less their slack, rounded down: float32 again, which compares twice as fast with a product."""
+    if isinstance(slack, float):
+        return scores
+    lower: Floats = np.nextafter((scores - slack).astype(np.float32), np.float32(-np.inf))
+    return lower
 
 
 def _check(users: Floats, movies: Floats, k: int, indptr: NDArray[np.int64], seen: NDArray[np.int64]) -> None:

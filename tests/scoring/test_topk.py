@@ -44,9 +44,9 @@ def problems(draw, elements):
     )
 
 
-@pytest.fixture(params=[(512, 2048, 64), (2, 4, 2), (1, 1, 1), (3, 2, 2)], ids=str)
+@pytest.fixture(params=[(512, 2048, 1 << 17), (2, 4, 2), (1, 1, 1), (3, 2, 2)], ids=str)
 def block_sizes(request, monkeypatch):
-    for name, size in zip(("_USER_BLOCK", "_MOVIE_BLOCK", "_TILE"), request.param, strict=True):
+    for name, size in zip(("_USER_BLOCK", "_MOVIE_BLOCK", "_PAIRS"), request.param, strict=True):
         monkeypatch.setattr(topk, name, size)
 
 

@@ -56,6 +56,11 @@ def ranking_job(train: Columns, point: Point, max_iter: int, seed: int) -> Job:
     return Job(train, labels, params)
 
 
+def as_fitted(train: Columns, point: Point) -> Point:
+    """The point as MLlib was told it: with the alpha that its strength came to."""
+    return {**point, "alpha": ranking_job(train, point, 1, 0).params.alpha} if "flavour" in point else point
+
+
 def rating_job(train: Columns, biases: Biases, point: Point, max_iter: int, seed: int) -> Job:
     """An explicit fit on what the biases leave over; a point is rank and reg_param."""
     rest = train.stars - biases.predict(train.user_ids, train.movie_ids)

@@ -70,6 +70,7 @@ class Plan:
     flavours: tuple[str, ...] = ()
     ranking_space: Space = field(default_factory=dict)
     n_folds: int = 4
+    n_baseline_folds: int = 2
     budget: Budget | None = None
     rating: RatingPlan | None = None
     max_iter: int = 12
@@ -152,6 +153,7 @@ PLANS: dict[str, Plan] = {
         relevant_rating=4.0,
         flavours=("all", "stars", "squared", "centred", "liked"),
         ranking_space=_DENSE_SPACE | {"rank": LogUniform(8, 48)},
+        n_baseline_folds=1,  # EASE inverts a matrix of 9,000 movies for each setting and fold
         budget=Budget(24, 2, 8, 8, 2),
         rating=_FEW_RATINGS,
     ),

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ranking, rating, references
-from benchmarks.fitting import Fits, stars_model
-from benchmarks.judge import Exam, mean_of_folds, rows
+from benchmarks.fitting import Fits, as_fitted, stars_model
+from benchmarks.judge import Exam, mean_of_folds
 from benchmarks.plans import PLANS, Plan, plan_of
 from benchmarks.protocols import Columns
 from benchmarks.releases import read_ratings
@@ -68,24 +68,16 @@ def run(protocol: str, ratings: Columns, *, is_quick: bool = False) -> Iterator[
 
 def _judge_all(fits: Fits, plan: Plan, exam: Exam) -> Iterator[Line]:
     """Every model of the plan on one split, each chosen, fitted and judged."""
-    carves = [
-        rating.Carve(rows(exam.train, part.train), rows(exam.train, part.test))
-        for part in plan.carve(exam.train)[: max(plan.n_folds, 1)]
-    ]
-    inner = (
-        []
-        if plan.budget is None
-        else [Exam(c.train, c.validation, plan.relevant_rating, is_map_of_all=plan.is_map_of_all) for c in carves]
-    )
+    inner = [plan.exam(exam.train, part) for part in plan.carve(exam.train)[: plan.n_folds]]
     if plan.budget:
         yield from _our_rankings(fits, plan, exam, inner)
     if plan.rating:
-        yield from _our_ratings(fits, plan, exam, carves)
-    yield from _explicit_als(fits, plan, exam, carves[0])
+        yield from _our_ratings(fits, plan, exam, inner[: plan.rating.n_carves])
+    yield from _explicit_als(fits, plan, exam, inner[0])
     if plan.rating:
         yield _measured("biases", {"damping": 5.0}, lambda: exam.judge_stars(references.biases_alone(exam.train)))
     if plan.budget:
-        yield from _baselines(exam, inner)
+        yield from _baselines(exam, inner[: plan.n_baseline_folds])
 
 
 def _our_rankings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iterator[Line]:
@@ -101,16 +93,24 @@ def _our_rankings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iter
         def judged(members: list[dict[str, Any]] = members, n_seeds: int = n_seeds) -> dict[str, float]:
             return exam.judge_lists(exam.scores(ranking.fit_members(fits, exam.train, members, n_seeds)))
 
-        params = {"members": members, "n_seeds": n_seeds, "max_iter": fits.max_iter}
+        params = {
+            "members": [as_fitted(exam.train, point) for point in members],
+            "n_seeds": n_seeds,
+            "max_iter": fits.max_iter,
+        }
         yield _measured(name, params, judged, searched) | {"validation": value}
 
 
-def _our_ratings(fits: Fits, plan: Plan, exam: Exam, carves: list[rating.Carve]) -> Iterator[Line]:
+def _our_ratings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iterator[Line]:
     begun = time.monotonic()
-    choice = rating.choose(fits, carves[: plan.rating.n_carves], plan.rating.points(), plan.rating.n_members)
+    choice = rating.choose(fits, inner, plan.rating.points(), plan.rating.n_members)
     searched = time.monotonic() - begun
     weights = {name: values.round(4).tolist() for name, values in choice.blend._asdict().items()}
-    blend = {"members": choice.members, **weights, "max_iter": fits.max_iter}
+    blend = {
+        "members": [as_fitted(exam.train, point) for point in choice.members],
+        **weights,
+        "max_iter": fits.max_iter,
+    }
     single = {"members": [choice.single], "max_iter": fits.max_iter}
     for name, params, fit, value in (
         ("ours-rating", blend, rating.fit_chosen_blend, choice.rmse),
@@ -123,10 +123,10 @@ def _our_ratings(fits: Fits, plan: Plan, exam: Exam, carves: list[rating.Carve])
         yield _measured(name, params, judged, searched) | {"validation": value}
 
 
-def _explicit_als(fits: Fits, plan: Plan, exam: Exam, carve: rating.Carve) -> Iterator[Line]:
+def _explicit_als(fits: Fits, plan: Plan, exam: Exam, inner: Exam) -> Iterator[Line]:
     """ALS on raw stars: its RMSE, and the lists that ordering by predicted stars makes."""
     begun = time.monotonic()
-    point = references.choose_stars(fits, carve)
+    point = references.choose_stars(fits, inner)
     searched = time.monotonic() - begun
 
     def judged() -> dict[str, float]:
@@ -140,7 +140,7 @@ def _explicit_als(fits: Fits, plan: Plan, exam: Exam, carve: rating.Carve) -> It
 def _baselines(exam: Exam, inner: list[Exam]) -> Iterator[Line]:
     for name, fit in BASELINES.items():
         begun = time.monotonic()
-        point = references.choose_baseline(name, inner[:2])
+        point = references.choose_baseline(name, inner)
         searched = time.monotonic() - begun
 
         def judged(fit: Callable[..., Any] = fit, point: dict[str, Any] = point) -> dict[str, float]:

@@ -68,13 +68,8 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
         points: the candidates.
         budget: how much is tried.
     """
-    first, later = exams[: budget.n_first_folds], exams[budget.n_first_folds :]
-    models = _fit_all(fits, "ranking search", first, points)
-    values = [_mean_ndcg(first, models_of_point) for models_of_point in models]
-    order = np.argsort(values)[::-1][: budget.n_finalists]
-    rest = _fit_all(fits, "ranking finalists", later, [points[i] for i in order])
-    finalists = [models[i] + more for i, more in zip(order, rest, strict=True)]
-    scores = [[exam.scores(m) for exam, m in zip(exams, found, strict=True)] for found in finalists]
+    finalists, models = _finalists(fits, exams, points, budget)
+    scores = [[exam.scores(m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
 
     def value(chosen: tuple[int, ...]) -> float:
         sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(exams)))
@@ -82,11 +77,11 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
 
     singles = [value((i,)) for i in range(len(finalists))]
     for i in np.argsort(singles)[::-1]:
-        log.info("validation nDCG %.4f: %s", singles[i], points[order[i]])
+        log.info("validation nDCG %.4f: %s", singles[i], finalists[i])
     best = int(np.argmax(singles))
     members, ensemble_value = grow(value, len(finalists), budget.n_members)
     log.info("validation nDCG %.4f by %d members, %.4f by the best", ensemble_value, len(members), singles[best])
-    return Choice(points[order[best]], singles[best], [points[order[i]] for i in members], ensemble_value)
+    return Choice(finalists[best], singles[best], [finalists[i] for i in members], ensemble_value)
 
 
 def grow(
@@ -125,12 +120,21 @@ def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: i
     return weighted_sum(fits.all("ranking members", jobs), weights)
 
 
+def _finalists(
+    fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget
+) -> tuple[list[Point], list[list[Factors]]]:
+    """The points that did best on the first folds, and their models by point, then by fold."""
+    first, later = exams[: budget.n_first_folds], exams[budget.n_first_folds :]
+    models = _fit_all(fits, "ranking search", first, points)
+    values = [np.mean([e.ndcg(e.scores(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
+    order = np.argsort(values)[::-1][: budget.n_finalists]
+    finalists = [points[i] for i in order]
+    more = _fit_all(fits, "ranking finalists", later, finalists)
+    return finalists, [models[i] + of_point for i, of_point in zip(order, more, strict=True)]
+
+
 def _fit_all(fits: Fits, what: str, exams: Sequence[Exam], points: Sequence[Point]) -> list[list[Factors]]:
     """Models by point, then by fold."""
     jobs = [partial(ranking_job, exam.train, point, fits.max_iter, 1) for point in points for exam in exams]
     models = fits.all(what, jobs) if jobs else []
     return [models[i * len(exams) : (i + 1) * len(exams)] for i in range(len(points))]
-
-
-def _mean_ndcg(exams: Sequence[Exam], models: Sequence[Factors]) -> float:
-    return float(np.mean([exam.ndcg(exam.scores(model)) for exam, model in zip(exams, models, strict=True)]))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fitting import Fits, Point, ranking_job, rating_job, rating_model
+from benchmarks.fitting import Fits, Job, Point, ranking_job, rating_job, rating_model
+from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
 from benchmarks.ranking import grow
 from recsys.evaluation.metrics import rmse
@@ -19,13 +20,6 @@ from recsys.models.recommender import RatingModel
 log = logging.getLogger(__name__)
 # Stars of RMSE a further member must bring on validation, or it is not worth its fit.
 _LEAST_GAIN = 1e-4
-
-
-class Carve(NamedTuple):
-    """One fold inside train."""
-
-    train: Columns
-    validation: Columns
 
 
 class Choice(NamedTuple):
@@ -46,46 +40,53 @@ class Choice(NamedTuple):
     rmse: float
 
 
-def choose(fits: Fits, carves: Sequence[Carve], points: Sequence[Point], n_members: int) -> Choice:
+class OutOfFold(NamedTuple):
+    """Every candidate's scores of ratings it was not fitted on.
+
+    Attributes:
+        columns: `blend_columns` of all candidates; shape (n, 2 * n_candidates + 6).
+        stars: shape (n,).
+        base: the bias part, in stars; shape (n,).
+    """
+
+    columns: NDArray[np.float64]
+    stars: NDArray[np.float32]
+    base: NDArray[np.float32]
+
+    def error(self, rest: NDArray[np.floating]) -> float:
+        """RMSE of the bias part with `rest` on top, clipped to the scale."""
+        return rmse(np.clip(self.base + rest, self.stars.min(), self.stars.max()), self.stars)
+
+    def of(self, members: Sequence[int]) -> NDArray[np.float64]:
+        """The columns of a blend of some candidates."""
+        n = (self.columns.shape[1] - 6) // 2
+        return self.columns[:, [*members, *(n + i for i in members), *range(2 * n, 2 * n + 6)]]
+
+
+def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], n_members: int) -> Choice:
     """Judge explicit points by RMSE, then choose blend members greedily, with weights from out-of-fold scores.
 
     Args:
         fits: runs the fits.
-        carves: folds inside train.
+        exams: the folds, carved out of train.
         points: explicit ones, and implicit ones, which have a flavour.
         n_members: members of the blend at most.
     """
-    jobs = [partial(_job, carve.train, point, fits.max_iter) for point in points for carve in carves]
-    models = iter(fits.all("rating search", jobs))
-    of_point = [[next(models).dot(c.validation.user_ids, c.validation.movie_ids) for c in carves] for _ in points]
-    cut = [np.column_stack(of_carve) for of_carve in zip(*of_point, strict=True)]
-    scores = np.concatenate(cut)
-    stars = np.concatenate([carve.validation.stars for carve in carves])
-    base = np.concatenate([_bias_part(carve) for carve in carves])
-    low, high = stars.min(), stars.max()
-
-    def error(rest: NDArray[np.floating]) -> float:
-        return rmse(np.clip(base + rest, low, high), stars)
-
+    held = _score_out_of_fold(fits, exams, points)
     explicit = [i for i, point in enumerate(points) if "flavour" not in point]
-    alone = [error(scores[:, i]) for i in explicit]
+    alone = [held.error(held.columns[:, i]) for i in explicit]
     for i in np.argsort(alone):
         log.info("validation RMSE %.4f: %s", alone[i], points[explicit[i]])
-    best = explicit[int(np.argmin(alone))]
+    rest = held.stars - held.base
 
-    columns = np.concatenate([_columns(carve, part) for carve, part in zip(carves, cut, strict=True)])
-
-    def of_members(chosen: tuple[int, ...]) -> NDArray[np.float64]:
-        shift = range(2 * len(points), columns.shape[1])
-        return columns[:, [*chosen, *(len(points) + i for i in chosen), *shift]]
-
-    def value(chosen: tuple[int, ...]) -> float:
-        return -error(crossfitted(of_members(chosen), stars - base))
+    def value(members: tuple[int, ...]) -> float:
+        return -held.error(crossfitted(held.of(members), rest))
 
     members, gained = grow(value, len(points), n_members, _LEAST_GAIN, repeats=False)
-    blend = fit_blend(of_members(members), stars - base)
-    log.info("validation RMSE %.4f by %s", -gained, [points[i] for i in members])
-    return Choice(points[best], min(alone), [points[i] for i in members], blend, -gained)
+    chosen = [points[i] for i in members]
+    log.info("validation RMSE %.4f by %s", -gained, chosen)
+    single = points[explicit[int(np.argmin(alone))]]
+    return Choice(single, min(alone), chosen, fit_blend(held.of(members), rest), -gained)
 
 
 def fit_single(fits: Fits, train: Columns, choice: Choice) -> RatingModel:
@@ -100,17 +101,20 @@ def fit_chosen_blend(fits: Fits, train: Columns, choice: Choice) -> RatingModel:
     return rating_model(train, blended(members, choice.blend, Support.of(train.user_ids, train.movie_ids)))
 
 
-def _job(train: Columns, point: Point, max_iter: int) -> object:
+def _job(train: Columns, point: Point, max_iter: int) -> Job:
     if "flavour" in point:
         return ranking_job(train, point, max_iter, seed=1)
     return rating_job(train, fit_biases(train.user_ids, train.movie_ids, train.stars), point, max_iter, seed=1)
 
 
-def _columns(carve: Carve, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    support = Support.of(carve.train.user_ids, carve.train.movie_ids)
-    return blend_columns(scores, support, carve.validation.user_ids, carve.validation.movie_ids)
-
-
-def _bias_part(carve: Carve) -> NDArray[np.float32]:
-    biases = fit_biases(carve.train.user_ids, carve.train.movie_ids, carve.train.stars)
-    return biases.predict(carve.validation.user_ids, carve.validation.movie_ids)
+def _score_out_of_fold(fits: Fits, exams: Sequence[Exam], points: Sequence[Point]) -> OutOfFold:
+    jobs = [partial(_job, exam.train, point, fits.max_iter) for exam in exams for point in points]
+    models = iter(fits.all("rating search", jobs))
+    columns, base = [], []
+    for exam in exams:
+        train, pairs = exam.train, exam.test[:2]
+        scores = np.column_stack([next(models).dot(*pairs) for _ in points])
+        columns.append(blend_columns(scores, Support.of(train.user_ids, train.movie_ids), *pairs))
+        base.append(fit_biases(train.user_ids, train.movie_ids, train.stars).predict(*pairs))
+    stars = np.concatenate([exam.test.stars for exam in exams])
+    return OutOfFold(np.concatenate(columns), stars, np.concatenate(base))

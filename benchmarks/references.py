@@ -11,8 +11,6 @@ import numpy as np
 from benchmarks.fitting import Fits, Point, rating_model, stars_job, stars_model
 from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
-from benchmarks.rating import Carve
-from recsys.evaluation.metrics import rmse
 from recsys.models.baselines import BASELINES
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
@@ -42,12 +40,11 @@ def choose_baseline(name: str, exams: Sequence[Exam]) -> Point:
     return points[best]
 
 
-def choose_stars(fits: Fits, carve: Carve) -> Point:
+def choose_stars(fits: Fits, exam: Exam) -> Point:
     """The setting of explicit ALS on raw stars with the lowest RMSE: what tuning it for lists usually means."""
-    jobs = [partial(stars_job, carve.train, point, fits.max_iter, 1) for point in STARS_GRID]
-    models = [stars_model(carve.train, factors) for factors in fits.all("explicit ALS", jobs)]
-    asked = carve.validation
-    errors = [rmse(model.predict(asked.user_ids, asked.movie_ids), asked.stars) for model in models]
+    jobs = [partial(stars_job, exam.train, point, fits.max_iter, 1) for point in STARS_GRID]
+    models = [stars_model(exam.train, factors) for factors in fits.all("explicit ALS", jobs)]
+    errors = [exam.judge_stars(model)["rmse"] for model in models]
     return STARS_GRID[int(np.argmin(errors))]
 
 

@@ -1,0 +1,140 @@
+"""The search for a ranking model: points are judged inside train, the best of them are put together."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.fitting import Fits, Point, ranking_job
+from benchmarks.judge import Exam
+from benchmarks.protocols import Columns
+from recsys.models.ensemble import weighted_sum
+from recsys.models.factors import Factors
+from recsys.search.space import Space, draw
+
+log = logging.getLogger(__name__)
+
+
+class Budget(NamedTuple):
+    """How much is tried.
+
+    Attributes:
+        n_points: points judged on the first folds.
+        n_first_folds: how many folds those are.
+        n_finalists: points judged on all folds.
+        n_members: fits in the ensemble at most, not counting seeds.
+        n_seeds: seeds of each member.
+    """
+
+    n_points: int
+    n_first_folds: int
+    n_finalists: int
+    n_members: int
+    n_seeds: int
+
+
+class Choice(NamedTuple):
+    """What validation chose: the best point, and the members of the best ensemble (a point may occur twice)."""
+
+    single: Point
+    single_value: float
+    members: list[Point]
+    value: float
+
+
+def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Point], seed: int = 42) -> list[Point]:
+    """`first`, then drawn points whose flavours, if any, take turns; `n` in all. A drawn rank is rounded.
+
+    >>> from recsys.search.space import LogUniform
+    >>> candidates(["stars"], {"rank": LogUniform(4, 4), "reg_param": LogUniform(0.1, 0.1)}, 1, [])
+    [{'rank': 4, 'reg_param': 0.1, 'flavour': 'stars'}]
+    """
+    drawn = draw(space, max(1, n), "random", seed)
+    for i, point in enumerate(drawn):
+        point["rank"] = round(point["rank"])
+        if flavours:
+            point["flavour"] = flavours[i % len(flavours)]
+    return [*first, *drawn][:n]
+
+
+def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget) -> Choice:
+    """Judge all points on some folds, the best on all, and combine these by greedy selection.
+
+    Args:
+        fits: runs the fits.
+        exams: the folds, carved out of train.
+        points: the candidates.
+        budget: how much is tried.
+    """
+    finalists, models = _finalists(fits, exams, points, budget)
+    scores = [[exam.scores(m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
+
+    def value(chosen: tuple[int, ...]) -> float:
+        sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(exams)))
+        return float(np.mean([exam.ndcg(total) for exam, total in zip(exams, sums, strict=True)]))
+
+    singles = [value((i,)) for i in range(len(finalists))]
+    for i in np.argsort(singles)[::-1]:
+        log.info("validation nDCG %.4f: %s", singles[i], finalists[i])
+    best = int(np.argmax(singles))
+    members, ensemble_value = grow(value, len(finalists), budget.n_members)
+    log.info("validation nDCG %.4f by %d members, %.4f by the best", ensemble_value, len(members), singles[best])
+    return Choice(finalists[best], singles[best], [finalists[i] for i in members], ensemble_value)
+
+
+def grow(
+    value: Callable[[tuple[int, ...]], float], n: int, n_members: int, least_gain: float = 0.0, *, repeats: bool = True
+) -> tuple[tuple[int, ...], float]:
+    """Greedy selection of members by validation (Caruana et al., 2004): each time the one that helps most.
+
+    Args:
+        value: of a set of candidates, higher is better.
+        n: candidates are 0 to n - 1.
+        n_members: at most that many.
+        least_gain: a member must bring more than that.
+        repeats: a candidate may be chosen again, and so weigh double.
+
+    >>> grow(lambda chosen: -abs(sum(chosen) - 5), n=4, n_members=3)
+    ((3, 2), 0)
+    """
+    chosen: tuple[int, ...] = ()
+    best = -np.inf
+    while len(chosen) < n_members:
+        options = [(*chosen, i) for i in range(n) if repeats or i not in chosen]
+        values = [value(option) for option in options]
+        if not values or max(values) <= best + least_gain:
+            break
+        best = max(values)
+        chosen = options[values.index(best)]
+    return chosen, best
+
+
+def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: int) -> Factors:
+    """The mean of fits of all members on `train`, each from several seeds; a member chosen twice counts twice."""
+    different = [point for i, point in enumerate(members) if point not in members[:i]]
+    tasks = [(point, 1 + i * n_seeds + seed) for i, point in enumerate(different) for seed in range(n_seeds)]
+    jobs = [partial(ranking_job, train, point, fits.max_iter, seed) for point, seed in tasks]
+    weights = [members.count(point) / (len(members) * n_seeds) for point, _ in tasks]
+    return weighted_sum(fits.all("ranking members", jobs), weights)
+
+
+def _finalists(
+    fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget
+) -> tuple[list[Point], list[list[Factors]]]:
+    """The points that did best on the first folds, and their models by point, then by fold."""
+    first, later = exams[: budget.n_first_folds], exams[budget.n_first_folds :]
+    models = _fit_all(fits, "ranking search", first, points)
+    values = [np.mean([e.ndcg(e.scores(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
+    order = np.argsort(values)[::-1][: budget.n_finalists]
+    finalists = [points[i] for i in order]
+    more = _fit_all(fits, "ranking finalists", later, finalists)
+    return finalists, [models[i] + of_point for i, of_point in zip(order, more, strict=True)]
+
+
+def _fit_all(fits: Fits, what: str, exams: Sequence[Exam], points: Sequence[Point]) -> list[list[Factors]]:
+    """Models by point, then by fold."""
+    jobs = [partial(ranking_job, exam.train, point, fits.max_iter, 1) for point in points for exam in exams]
+    models = fits.all(what, jobs) if jobs else []
+    return [models[i * len(exams) : (i + 1) * len(exams)] for i in range(len(points))]

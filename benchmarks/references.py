@@ -1,0 +1,60 @@
+"""What ours is compared with, chosen on the same validation folds: all baselines, and explicit ALS as usually used."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fitting import Fits, Point, rating_model, stars_job, stars_model
+from benchmarks.judge import Exam
+from benchmarks.protocols import Columns
+from recsys.models.baselines import BASELINES
+from recsys.models.factors import Factors
+from recsys.models.recommender import RatingModel
+
+log = logging.getLogger(__name__)
+GRIDS: dict[str, dict[str, list[Any]]] = {
+    "svd": {"rank": [8, 16, 32, 64]},
+    "svd_cosine": {"rank": [8, 16, 32, 64]},
+    "pca_cosine": {"rank": [8, 16, 32, 64]},
+    "item_knn": {"n_neighbours": [50, 100, 200], "shrinkage": [0.0, 100.0, 1000.0]},
+    "ease": {"reg_param": [100.0, 200.0, 400.0, 800.0, 1600.0]},
+}
+STARS_GRID: list[Point] = [{"rank": 10, "reg_param": reg_param} for reg_param in (0.02, 0.05, 0.1, 0.2)]
+
+
+def choose_baseline(name: str, exams: Sequence[Exam]) -> Point:
+    """The setting of a baseline with the best mean nDCG over the folds; none where it has none."""
+    grid = GRIDS.get(name, {})
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(points) == 1:
+        return points[0]
+    values = [
+        np.mean([exam.ndcg(exam.scores(BASELINES[name](exam.matrix.stars, **p))) for exam in exams]) for p in points
+    ]
+    best = int(np.argmax(values))
+    log.info("%s: validation nDCG %.4f with %s", name, values[best], points[best])
+    return points[best]
+
+
+def choose_stars(fits: Fits, exam: Exam) -> Point:
+    """The setting of explicit ALS on raw stars with the lowest RMSE: what tuning it for lists usually means."""
+    jobs = [partial(stars_job, exam.train, point, fits.max_iter, 1) for point in STARS_GRID]
+    models = [stars_model(exam.train, factors) for factors in fits.all("explicit ALS", jobs)]
+    errors = [exam.judge_stars(model)["rmse"] for model in models]
+    return STARS_GRID[int(np.argmin(errors))]
+
+
+def fit_stars(fits: Fits, train: Columns, point: Point) -> Factors:
+    """Explicit ALS on raw stars."""
+    [factors] = fits.all("explicit ALS", [partial(stars_job, train, point, fits.max_iter, 1)])
+    return factors
+
+
+def biases_alone(train: Columns) -> RatingModel:
+    """Damped user and movie averages."""
+    none, nothing = np.empty(0, np.int32), np.empty((0, 1), np.float32)
+    return rating_model(train, Factors(none, nothing, none, nothing))

@@ -12,7 +12,7 @@ from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
 from recsys.models.ensemble import weighted_sum
 from recsys.models.factors import Factors
-from recsys.search.space import Space, draw
+from recsys.search.space import Space, different, halton
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Po
     >>> candidates(["stars"], {"rank": LogUniform(4, 4), "reg_param": LogUniform(0.1, 0.1)}, 1, [])
     [{'rank': 4, 'reg_param': 0.1, 'flavour': 'stars'}]
     """
-    drawn = draw(space, max(1, n), "random", seed)
+    drawn = different(halton(space, seed, 2 * n), n)
     for i, point in enumerate(drawn):
         point["rank"] = round(point["rank"])
         if flavours:
@@ -113,8 +113,11 @@ def grow(
 
 def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: int) -> Factors:
     """The mean of fits of all members on `train`, each from several seeds; a member chosen twice counts twice."""
-    different = [point for i, point in enumerate(members) if point not in members[:i]]
-    tasks = [(point, 1 + i * n_seeds + seed) for i, point in enumerate(different) for seed in range(n_seeds)]
+    tasks = [
+        (point, 1 + i * n_seeds + seed)
+        for i, point in enumerate(different(members, len(members)))
+        for seed in range(n_seeds)
+    ]
     jobs = [partial(ranking_job, train, point, fits.max_iter, seed) for point, seed in tasks]
     weights = [members.count(point) / (len(members) * n_seeds) for point, _ in tasks]
     return weighted_sum(fits.all("ranking members", jobs), weights)

@@ -4,6 +4,7 @@ Hu, Koren & Volinsky (2008) for the implicit objective; MLlib scales `reg_param`
 of each user and movie (Zhou et al., 2008).
 """
 
+import gc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,12 +75,23 @@ def fit_als(frame: "DataFrame", params: AlsParams, n_blocks: int) -> Factors:
     model = als.fit(frame)
     users, user_factors = _to_numpy(model.userFactors, params.rank)
     movies, movie_factors = _to_numpy(model.itemFactors, params.rank)
+    del model
+    gc.collect()  # only then does py4j let go of the JVM's copy, with all the lineage behind it
     return Factors(users, user_factors, movies, movie_factors)
 
 
 def _to_numpy(factors: "DataFrame", rank: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     table = factors.toArrow().combine_chunks()
+    _release(factors)
     ids = table.column("id").to_numpy().astype(np.int32)
     flat = table.column("features").combine_chunks().flatten().to_numpy()
     order = np.argsort(ids)
     return ids[order], np.ascontiguousarray(flat.reshape(len(ids), rank)[order], dtype=np.float32)
+
+
+def _release(factors: "DataFrame") -> None:
+    """Unpersist what MLlib cached for a model: it never does so itself, and a search makes hundreds of models."""
+    plan = factors._jdf.queryExecution().analyzed()
+    while plan.children().size():
+        plan = plan.children().head()
+    plan.rdd().unpersist(False)

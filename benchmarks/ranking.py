@@ -1,7 +1,7 @@
 """The search for a ranking model: points are judged inside train, the best of them are put together."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.fitting import Fits, Point, ranking_job
 from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
-from recsys.models.ensemble import weighted_sum
+from recsys.models.ensemble import grow, weighted_sum
 from recsys.models.factors import Factors
 from recsys.search.space import Space, different, halton
 
@@ -82,33 +82,6 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
     members, ensemble_value = grow(value, len(finalists), budget.n_members)
     log.info("validation nDCG %.4f by %d members, %.4f by the best", ensemble_value, len(members), singles[best])
     return Choice(finalists[best], singles[best], [finalists[i] for i in members], ensemble_value)
-
-
-def grow(
-    value: Callable[[tuple[int, ...]], float], n: int, n_members: int, least_gain: float = 0.0, *, repeats: bool = True
-) -> tuple[tuple[int, ...], float]:
-    """Greedy selection of members by validation (Caruana et al., 2004): each time the one that helps most.
-
-    Args:
-        value: of a set of candidates, higher is better.
-        n: candidates are 0 to n - 1.
-        n_members: at most that many.
-        least_gain: a member must bring more than that.
-        repeats: a candidate may be chosen again, and so weigh double.
-
-    >>> grow(lambda chosen: -abs(sum(chosen) - 5), n=4, n_members=3)
-    ((3, 2), 0)
-    """
-    chosen: tuple[int, ...] = ()
-    best = -np.inf
-    while len(chosen) < n_members:
-        options = [(*chosen, i) for i in range(n) if repeats or i not in chosen]
-        values = [value(option) for option in options]
-        if not values or max(values) <= best + least_gain:
-            break
-        best = max(values)
-        chosen = options[values.index(best)]
-    return chosen, best
 
 
 def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: int) -> Factors:

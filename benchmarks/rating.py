@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from benchmarks.fitting import Fits, Job, Point, ranking_job, rating_job, rating_model
 from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
-from benchmarks.ranking import grow
 from recsys.evaluation.metrics import rmse
 from recsys.models.biases import fit_biases
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
+from recsys.models.ensemble import grow
 from recsys.models.recommender import RatingModel
 
 log = logging.getLogger(__name__)

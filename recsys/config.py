@@ -168,11 +168,24 @@ class IngestConfig(JobConfig):
         return {name.strip(): column.strip() for name, _, column in pairs}
 
 
+Preference = Literal["stars", "root", "squared", "centred", "liked", "all"]
+Baseline = Literal["random", "bias_order", "svd", "svd_cosine", "pca_cosine", "item_knn", "ease"]
+
+
 class TrainConfig(JobConfig):
     """How candidates are searched, judged and promoted."""
 
     seed: int = Field(42, ge=0, description="Seeds the split, the folds, the candidates and the fits.")
-    holdout_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of ratings kept from all training.")
+    split: Literal["random", "per_user", "per_movie", "time", "last_n"] = Field(
+        "random",
+        description="What is held out, and how folds are cut: `random` ratings; the same share of the ratings "
+        "`per_user` or `per_movie`; by `time`, the latest of all, as a service meets its future; `last_n`, the latest "
+        "of each user.",
+    )
+    holdout_fraction: float = Field(
+        0.2, gt=0, lt=0.9, description="Share of ratings kept from all training; for all splits but `last_n`."
+    )
+    n_last: int = Field(1, ge=1, le=1000, description="Ratings of each user kept from all training; for `last_n`.")
     n_folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
     ranking_trials: int = Field(12, ge=1, le=1000, description="Candidates tried for the ranking model.")
     rating_trials: int = Field(6, ge=1, le=1000, description="Candidates tried for the rating model.")
@@ -188,6 +201,25 @@ class TrainConfig(JobConfig):
         description="`grid` tries every point of the largest even grid of at most so many candidates; `random` spreads "
         "them over the space; `bayesian` learns from each where to look next and gives up poor ones early; `halving` "
         "looks at all with few iterations and doubles them for the better half; it pays with max_iter 10 and more.",
+    )
+    preferences: tuple[Preference, ...] = Field(
+        ("stars", "squared", "liked", "centred", "all"),
+        min_length=1,
+        description="What a rating may say to the ranking model; the search decides: its `stars`, their square "
+        "`root`, the stars `squared`, stars above or below the user's mean (`centred`), `liked` or not, or `all` "
+        "ratings alike.",
+    )
+    n_members: int = Field(
+        3,
+        ge=1,
+        le=16,
+        description="Fits that each of the two models is made of at most, chosen from the search's best by what they "
+        "bring on a fold; 1: the best candidate alone.",
+    )
+    baselines: tuple[Baseline, ...] = Field(
+        ("random", "bias_order", "svd", "svd_cosine", "pca_cosine", "item_knn", "ease"),
+        description="Models judged beside ours on the holdout, besides popularity and averages. What is too large for "
+        "the data is left out, and said so.",
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
     relevant_rating: float = Field(
@@ -205,6 +237,13 @@ class TrainConfig(JobConfig):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
     min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
     max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")
+
+    @field_validator("preferences", "baselines", mode="before")
+    @classmethod
+    def _parse_names(cls, value: Any) -> Any:
+        """``svd,ease`` as a terminal gives it; nothing twice."""
+        names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return tuple(dict.fromkeys(names))
 
     @model_validator(mode="after")
     def _order_iterations(self) -> Self:

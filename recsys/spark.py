@@ -55,7 +55,7 @@ def spark_session(
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.sql.shuffle.partitions", n_partitions or 2 * (os.cpu_count() or 1))
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        # Larger tables stay Arrow batches; as rows of a plan they take five times the heap, for as long as the plan lives.
+        # Larger tables stay Arrow batches: as rows of a plan they take five times the heap while the plan lives.
         .config("spark.sql.execution.arrow.localRelationThreshold", "1m")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.executorEnv.OPENBLAS_NUM_THREADS", "1")

@@ -1,47 +1,49 @@
-"""How a candidate is fitted and judged: the wiring between models, the top-k kernel and the metrics."""
+"""How a model is judged: the wiring between models, the top-k kernel and the metrics."""
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys import columns
 from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import positions
-from recsys.models.als import AlsParams, fit_als, training_frame
-from recsys.models.biases import fit_biases
-from recsys.models.factors import Biases, Factors
+from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
-from recsys.scoring.topk import top_k
+from recsys.models.scorers import RatingMatrix, Scorer, rating_matrix
+from recsys.scoring.topk import select_top, top_k
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-log = logging.getLogger(__name__)
 PerUser = dict[str, NDArray[np.float64]]
-_RATINGS_PER_BLOCK = 500_000
+Lists = NDArray[np.int64]
+_USER_BLOCK = 512
+# Diversity compares all raters of the listed movies: at 25 million ratings that is only affordable for some users.
+_DIVERSITY_USERS = 2_000
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings as columns: users, movies and stars, all of shape (n,)."""
+    """Ratings as columns: users, movies, stars and UTC timestamps, all of shape (n,)."""
 
     user_ids: NDArray[np.int32]
     movie_ids: NDArray[np.int32]
     stars: NDArray[np.float32]
+    timestamps: NDArray[np.datetime64]
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Ratings":
-        return cls(*(table.column(name).to_numpy() for name in ("user_id", "movie_id", "rating")))
+        return cls(*(table.column(name).to_numpy() for name in columns.RATINGS.names))
 
     def __len__(self) -> int:
         return len(self.user_ids)
 
     def where(self, keep: NDArray[np.bool_]) -> "Ratings":
-        return Ratings(self.user_ids[keep], self.movie_ids[keep], self.stars[keep])
+        return Ratings(self.user_ids[keep], self.movie_ids[keep], self.stars[keep], self.timestamps[keep])
+
+    def pairs(self) -> NDArray[np.int64]:
+        """User and movie of each rating as one number."""
+        return (self.user_ids.astype(np.int64) << 32) | self.movie_ids.astype(np.int64)
 
 
 class Exam:
@@ -68,11 +70,15 @@ class Exam:
     @cached_property
     def popularity(self) -> Factors:
         """Ratings per movie as a factorisation of rank 1: the same list for everybody."""
-        counts = np.bincount(positions(self.catalogue, self.train.movie_ids), minlength=len(self.catalogue))
-        users = np.unique(self.train.user_ids)
-        return Factors(users, np.ones((len(users), 1), np.float32), self.catalogue, counts[:, None].astype(np.float32))
+        users, counts = np.unique(self.train.user_ids), self._counts[:, None].astype(np.float32)
+        return Factors(users, np.ones((len(users), 1), np.float32), self.catalogue, counts)
 
-    def rank(self, factors: Factors) -> NDArray[np.int64]:
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """Training ratings of each movie of the catalogue."""
+        return np.bincount(positions(self.catalogue, self.train.movie_ids), minlength=len(self.catalogue))
+
+    def rank(self, factors: Factors) -> Lists:
         """Movie ids of each examined user's list, best first, padded with -1; shape (n_users, k).
 
         Users the model does not know get the most popular movies, as they will when served.
@@ -84,22 +90,72 @@ class Exam:
         lists[~warm] = self._top(np.ones((int((~warm).sum()), 1), np.float32), self.popularity, self.user_ids[~warm])
         return lists
 
+    def rank_all(self, scorer: Scorer) -> Lists:
+        """Lists as of `rank`, from a model that scores the whole catalogue: the columns of `matrix`."""
+        lists = np.full((len(self.user_ids), self.k), -1, np.int64)
+        rows = positions(self.matrix.user_ids, self.user_ids)
+        warm = np.flatnonzero(rows >= 0)
+        for start in range(0, len(warm), _USER_BLOCK):
+            users = warm[start : start + _USER_BLOCK]
+            scores = scorer.scores(rows[users]).copy()
+            seen = self.matrix.stars[rows[users]].tocoo()
+            scores[seen.row, seen.col] = -np.inf
+            found, _ = select_top(scores, self.k)
+            lists[users] = np.where(found >= 0, self.catalogue[found], -1)
+        cold = rows < 0
+        lists[cold] = self._top(np.ones((int(cold.sum()), 1), np.float32), self.popularity, self.user_ids[cold])
+        return lists
+
+    @cached_property
+    def matrix(self) -> RatingMatrix:
+        """The training ratings as the baselines are fitted on them."""
+        return rating_matrix(self.train.user_ids, self.train.movie_ids, self.train.stars)
+
     def judge_ranking(self, factors: Factors) -> tuple[dict[str, float], PerUser]:
         """Means over users, and the values per user in the order of `user_ids`."""
-        lists = self.rank(factors)
+        return self.judge_lists(self.rank(factors))
+
+    def judge_lists(self, lists: Lists) -> tuple[dict[str, float], PerUser]:
+        """Accuracy of lists in the order of `user_ids`: means over users, and the values per user."""
         hit = metrics.hits(_index(self._all_movies, lists), self._relevant, len(self._all_movies))
         per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in metrics.RANKING_METRICS.items()}
         means = {name: float(np.nanmean(values)) for name, values in per_user.items()} if len(hit) else {}
         ranked = _index(self.catalogue, lists)
         means["coverage"] = beyond_accuracy.catalogue_coverage(ranked, len(self.catalogue))
-        counts = self.popularity.movie_factors[:, 0].astype(np.int64)
-        means["mean_popularity"] = beyond_accuracy.mean_popularity(ranked, counts)
+        means["mean_popularity"] = beyond_accuracy.mean_popularity(ranked, self._counts)
         return means, per_user
 
+    def describe_lists(self, lists: Lists) -> dict[str, float]:
+        """What the lists are like, whether right or wrong: Gini of exposure, novelty, diversity, popularity lift.
+
+        Diversity is of at most 2,000 users, evenly spread over the ids.
+        """
+        ranked = _index(self.catalogue, lists)
+        some = ranked[np.unique(np.linspace(0, len(ranked) - 1, _DIVERSITY_USERS).astype(np.int64))]
+        rated = self.matrix.stars.astype(bool).astype(np.float32).T.tocsr()
+        return {
+            "gini": beyond_accuracy.exposure_gini(ranked, len(self.catalogue)),
+            "novelty": _mean(beyond_accuracy.novelty(ranked, self._counts)),
+            "diversity": _mean(beyond_accuracy.intra_list_diversity(some, rated)),
+            "popularity_lift": beyond_accuracy.popularity_lift(
+                ranked, self._counts, *self._seen(self.user_ids, self.catalogue)
+            ),
+        }
+
     def judge_rating(self, model: RatingModel) -> dict[str, float]:
-        """RMSE and MAE in stars over all held-out ratings, cold users and movies included."""
-        predicted = model.predict(self.test.user_ids, self.test.movie_ids)
-        return {"rmse": metrics.rmse(predicted, self.test.stars), "mae": metrics.mae(predicted, self.test.stars)}
+        """RMSE, MAE and R² of the stars over all held-out ratings, cold users and movies included.
+
+        `rating_coverage` is the share of them whose user and movie both have factors; the rest gets the bias part.
+        """
+        predicted, actual = self.stars(model)
+        warm = np.isin(self.test.user_ids, model.residuals.user_ids)
+        warm &= np.isin(self.test.movie_ids, model.residuals.movie_ids)
+        return {
+            "rmse": metrics.rmse(predicted, actual),
+            "mae": metrics.mae(predicted, actual),
+            "r2": metrics.rsquared(predicted, actual),
+            "rating_coverage": float(warm.mean()),
+        }
 
     def n_seen(self) -> NDArray[np.int64]:
         """Training ratings of each of `user_ids`."""
@@ -110,7 +166,7 @@ class Exam:
         """Predicted and actual stars of all held-out ratings."""
         return model.predict(self.test.user_ids, self.test.movie_ids), self.test.stars
 
-    def _top(self, vectors: NDArray[np.float32], factors: Factors, user_ids: NDArray[np.int32]) -> NDArray[np.int64]:
+    def _top(self, vectors: NDArray[np.float32], factors: Factors, user_ids: NDArray[np.int32]) -> Lists:
         indptr, indices = self._seen(user_ids, factors.movie_ids)
         found, _ = top_k(vectors, factors.movie_factors, self.k, indptr, indices)
         return np.where(found >= 0, factors.movie_ids[found], -1).astype(np.int64)
@@ -131,43 +187,7 @@ def _index(ids: NDArray[np.int32], lists: NDArray[np.int64]) -> NDArray[np.int64
     return positions(ids, lists.ravel()).reshape(lists.shape)
 
 
-class Fitter:
-    """Fits of both models on one set of training ratings, its Spark inputs prepared once.
-
-    `max_iter` holds where a point does not say otherwise.
-    """
-
-    def __init__(self, spark: "SparkSession", train: Ratings, seed: int, max_iter: int) -> None:
-        self._spark, self._train, self._seed, self._max_iter = spark, train, seed, max_iter
-        # Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit
-        # on ml-latest-small).
-        n_cores = spark.sparkContext.defaultParallelism
-        self._n_blocks = min(n_cores, 1 + len(train) // _RATINGS_PER_BLOCK)
-        self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-
-    @cached_property
-    def _preferences(self) -> "DataFrame":
-        return self._frame(self._train.stars)
-
-    @cached_property
-    def _residuals(self) -> "DataFrame":
-        return self._frame(self._train.stars - self.biases.predict(self._train.user_ids, self._train.movie_ids))
-
-    def prepare(self) -> None:
-        """Build the inputs now, in this thread: `cached_property` does not lock."""
-        _ = self._preferences, self._residuals
-
-    def ranking(self, point: dict[str, Any]) -> Factors:
-        """Implicit ALS on the stars as preference strengths."""
-        return fit_als(self._preferences, self._params(point), self._n_blocks)
-
-    def rating(self, point: dict[str, Any]) -> RatingModel:
-        """Explicit ALS on what the biases leave over."""
-        residuals = fit_als(self._residuals, self._params(point), self._n_blocks)
-        return RatingModel(self.biases, residuals, float(self._train.stars.min()), float(self._train.stars.max()))
-
-    def _params(self, point: dict[str, Any]) -> AlsParams:
-        return AlsParams(**{"max_iter": self._max_iter, **point}, seed=self._seed)
-
-    def _frame(self, labels: NDArray[np.float32]) -> "DataFrame":
-        return training_frame(self._spark, self._train.user_ids, self._train.movie_ids, labels, self._n_blocks)
+def _mean(values: NDArray[np.float64]) -> float:
+    """Over those that are known; NaN where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

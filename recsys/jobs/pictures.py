@@ -1,5 +1,6 @@
 """What the pictures of a training run are drawn from on the holdout, and the page that carries them all in MLflow."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -25,10 +26,11 @@ def log_page(
     evaluation: Mapping[str, Any] | None = None,
 ) -> None:
     """The page of a training run as an artifact of it, replacing an earlier one."""
-    name = tracking.get_run(run_id)["tags"]["mlflow.runName"]
+    tags = tracking.get_run(run_id)["tags"]
+    name, composition = tags["mlflow.runName"], json.loads(tags.get("composition", "{}")).get("sentences", ())
     with TemporaryDirectory(dir=settings.tmp_dir) as folder:
         path = Path(folder) / PAGE
-        path.write_text(page(name, state["snapshot_id"], run_id, found, evaluation))
+        path.write_text(page(name, state["snapshot_id"], run_id, found, evaluation, composition))
         tracking.log_file(run_id, path)
 
 

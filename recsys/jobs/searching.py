@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import TrainConfig
 from recsys.jobs import trials
-from recsys.jobs.judging import Exam, Fitter, Ratings
+from recsys.jobs.fitting import Fitter, fitter_of, split_of
+from recsys.jobs.judging import Exam, Ratings
 from recsys.search import strategies
 from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.report import Searched
-from recsys.search.space import LogInteger, LogUniform, Point, Space, fit_into
+from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.splitting.random_split import fold_of
 from recsys.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -28,22 +28,29 @@ log = logging.getLogger(__name__)
 MODELS = ("ranking", "rating")
 # Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
 KNOWN_GOOD: dict[str, Point] = {
-    "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 1.0},
+    "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"},
     "rating": {"rank": 32, "reg_param": 0.15},
 }
 
 
-def space(model: str, config: TrainConfig) -> Space:
-    """What is searched for a model; log scales throughout.
+# Days in which a rating loses half its say, where the question is what somebody will like next.
+_HALF_LIVES = (None, 30.0, 120.0, 480.0)
 
-    On ML-100K the best ranking models have alpha 0.05 to 1, reg_param 0.05 to 0.4 and rank 20 to 80.
+
+def space(model: str, config: TrainConfig) -> Space:
+    """What is searched for a model; log scales where there is an order.
+
+    On ML-100K the best ranking models have alpha 0.2 to 4, reg_param 0.05 to 0.4 and rank 20 to 80.
     """
     found: Space = {
         "rank": LogInteger(min(8, config.max_rank), config.max_rank),
         "reg_param": LogUniform(0.01, 1.0),
     }
     if model == "ranking":
-        found["alpha"] = LogUniform(0.05, 40.0)
+        found["alpha"] = LogUniform(0.1, 40.0)
+        found["preference"] = Choice(config.preferences)
+        if config.split in ("time", "last_n"):
+            found["half_life_days"] = Choice(_HALF_LIVES)
     if config.min_iter and config.strategy != "halving":
         found["max_iter"] = LogInteger(config.min_iter, config.max_iter)
     return found
@@ -57,18 +64,17 @@ class Folds:
     """The folds, each prepared once: its Spark inputs are cached and shared by all candidates."""
 
     def __init__(self, spark: "SparkSession", ratings: Ratings, config: TrainConfig) -> None:
-        fold = fold_of(ratings.user_ids, ratings.movie_ids, config.n_folds, config.seed)
         self._fitters: list[Fitter] = []
         self._exams: list[Exam] = []
-        for number in range(config.n_folds):
-            train = ratings.where(fold != number)
-            self._fitters.append(Fitter(spark, train, config.seed, config.max_iter))
-            self._fitters[-1].prepare()
-            self._exams.append(Exam(train, ratings.where(fold == number), config.k, config.relevant_rating))
+        parts = split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)
+        for fold in parts:
+            train = ratings.where(fold.train)
+            self._fitters.append(fitter_of(spark, train, config))
+            self._exams.append(Exam(train, ratings.where(fold.validation), config.k, config.relevant_rating))
             _ = self._exams[-1].popularity
 
     def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
-        """Fit a point on all folds but one and return its metrics on that one."""
+        """Fit a point on a fold's training part and return its metrics on the rest of the fold."""
         fitter, exam = self._fitters[fold], self._exams[fold]
         if model == "ranking":
             return exam.judge_ranking(fitter.ranking(point))[0]

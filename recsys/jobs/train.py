@@ -6,17 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from recsys.config import Settings, TrainConfig
 from recsys.errors import GateError, NotFoundError
-from recsys.jobs import pictures, searching, trials
+from recsys.jobs import combining, pictures, searching, trials
+from recsys.jobs.fitting import split_name, split_of
 from recsys.jobs.holdout import sit_exam
-from recsys.jobs.judging import Fitter, Ratings
-from recsys.models.recommender import Recommender
+from recsys.jobs.judging import Ratings
 from recsys.spark import spark_session
-from recsys.splitting.random_split import is_holdout
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
@@ -26,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Settings | None = None) -> dict[str, Any]:
-    """Keep the holdout apart, once per snapshot, seed and fraction; returns the keys of both parts."""
+    """Keep the holdout apart, once per snapshot and kind of split; returns the keys of both parts."""
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     snapshot = read_json(store, layout.snapshot_manifest(snapshot_id))
-    split_id = f"{snapshot_id}-seed{config.seed}-holdout{config.holdout_fraction:g}"
+    split_id = f"{snapshot_id}-{split_name(config)}"
     prefix = layout.split(split_id)
     manifest = f"{prefix}/{layout.MANIFEST}"
     if not store.exists(manifest):
         ratings = read_table(store, layout.snapshot_table(snapshot_id, "ratings"))
-        users, movies = (ratings.column(name).to_numpy() for name in ("user_id", "movie_id"))
-        held = is_holdout(users, movies, config.holdout_fraction, config.seed)
+        columns = Ratings.from_table(ratings)
+        held = split_of(config).holdout(columns.user_ids, columns.movie_ids, columns.timestamps)
         parts = {
             name: write_table(store, f"{prefix}/{name}.parquet", ratings.filter(pa.array(keep)), overwrite=True)
             for name, keep in {"train": ~held, "holdout": held}.items()
@@ -80,22 +78,17 @@ def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None
 
 
 def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
-    """Fit the winners on the whole training part and store the pair; returns where it stands."""
+    """Combine the best candidates, fit them on the whole training part and store the pair; returns where it stands."""
     settings = settings or Settings.load()
     store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
     prefix = layout.model(searched["run_id"])
     if not store.exists(layout.recommender(prefix)):
         ratings = Ratings.from_table(read_table(store, searched["train"]))
+        found = searching.from_record(read_json(store, layout.search(prefix)), config)
         with trials.failing(tracking, searched["run_id"]), spark_session(settings, "recsys fit") as spark:
-            fitter = Fitter(spark, ratings, config.seed, config.max_iter)
-            movies, counts = np.unique(ratings.movie_ids, return_counts=True)
-            order = np.lexsort((movies, -counts))
-            pair = Recommender(
-                fitter.ranking(searched["points"]["ranking"]),
-                fitter.rating(searched["points"]["rating"]),
-                movies[order],
-                counts[order].astype(np.int32),
-            )
+            composition = combining.choose(spark, ratings, found, config)
+            trials.log_composition(tracking, searched["run_id"], found, composition)
+            pair = combining.fit(spark, ratings, composition, config)
         store.put(layout.recommender(prefix), pair.to_bytes(), overwrite=True)
     return {**searched, "model_prefix": prefix}
 
@@ -130,7 +123,8 @@ def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings 
             **{field: evaluated[field] for field in ("dataset", "snapshot_id", "fingerprint", "model_prefix")},
             **{f"holdout_{metric}": f"{value:.6f}" for metric, value in evaluated["metrics"].items()},
             "points": json.dumps(evaluated["points"]),
-            "split": f"seed={config.seed} holdout_fraction={config.holdout_fraction:g}",
+            "split": split_name(config),
+            "train": evaluated["train"],
         }
         with tempfile.TemporaryDirectory(dir=settings.tmp_dir) as folder:
             path = Path(folder) / "recommender.npz"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import TrainConfig
+from recsys.jobs.combining import Composition
 from recsys.search.report import Searched
 from recsys.search.space import Point
 from recsys.search.trial import Trial
@@ -91,8 +92,19 @@ def log_search(tracking: Tracking, run_id: str, found: Sequence[Searched]) -> No
             metrics={f"cv_{metric}": chosen.mean(metric)},
             tags={f"{model}_trial": chosen.number, f"{model}_out_of_time": searched.outcome.is_out_of_time},
         )
-    parts = [f"## {each.model.capitalize()} model\n\n" + "\n".join(f"* {s}" for s in each.reasons()) for each in found]
-    tracking.describe(run_id, "\n\n".join(parts))
+    tracking.describe(run_id, _description(found))
+
+
+def log_composition(tracking: Tracking, run_id: str, found: Sequence[Searched], composition: Composition) -> None:
+    """What the models are made of: whole as a tag, in words below why the points were chosen."""
+    tracking.log(run_id, tags={"composition": json.dumps(composition.to_record())})
+    tracking.describe(run_id, _description(found, composition.sentences))
+
+
+def _description(found: Sequence[Searched], sentences: Sequence[str] = ()) -> str:
+    parts: list[tuple[str, Sequence[str]]] = [(f"{each.model.capitalize()} model", each.reasons()) for each in found]
+    parts += [("What the models are made of", sentences)] if sentences else []
+    return "\n\n".join(f"## {title}\n\n" + "\n".join(f"* {line}" for line in lines) for title, lines in parts)
 
 
 def champion_points(tracking: Tracking, dataset: str) -> dict[str, Point]:

@@ -20,6 +20,7 @@ from recsys.models.scorers import Dice, LowRank, MovieToMovie, SameForAll, Score
 
 Matrix = NDArray[np.float64]
 _MOVIE_BLOCK = 512
+_MOST_MOVIES, _MOST_RATINGS = 20_000, 5_000_000
 
 
 def fit_random(stars: Any, seed: int = 42) -> Dice:
@@ -203,6 +204,23 @@ def _possible(rank: int, stars: Any) -> int:
             "needed. Nothing was fitted. Take more data, or leave this baseline out."
         )
     return int(min(rank, n_users - 1, n_movies - 1))
+
+
+def too_large(name: str, stars: Any, limit_bytes: int = 2 * 2**30) -> str:
+    """Why a baseline is not worth fitting on so much data, as half a sentence; empty where it is.
+
+    EASE is bounded by memory; what compares every movie with every other, and PCA, by the time they take.
+
+    >>> too_large("svd", csr_array((3, 200_000))), too_large("ease", csr_array((3, 20_000)))
+    ('', 'its matrix of 20,000 x 20,000 movies takes 4.5 GiB, 2.0 are allowed')
+    """
+    n_movies = stars.shape[1]
+    if name == "ease" and (size_bytes := ease_size_bytes(n_movies)) > limit_bytes:
+        size = f"{size_bytes / 2**30:.1f} GiB, {limit_bytes / 2**30:.1f} are allowed"
+        return f"its matrix of {n_movies:,} x {n_movies:,} movies takes {size}"
+    if name in ("item_knn", "pca_cosine") and (n_movies > _MOST_MOVIES or stars.nnz > _MOST_RATINGS):
+        return f"{stars.nnz:,} ratings of {n_movies:,} movies are more than {_MOST_RATINGS:,} or {_MOST_MOVIES:,}"
+    return ""
 
 
 BASELINES: dict[str, Callable[..., Scorer]] = {

@@ -4,7 +4,7 @@ So an ensemble is served, ranked and searched for neighbours by the same code as
 objective that differ in seed or hyper-parameters err in different places, and their sum errs less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
@@ -52,6 +52,43 @@ def weighted_sum(members: Sequence[Factors], weights: Sequence[float] | None = N
             [(m.movie_ids, m.movie_factors * np.sign(w) * _root(w)) for m, w in zip(members, shares, strict=True)],
         ),
     )
+
+
+def grow(
+    value: Callable[[tuple[int, ...]], float],
+    n: int,
+    n_members: int,
+    least_gain: float = 0.0,
+    *,
+    start: tuple[int, ...] = (),
+    repeats: bool = True,
+) -> tuple[tuple[int, ...], float]:
+    """Greedy selection of members by validation (Caruana et al., 2004): each time the one that helps most.
+
+    Args:
+        value: of a set of candidates, higher is better.
+        n: candidates are 0 to n - 1.
+        n_members: at most that many.
+        least_gain: a member must bring more than that.
+        start: members from the beginning.
+        repeats: a candidate may be chosen again, and so weigh double.
+
+    Returns:
+        The members in the order of choosing, and their value.
+
+    >>> grow(lambda chosen: -abs(sum(chosen) - 5), n=4, n_members=3)
+    ((3, 2), 0)
+    """
+    chosen = start
+    best = value(start) if start else -np.inf
+    while len(chosen) < n_members:
+        options = [(*chosen, i) for i in range(n) if repeats or i not in chosen]
+        values = [value(option) for option in options]
+        if not values or max(values) <= best + least_gain:
+            break
+        best = max(values)
+        chosen = options[values.index(best)]
+    return chosen, best
 
 
 def _root(weight: float) -> np.float32:

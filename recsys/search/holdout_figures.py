@@ -13,6 +13,82 @@ _LOOKS = {
 }
 
 
+_NAMES = {
+    "challenger": "this run's model",
+    "champion": "champion before it",
+    "bias_order": "best rated",
+    "svd": "SVD",
+    "svd_cosine": "SVD, cosine",
+    "pca_cosine": "PCA, cosine",
+    "item_knn": "item-kNN",
+    "ease": "EASE",
+}
+_LIST_METRICS = ("map", "precision", "recall", "mrr", "hit_rate")
+_LIST_TRAITS = ("coverage", "gini", "novelty", "diversity", "popularity_lift")
+
+
+def models(evaluation: Mapping[str, Any]) -> Panel:
+    """Every model's lists on the holdout, best first, with intervals, and how sure it is that this run's is better.
+
+    Args:
+        evaluation: of the holdout exam, with `models`, `intervals`, `comparisons`, `k` and `confidence`.
+    """
+    import plotly.graph_objects as go
+
+    k, confidence, intervals = evaluation["k"], evaluation["confidence"], evaluation["intervals"]
+    metric = f"ndcg_at_{k}"
+    order = sorted(intervals, key=lambda name: intervals[name]["mean"], reverse=True)
+    names = [_NAMES.get(name, name) for name in order]
+    means = [intervals[name]["mean"] for name in order]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=means[::-1],
+        y=names[::-1],
+        error_x={
+            "symmetric": False,
+            "array": [intervals[name]["high"] - intervals[name]["mean"] for name in reversed(order)],
+            "arrayminus": [intervals[name]["mean"] - intervals[name]["low"] for name in reversed(order)],
+        },
+        mode="markers",
+        marker={"size": 9, "color": [ACCENT if name == "challenger" else ACCENT_2 for name in reversed(order)]},
+        hovertemplate=f"%{{y}}<br>{metric} %{{x:.4f}}<extra></extra>",
+    )
+    figure.update_layout(xaxis={"title": {"text": metric}, "rangemode": "tozero"}, yaxis={"automargin": True})
+    best = next((name for name in order if name != "challenger"), None)
+    return Panel(
+        name="models",
+        title=f"{metric} of every model",
+        caption=f"Means over {intervals[order[0]]['n_users']:,} users with {confidence:.0%} intervals. "
+        + (_ahead(best, evaluation["comparisons"][best]) if best else ""),
+        spec=specification(figure),
+        header=("model", metric, "this run ahead by", *_LIST_METRICS, *_LIST_TRAITS),
+        rows=[_model_row(name, evaluation) for name in order],
+        is_wide=True,
+    )
+
+
+def _ahead(name: str, comparison: Mapping[str, float]) -> str:
+    return (
+        f"This run's model is {comparison['gain']:+.4f} ahead of {_NAMES.get(name, name)}, the best of the others, on "
+        f"the same users: from {comparison['low']:+.4f} to {comparison['high']:+.4f} (p = {comparison['p_value']:.4f})."
+    )
+
+
+def _model_row(name: str, evaluation: Mapping[str, Any]) -> tuple[str, ...]:
+    interval, values = evaluation["intervals"][name], evaluation["models"][name]
+    comparison, suffix = evaluation["comparisons"].get(name), f"_at_{evaluation['k']}"
+    ahead = "–"
+    if comparison is not None:
+        ahead = "{gain:+.4f} ({low:+.4f} to {high:+.4f}), p {p_value:.4f}".format(**comparison)
+    return (
+        _NAMES.get(name, name),
+        "{mean:.4f} ({low:.4f} to {high:.4f})".format(**interval),
+        ahead,
+        *(f"{values[each + suffix]:.4f}" for each in _LIST_METRICS),
+        *(f"{values[each]:.3f}" for each in _LIST_TRAITS),
+    )
+
+
 def by_activity(rows: Sequence[Mapping[str, Any]], metric: str, confidence: float) -> Panel:
     """A metric by the number of ratings a user has given.
 

@@ -48,7 +48,12 @@ class _Section:
 
 
 def page(
-    name: str, snapshot_id: str, run_id: str, searches: Sequence[Searched], evaluation: Mapping[str, Any] | None = None
+    name: str,
+    snapshot_id: str,
+    run_id: str,
+    searches: Sequence[Searched],
+    evaluation: Mapping[str, Any] | None = None,
+    composition: Sequence[str] = (),
 ) -> str:
     """The page as HTML; loads nothing, under 3 MB.
 
@@ -57,10 +62,12 @@ def page(
         snapshot_id: what was trained on.
         run_id: MLflow's.
         searches: one per model.
-        evaluation: the outcome of the holdout exam, once there is one; `activity`, `calibration`, `reason`, `n_users`,
-            `k` and `confidence` are shown.
+        composition: sentences on what the models are made of.
+        evaluation: the outcome of the holdout exam, once there is one, as `recsys.jobs.holdout.sit_exam` leaves it.
     """
     sections = [_search_section(each) for each in searches]
+    if composition:
+        sections.append(_Section("composition", "What the models are made of", list(composition), []))
     if evaluation is not None:
         sections.append(_holdout_section(evaluation))
     return render(
@@ -86,10 +93,24 @@ def _search_section(searched: Searched) -> _Section:
 
 def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
     confidence = evaluation["confidence"]
-    panels = []
+    panels = [holdout_figures.models(evaluation)] if evaluation.get("intervals") else []
     if evaluation["activity"]:
         panels.append(holdout_figures.by_activity(evaluation["activity"], f"ndcg_at_{evaluation['k']}", confidence))
     if evaluation["calibration"]:
         panels.append(holdout_figures.calibration(evaluation["calibration"], confidence))
     sentences = [f"{evaluation['n_users']:,} users were examined. Gate: {evaluation['reason']}."]
+    stars = evaluation.get("models", {}).get("challenger")
+    if stars:
+        sentences.append(
+            f"Predicted stars: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages alone "
+            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are of "
+            "a user and a movie that were both in training; the others are predicted by the averages."
+        )
+    sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
+    duel = evaluation.get("duel")
+    if duel and duel["n_seen"]:
+        sentences.append(
+            f"The champion was trained on {duel['n_seen']:,} of the held-out ratings, as its split was another one; it "
+            "and this run's model were compared without them."
+        )
     return _Section("holdout", "On the holdout", sentences, panels)

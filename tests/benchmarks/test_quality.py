@@ -14,11 +14,11 @@ from benchmarks.judge import Exam, rows
 from benchmarks.plans import PLANS, plan_of
 from benchmarks.protocols import Columns
 from benchmarks.quality import METRICS
-from benchmarks.ranking import grow
 from benchmarks.releases import read_ratings
 from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
 from recsys.models.baselines import BASELINES
+from recsys.models.ensemble import grow
 from recsys.models.factors import Factors
 from recsys.models.scorers import SameForAll
 

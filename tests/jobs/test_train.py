@@ -16,7 +16,9 @@ from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHAMPION, Tracking
 
 pytestmark = pytest.mark.spark
-CONFIG = TrainConfig(n_folds=2, ranking_trials=2, rating_trials=1, max_iter=3, max_rank=8, k=5)
+CONFIG = TrainConfig(
+    n_folds=2, ranking_trials=2, rating_trials=1, max_iter=3, max_rank=8, k=5, n_members=1, baselines=("svd",)
+)
 STEPS = (train.search, train.fit, train.evaluate, train.register, train.promote)
 
 
@@ -87,7 +89,7 @@ def test_a_first_model_that_beats_popularity_becomes_champion(settings):
     assert logged["holdout_ndcg_at_5"] == pytest.approx(judged["challenger"]["ndcg_at_5"])
     nested = tracking.find_runs(trials.EXPERIMENT, {"mlflow.parentRunId": champion["run_id"]}, status="FINISHED")
     kinds = sorted(r["tags"].get("model") or r["tags"]["peer"] for r in nested)
-    assert kinds == ["biases", "popularity", "ranking", "ranking", "rating"]
+    assert kinds == ["biases", "popularity", "ranking", "ranking", "rating", "svd"]
     assert {r["tags"]["dataset_fingerprint"] for r in nested} == {"f" * 64}
     for trial in (r for r in nested if r["tags"].get("model") == "ranking"):
         assert {"rank", "reg_param", "alpha"} <= trial["params"].keys()
@@ -140,7 +142,7 @@ def test_a_search_out_of_time_has_tried_the_known_good_points_and_says_so(settin
         state = train.search(train.split("tiny-1", config, "brief", settings), config, settings)
     assert "ranking: time is up after 1 of 2 trials" in caplog.text
     known = searching.strategy("ranking", config).ask()[0].point
-    assert state["points"]["ranking"] == known == {"rank": 8, "reg_param": 0.1, "alpha": 1.0}
+    assert state["points"]["ranking"] == known == {"rank": 8, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"}
     run = Tracking(settings).get_run(state["run_id"])
     assert run["tags"]["ranking_out_of_time"] == "True"
     assert "Time was up: 1 of 2 planned trials were judged" in run["tags"]["mlflow.note.content"]

@@ -103,8 +103,8 @@ def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
     if stars:
         sentences.append(
             f"Predicted stars: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages alone "
-            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are of "
-            "a user and a movie that were both in training; the others are predicted by the averages."
+            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are "
+            "of a user and a movie that were both in training; the others are predicted by the averages."
         )
     sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
     duel = evaluation.get("duel")

@@ -3,51 +3,17 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from recsys import columns
-from recsys.config import TrainConfig
 from recsys.errors import GateError
 from recsys.jobs import searching, train, trials
 from recsys.storage import layout
 from recsys.storage.store import open_store
-from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.storage.tables import read_json, read_table
 from recsys.tracking import CHAMPION, Tracking
+from tests.jobs.tiny import CONFIG, train_once, write_snapshot
 
 pytestmark = pytest.mark.spark
-CONFIG = TrainConfig(
-    n_folds=2, ranking_trials=2, rating_trials=1, max_iter=3, max_rank=8, k=5, n_members=1, baselines=("svd",)
-)
-STEPS = (train.search, train.fit, train.evaluate, train.register, train.promote)
-
-
-def write_snapshot(settings, snapshot_id="tiny-1", *, taste=True):
-    """200 users, 60 movies in two camps; with `taste` a user rates the own camp often and well."""
-    rng = np.random.default_rng(0)
-    users, movies = (grid.ravel() for grid in np.meshgrid(np.arange(1, 201), np.arange(1, 61), indexing="ij"))
-    same = users % 2 == movies % 2
-    rated = rng.random(len(users)) < (np.where(same, 0.5, 0.05) if taste else 0.3)
-    stars = np.where(same, 4.5, 2.0) if taste else rng.integers(1, 11, len(users)) / 2
-    table = (
-        pa.table(
-            [users[rated], movies[rated], stars[rated], np.full(int(rated.sum()), 1_600_000_000_000)],
-            names=columns.RATINGS.names,
-        )
-        .cast(pa.schema([*[*columns.RATINGS][:3], pa.field("timestamp", pa.int64())]))
-        .cast(columns.RATINGS)
-    )
-    store = open_store(settings.resolved_store_url)
-    write_table(store, layout.snapshot_table(snapshot_id, "ratings"), table)
-    write_json(store, layout.snapshot_manifest(snapshot_id), {"dataset": "tiny", "fingerprint": "f" * 64})
-    return snapshot_id
-
-
-def train_once(settings, training_id, snapshot_id="tiny-1", config=CONFIG):
-    state = train.split(snapshot_id, config, training_id, settings)
-    for step in STEPS:
-        state = step(state, config, settings)
-    return state
 
 
 @pytest.fixture

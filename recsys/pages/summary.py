@@ -11,6 +11,13 @@ _MODELS = {
     "challenger": "champion",
     "champion": "its predecessor",
     "popularity": "popularity",
+    "ease": "EASE",
+    "svd": "SVD",
+    "item_knn": "item-kNN",
+    "pca_cosine": "PCA, cosine",
+    "svd_cosine": "SVD, cosine",
+    "bias_order": "best rated",
+    "random": "random",
     "biases": "biases alone",
 }
 _METRICS = {

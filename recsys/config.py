@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         "Frozen releases must have the published digest wherever they come from.",
     )
     spark_master: str = Field("local[*]", description="Spark master URL.")
-    spark_driver_memory: str = Field("2g", description="Heap of the Spark driver, in Spark's notation.")
+    spark_driver_memory: str = Field(
+        "", description="Heap of the Spark driver, in Spark's notation. Empty: by the data and the machine."
+    )
     spark_checkpoint_dir: str = Field(
         "", description="Where Spark cuts lineages; must be shared storage on a cluster. Empty: below state_dir."
     )

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.config import PROJECT_ROOT, Settings
@@ -22,13 +23,19 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def spark_session(
-    settings: Settings, app_name: str, *, n_partitions: int | None = None, is_brief: bool = False
+    settings: Settings,
+    app_name: str,
+    *,
+    n_ratings: int = 0,
+    n_partitions: int | None = None,
+    is_brief: bool = False,
 ) -> Iterator["SparkSession"]:
     """A session for the length of a ``with`` block; the JVM behind it ends with this process.
 
     Args:
         settings: where Spark runs and keeps its scratch files.
         app_name: shown in Spark's UI and history.
+        n_ratings: how many ratings will be worked on; sizes the heap where the settings leave it open.
         n_partitions: shuffle partitions; by default twice the cores of the machine.
         is_brief: many small queries over little data, where compiling outweighs computing. The JVM then stops at its
             first compiler: checking ml-latest-small takes 18 instead of 30 core-seconds. Not for fits or large scans.
@@ -41,6 +48,7 @@ def spark_session(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Workers are separate processes and must find this package whether or not it is installed.
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    heap = settings.spark_driver_memory or f"{heap_mb(n_ratings, machine_mb())}m"
     scratch = settings.tmp_dir / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
     java_options = f"-XX:+UseParallelGC -XX:-UsePerfData -Djava.io.tmpdir={scratch}"
@@ -49,7 +57,7 @@ def spark_session(
     builder = (
         SparkSession.builder.appName(app_name)
         .master(settings.spark_master)
-        .config("spark.driver.memory", settings.spark_driver_memory)
+        .config("spark.driver.memory", heap)
         .config("spark.driver.extraJavaOptions", java_options)
         .config("spark.local.dir", str(scratch))
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
@@ -70,8 +78,43 @@ def spark_session(
     spark = builder.getOrCreate()
     checkpoints = settings.spark_checkpoint_dir or str(scratch / "checkpoints")
     spark.sparkContext.setCheckpointDir(checkpoints)
-    log.info("Spark %s on %s, heap %s", spark.version, settings.spark_master, settings.spark_driver_memory)
+    log.info("Spark %s on %s, heap %s", spark.version, settings.spark_master, heap)
     try:
         yield spark
     finally:
         spark.stop()
+
+
+def heap_mb(n_ratings: int, memory_mb: int) -> int:
+    """A heap for the driver: 2 GB and 250 bytes a rating, but no more than a third of the machine, and at least 1 GB.
+
+    MLlib holds each rating twice in its blocks, and caches the rest on disk when it must. The other two thirds are for
+    Python: the ratings and factors of this process, and the workers.
+
+    >>> heap_mb(100_000, 24_000), heap_mb(25_000_000, 24_000), heap_mb(25_000_000, 8_000)
+    (2071, 8000, 2666)
+    """
+    return max(1024, min(2048 + 250 * n_ratings // 2**20, memory_mb // 3))
+
+
+def machine_mb() -> int:
+    """Memory of this machine, or of the container this process is confined to."""
+    size_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        size_bytes = min(size_bytes, int(text))
+    return size_bytes // 2**20
+
+
+def blas_in_use(spark: "SparkSession") -> str:
+    """The class that multiplies MLlib's matrices: `JNIBLAS` where the system has a BLAS, else one in Java.
+
+    A native one halves the cost of a fit; Debian's package is called libopenblas0.
+    """
+    from py4j.protocol import Py4JJavaError
+
+    netlib = spark.sparkContext._jvm.dev.ludovic.netlib.blas  # type: ignore[union-attr]
+    try:
+        return str(netlib.NativeBLAS.getInstance().getClass().getSimpleName())
+    except Py4JJavaError:  # there is none
+        return str(netlib.JavaBLAS.getInstance().getClass().getSimpleName())

@@ -18,6 +18,7 @@ from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.report import Searched
 from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
+from recsys.spark import blas_in_use
 from recsys.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def search_both(
 ) -> list[Searched]:
     """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
     n_parallel = spark.sparkContext.defaultParallelism
+    log.info("%d fits at a time, matrices multiplied by %s", n_parallel, blas_in_use(spark))
     known = {model: trials.finished_trials(tracking, run_id, model) for model in MODELS}
     # The limit is for all attempts together.
     spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / n_parallel

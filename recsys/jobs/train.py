@@ -68,7 +68,7 @@ def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None
     with trials.failing(tracking, run_id):
         if not store.exists(key):
             ratings = Ratings.from_table(read_table(store, split["train"]))
-            with spark_session(settings, "recsys search") as spark:
+            with spark_session(settings, "recsys search", n_ratings=len(ratings)) as spark:
                 searched = searching.search_both(spark, ratings, split, config, tracking, run_id)
             write_json(store, key, searching.to_record(searched))
         found = searching.from_record(read_json(store, key), config)
@@ -85,7 +85,10 @@ def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None
     if not store.exists(layout.recommender(prefix)):
         ratings = Ratings.from_table(read_table(store, searched["train"]))
         found = searching.from_record(read_json(store, layout.search(prefix)), config)
-        with trials.failing(tracking, searched["run_id"]), spark_session(settings, "recsys fit") as spark:
+        with (
+            trials.failing(tracking, searched["run_id"]),
+            spark_session(settings, "recsys fit", n_ratings=len(ratings)) as spark,
+        ):
             composition = combining.choose(spark, ratings, found, config)
             trials.log_composition(tracking, searched["run_id"], found, composition)
             pair = combining.fit(spark, ratings, composition, config)

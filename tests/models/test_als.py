@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.models.als import AlsParams, fit_als, training_frame
+from recsys.spark import blas_in_use
 
 pytestmark = pytest.mark.spark
 
@@ -53,3 +54,16 @@ def test_ids_come_back_ascending_and_complete(spark):
     assert factors.movie_ids.tolist() == [3, 7, 1_000_000]
     assert factors.user_factors.shape == (3, 2)
     frame.unpersist()
+
+
+def test_a_fit_leaves_nothing_behind_in_spark(spark, parity_taste):
+    """MLlib caches both sides of every model; a search of hundreds of fits would fill the heap with them."""
+    frame = training_frame(spark, *parity_taste[:3], n_partitions=1)
+    before = spark.sparkContext._jsc.getPersistentRDDs().size()
+    fit_als(frame, AlsParams(rank=2, reg_param=0.1, max_iter=1), n_blocks=1)
+    assert spark.sparkContext._jsc.getPersistentRDDs().size() == before
+    frame.unpersist()
+
+
+def test_the_blas_in_use_has_a_name(spark):
+    assert blas_in_use(spark).endswith("BLAS")

@@ -64,7 +64,7 @@ def ingest_ratings() -> None:
         """Hold the tables against every expectation, and quarantine faulty rows; the reports are written either way."""
         from recsys.jobs import quality
 
-        return quality.validate(parsed, shared.config(plan))
+        return quality.validate(parsed, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RATINGS], trigger_rule="none_failed_min_one_success")
     def publish(downloaded: dict, parsed: dict | None, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def ingest_ratings() -> None:
         """Draw the exploratory report of the snapshot, beside the one before; returns its address."""
         from recsys.jobs import exploration
 
-        return exploration.explore(snapshot["snapshot_id"])
+        return exploration.explore(snapshot["snapshot_id"], shared.settings())
 
     @task(multiple_outputs=False)
     def prune(snapshot: dict, plan: dict) -> dict[str, Any]:

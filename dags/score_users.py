@@ -32,14 +32,14 @@ def score_users() -> None:
         """Write the top k movies each user has not rated; popular ones for users the model does not know."""
         from recsys.jobs import score
 
-        return score.score_lists(plan["source"], shared.config(plan), shared.run_key())
+        return score.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
     def score_similar(plan: dict) -> dict[str, Any]:
         """Write the nearest movies of each movie, and the catalogue with titles."""
         from recsys.jobs import score
 
-        return score.score_similar(plan["source"], shared.config(plan), shared.run_key())
+        return score.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])
     def publish(lists: dict, similar: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, get_current_context, task
 
-from recsys.config import CHAIN, parse_chain
+from recsys.config import CHAIN, Settings, on_cluster, parse_chain
 from recsys.errors import ConfigError
 
 RATINGS = Asset(name="ratings", uri="x-recsys://ratings", group="recsys")
@@ -120,6 +120,24 @@ def configure(source: Asset) -> Any:
 def config(plan: dict[str, Any]) -> Any:
     """The running DAG's config, from what `configure` returned."""
     return CHAIN[get_current_context()["dag_run"].dag_id].parse(plan["config"])
+
+
+def settings() -> Settings:
+    """Settings of a task that uses Spark: those of the environment, on the cluster of the connection `spark_default`.
+
+    Without that connection, or with ``RECSYS_SPARK_MASTER`` set, the environment alone decides.
+    """
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    found = Settings.load()
+    if "spark_master" in found.model_fields_set:
+        return found
+    try:
+        connection = Connection.get("spark_default")
+    except AirflowNotFoundException:
+        return found
+    return on_cluster(found, connection.host or "", connection.port, connection.extra_dejson)
 
 
 def run_key() -> str:

@@ -43,14 +43,14 @@ def train_model() -> None:
         """Cross-validate the candidates, each trial a nested MLflow run; returns the best."""
         from recsys.jobs import train
 
-        return train.search(split, shared.config(plan))
+        return train.search(split, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
     def fit(searched: dict, plan: dict) -> dict[str, Any]:
         """Fit the best candidates on all of the training part."""
         from recsys.jobs import train
 
-        return train.fit(searched, shared.config(plan))
+        return train.fit(searched, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False)
     def evaluate(fitted: dict, plan: dict) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import contextlib
 import logging
 import os
 import sys
+import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +48,7 @@ def spark_session(
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     # One BLAS thread per task: Spark's own parallelism already fills the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    is_local = settings.spark_master.startswith("local")
     # Workers are separate processes and must find this package whether or not it is installed.
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     heap = settings.spark_driver_memory or f"{heap_mb(n_ratings, machine_mb())}m"
@@ -67,15 +70,19 @@ def spark_session(
         .config("spark.sql.execution.arrow.localRelationThreshold", "1m")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.executorEnv.OPENBLAS_NUM_THREADS", "1")
-        .config("spark.executorEnv.PYTHONPATH", os.pathsep.join(dict.fromkeys(paths)))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
     )
-    if settings.spark_master.startswith("local"):
+    if is_local:
+        builder = builder.config("spark.executorEnv.PYTHONPATH", os.pathsep.join(dict.fromkeys(paths)))
         # Otherwise the driver listens on the machine's public address.
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    for name, value in settings.spark_conf.items():
+        builder = builder.config(name, value)
     spark = builder.getOrCreate()
+    if not is_local:
+        spark.sparkContext.addPyFile(str(_package(scratch)))
     checkpoints = settings.spark_checkpoint_dir or str(scratch / "checkpoints")
     spark.sparkContext.setCheckpointDir(checkpoints)
     log.info("Spark %s on %s, heap %s", spark.version, settings.spark_master, heap)
@@ -83,6 +90,15 @@ def spark_session(
         yield spark
     finally:
         spark.stop()
+
+
+def _package(scratch: Path) -> Path:
+    """This package as a zip, which executors on other machines import it from: the code that the driver runs."""
+    path = scratch / f"recsys-{uuid.uuid4().hex[:12]}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(Path(__file__).parent.rglob("*.py")):
+            archive.write(file, file.relative_to(PROJECT_ROOT))
+    return path
 
 
 def heap_mb(n_ratings: int, memory_mb: int) -> int:

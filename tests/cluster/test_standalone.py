@@ -1,0 +1,147 @@
+"""The same jobs on a real Spark standalone cluster: a master and two workers, one of which is lost on the way."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import columns
+from recsys.config import ScoreConfig, Settings
+from recsys.jobs import score
+from recsys.models.factors import Biases, Factors
+from recsys.models.recommender import RatingModel, Recommender
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from recsys.storage.tables import read_json, write_json, write_table
+from tests.cluster.standalone import cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+CHAMPION = {"model_version": "recsys-big-v1", "model_uri": "models:/recsys-big/1", "run_id": "r"}
+N_USERS, N_MOVIES, RANK = 60_000, 20_000, 64
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+def environment(master, state_dir):
+    """What a user sets: the master and the executors' size; state, and so checkpoints, are where all see them."""
+    conf = {
+        "spark.executor.memory": "1g",
+        "spark.executor.cores": "1",
+        "spark.pyspark.python": sys.executable,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+    }
+    return {
+        # The package is not on the executors' path: it must come from the driver.
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "RECSYS_STATE_DIR": str(state_dir),
+        "RECSYS_SPARK_MASTER": master,
+        "RECSYS_SPARK_CONF": json.dumps(conf),
+        "RECSYS_SPARK_DRIVER_MEMORY": "1g",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+
+
+def start(place, folder, *command):
+    log = folder / "job.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, *command], env=place, cwd=folder, stdout=out, stderr=subprocess.STDOUT
+        )
+    return process, log
+
+
+def wait_for(condition, process, log, timeout_s=300):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.2)
+
+
+def write_big_model(settings):
+    """Random factors large enough that scoring takes a while, and a snapshot of one rating per user."""
+    rng = np.random.default_rng(0)
+    users, movies = np.arange(1, N_USERS + 1, dtype=np.int32), np.arange(1, N_MOVIES + 1, dtype=np.int32)
+    factors = [rng.normal(size=(n, RANK)).astype(np.float32) for n in (N_USERS, N_MOVIES)]
+    nothing = np.zeros(N_USERS, np.float32), np.zeros(N_MOVIES, np.float32)
+    biases = Biases(3.5, users, nothing[0], movies, nothing[1])
+    none = np.empty(0, np.int32), np.empty((0, 1), np.float32)
+    pair = Recommender(
+        Factors(users, factors[0], movies, factors[1]),
+        RatingModel(biases, Factors(*none, *none), 0.5, 5.0),
+        movies,
+        np.ones(N_MOVIES, np.int32),
+    )
+    store = open_store(settings.resolved_store_url)
+    champion = {**CHAMPION, "snapshot_id": "big-1", "model_prefix": "models/big"}
+    store.put(layout.recommender("models/big"), pair.to_bytes())
+    times = pa.array(np.full(N_USERS, 1_600_000_000_000)).cast(columns.RATINGS.field("timestamp").type)
+    stars = pa.array(np.full(N_USERS, 4.0, np.float32))
+    seen = rng.choice(movies, N_USERS).astype(np.int32)
+    ratings = pa.Table.from_arrays([pa.array(users), pa.array(seen), stars, times], schema=columns.RATINGS)
+    titles = pa.array([f"Movie {movie}" for movie in movies])
+    catalogue = pa.Table.from_arrays(
+        [pa.array(movies), titles, pa.nulls(N_MOVIES, pa.int16()), pa.array([[]] * N_MOVIES, pa.list_(pa.string()))],
+        schema=columns.MOVIES,
+    )
+    write_table(store, layout.snapshot_table("big-1", "ratings"), ratings)
+    write_table(store, layout.snapshot_table("big-1", "movies"), catalogue)
+    write_table(store, layout.snapshot_table("big-1", "links"), columns.LINKS.empty_table())
+    write_json(store, layout.snapshot_manifest("big-1"), {"dataset": "big", "fingerprint": "f" * 64})
+    return champion, factors, seen
+
+
+def test_training_survives_the_loss_of_a_worker(tmp_path):
+    with cluster(tmp_path) as running:
+        place = environment(running.master, tmp_path / "state")
+        flags = ["--set", "sample_ratings=30000", "--set", "sample_users=400", "--set", "sample_movies=400"]
+        ingest = [sys.executable, "-m", "recsys.cli", "ingest", *flags]
+        local = {**place, "RECSYS_SPARK_MASTER": "local[2]", "RECSYS_SPARK_CONF": "{}"}
+        subprocess.run(ingest, env=local, cwd=tmp_path, check=True, capture_output=True)
+        small = [f"{name}={value}" for name, value in {"n_folds": 2, "ranking_trials": 4, "rating_trials": 1}.items()]
+        small += ["max_rank=8", "max_iter=6", "n_members=1", "baselines=svd"]
+        tune = ["-m", "recsys.cli", "tune", *(flag for each in small for flag in ("--set", each))]
+        process, log = start(place, tmp_path, *tune)
+        wait_for(lambda: "ranking trial 1/4" in log.read_text(), process, log)
+        running.kill_worker(0)
+        assert process.wait(600) == 0, log.read_text()[-3000:]
+        assert '"promoted": true' in log.read_text()
+
+
+def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running, tmp_path):
+    settings = Settings(state_dir=tmp_path / "state")
+    champion, factors, seen = write_big_model(settings)
+    place = environment(running.master, tmp_path / "state")
+    call = (
+        "import json, sys; from recsys.config import ScoreConfig, Settings; from recsys.jobs import score; "
+        "import logging; logging.basicConfig(level=20); "
+        f"print(json.dumps(score.score_lists({champion!r}, ScoreConfig(), 'lost', Settings.load())))"
+    )
+    process, log = start(place, tmp_path, "-c", call)
+    wait_for(lambda: "Spark 4" in log.read_text(), process, log)
+    # A Python worker below an executor means that a task is computing lists.
+    wait_for(lambda: running.n_python_workers() >= 2, process, log)
+    time.sleep(2)
+    running.kill_worker(0)
+    assert process.wait(600) == 0, log.read_text()[-3000:]
+    store = open_store(settings.resolved_store_url)
+    version = score.version_id_of(champion, ScoreConfig(), "lost")
+    rows = read_json(store, f"{layout.version(version)}/_files/recommendations.json")
+    lists = pa.concat_tables([pq.read_table(store.local_path(row["key"])) for row in rows]).to_pandas()
+    assert len(lists) == 10 * N_USERS
+    assert lists.user_id.nunique() == N_USERS
+    for user in (1, N_USERS // 2, N_USERS):
+        scores = factors[1].astype(float) @ factors[0][user - 1].astype(float)
+        scores[seen[user - 1] - 1] = -np.inf
+        assert lists[lists.user_id == user].movie_id.tolist() == (np.argsort(-scores)[:10] + 1).tolist()

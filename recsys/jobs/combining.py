@@ -20,6 +20,7 @@ from recsys.jobs.judging import Exam, Ratings
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
 from recsys.models.ensemble import grow, weighted_sum
 from recsys.models.factors import Factors
+from recsys.models.recipe import Recipe
 from recsys.models.recommender import Recommender
 from recsys.search.report import Searched
 from recsys.search.space import Point, different, show
@@ -132,6 +133,18 @@ def fit(spark: "SparkSession", ratings: Ratings, composition: Composition, confi
         fitter.with_biases(rest[0] if composition.blend is None else blended(rest, composition.blend, support)),
         movies[order],
         counts[order].astype(np.int32),
+        _recipe(fitter, composition),
+    )
+
+
+def _recipe(fitter: Fitter, composition: Composition) -> Recipe:
+    blend = composition.blend
+    newest = fitter.train.timestamps.max()
+    return Recipe(
+        ranking=tuple(fitter.member(part.point) for part in composition.ranking),
+        rating=tuple(fitter.member(part.point) for part in composition.rating),
+        blend=blend and (tuple(blend.levels), tuple(blend.slopes), tuple(blend.shift)),
+        newest_ms=0 if np.isnat(newest) else int(newest.astype("datetime64[ms]").astype(np.int64)),
     )
 
 

@@ -13,6 +13,7 @@ from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
 from recsys.models.factors import Biases, Factors
 from recsys.models.preferences import preference
+from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
 from recsys.search.space import Point
 from recsys.splitting.split import Split
@@ -83,6 +84,20 @@ class Fitter:
     def with_biases(self, rest: Factors) -> RatingModel:
         """Factors for what the biases leave over, with the biases."""
         return RatingModel(self.biases, rest, float(self.train.stars.min()), float(self.train.stars.max()))
+
+    def member(self, point: Point) -> Member:
+        """How a fit of the point is told, for folding users in later."""
+        params = self._params(point, None)
+        if "preference" not in point:
+            return Member(rank=params.rank, reg_param=params.reg_param)
+        return Member(
+            rank=params.rank,
+            reg_param=params.reg_param,
+            alpha=self.alpha(point),
+            threshold=self._liked,
+            half_life_days=point.get("half_life_days"),
+            **PREFERENCES[point["preference"]],
+        )
 
     def alpha(self, point: Point) -> float:
         """The alpha that MLlib is told: the point's, by the average size of a label."""

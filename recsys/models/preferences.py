@@ -24,8 +24,11 @@ def preference(
     threshold: float = 4.0,
     half_life_days: float | None = None,
     damping: float = 5.0,
+    *,
+    mean: float | None = None,
+    newest: np.datetime64 | None = None,
 ) -> NDArray[np.float32]:
-    """Labels of training ratings.
+    """Labels of training ratings, or of new ones as they would have been among the training ratings.
 
     Args:
         stars: shape (n,).
@@ -37,6 +40,8 @@ def preference(
         threshold: stars; `liked` alone.
         half_life_days: a rating that much older than the newest weighs half, and so on; None: age does not matter.
         damping: ratings' worth of pull of a user's mean towards everybody's; `centred` alone.
+        mean: everybody's, in stars; by default of these ratings.
+        newest: from when the age of a rating counts; by default the newest of these; what is newer has no age.
 
     Returns:
         Labels as float32; shape (n,).
@@ -63,30 +68,35 @@ def preference(
         )
     exact = stars.astype(np.float64)
     if scheme == "centred":
-        exact = exact - _damped_means(exact, user_ids, damping)
+        exact = exact - _damped_means(exact, user_ids, damping, mean)
     elif scheme == "liked":
         exact = (exact >= threshold).astype(np.float64)
     elif scheme == "all":
         exact = np.ones(len(exact))
     labels = np.sign(exact) * np.abs(exact) ** power
     if half_life_days is not None:
-        labels = labels * _decay(timestamps, half_life_days)
+        labels = labels * _decay(timestamps, half_life_days, newest)
     return labels.astype(np.float32)
 
 
-def _damped_means(stars: NDArray[np.float64], user_ids: NDArray[np.integer], damping: float) -> NDArray[np.float64]:
+def _damped_means(
+    stars: NDArray[np.float64], user_ids: NDArray[np.integer], damping: float, mean: float | None
+) -> NDArray[np.float64]:
     """Each rating's user mean, as if the user had given `damping` more ratings of everybody's mean."""
     _, rows, n_ratings = np.unique(user_ids, return_inverse=True, return_counts=True)
-    means: NDArray[np.float64] = (np.bincount(rows, stars) + damping * stars.mean()) / (n_ratings + damping)
+    pull = damping * (stars.mean() if mean is None else mean)
+    means: NDArray[np.float64] = (np.bincount(rows, stars) + pull) / (n_ratings + damping)
     return means[rows]
 
 
-def _decay(timestamps: NDArray[np.datetime64], half_life_days: float) -> NDArray[np.float64]:
+def _decay(
+    timestamps: NDArray[np.datetime64], half_life_days: float, newest: np.datetime64 | None
+) -> NDArray[np.float64]:
     if n_missing := int(np.isnat(timestamps).sum()):
         raise DataError(
             f"{n_missing:,} of {len(timestamps):,} ratings have no timestamp, so their age is unknown; 0 allowed. "
             "Nothing was fitted. Leave them out, or set no half-life."
         )
-    age_days = (timestamps.max() - timestamps) / _DAY
+    age_days = np.maximum((timestamps.max() if newest is None else newest) - timestamps, 0 * _DAY) / _DAY
     weights: NDArray[np.float64] = np.exp2(-age_days / half_life_days)
     return weights

@@ -1,12 +1,15 @@
 """The pair that is served: a ranking model orders the lists, a rating model says the stars."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.errors import ConfigError
 from recsys.models.factors import Biases, Factors, Floats, Ids
+from recsys.models.newcomers import Folder, NewUsers
+from recsys.models.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,51 @@ class Recommender:
         rating: predicts stars.
         popular_ids: every rated movie, most rated first (ties: lower id first); the fallback list.
         popular_counts: training ratings of each, same order.
+        recipe: how the factors were made; None where that was not kept, and nobody can be folded in.
     """
 
     ranking: Factors
     rating: RatingModel
     popular_ids: Ids
     popular_counts: NDArray[np.int32]
+    recipe: Recipe | None = None
+
+    def fold_in(
+        self,
+        user_ids: NDArray[np.integer],
+        movie_ids: NDArray[np.integer],
+        stars: NDArray[np.floating],
+        timestamps: NDArray[np.datetime64],
+    ) -> NewUsers:
+        """New users from their ratings, without training again; all shapes (n,).
+
+        Raises:
+            ConfigError: the model was stored without its recipe.
+        """
+        if self.recipe is None:
+            raise ConfigError(
+                "This model was stored without its recipe, so nobody can be folded in. Users it does not know get "
+                "popular movies. Train the model again."
+            )
+        return Folder(self.ranking, self.rating.biases, self.rating.residuals, self.recipe)(
+            user_ids, movie_ids, stars, timestamps
+        )
+
+    def with_users(self, new: NewUsers) -> "Recommender":
+        """The same models over their users and some that were folded in; those they know already are replaced."""
+        ranking, rating = self.ranking, self.rating
+        users, vectors = _joined(ranking.user_ids, ranking.user_factors, new.user_ids, new.ranking)
+        rated, rows = _joined(rating.residuals.user_ids, rating.residuals.user_factors, new.user_ids, new.residuals)
+        biased, biases = _joined(rating.biases.user_ids, rating.biases.user_bias, new.user_ids, new.biases)
+        return replace(
+            self,
+            ranking=replace(ranking, user_ids=users, user_factors=vectors),
+            rating=replace(
+                rating,
+                residuals=replace(rating.residuals, user_ids=rated, user_factors=rows),
+                biases=replace(rating.biases, user_ids=biased, user_bias=biases),
+            ),
+        )
 
     def to_bytes(self) -> bytes:
         """All arrays as one uncompressed ``.npz`` (factors do not compress)."""
@@ -72,6 +114,7 @@ class Recommender:
             mean_low_high=np.array([biases.mean, self.rating.low, self.rating.high], np.float64),
             popular_ids=self.popular_ids,
             popular_counts=self.popular_counts,
+            recipe=np.array(self.recipe.model_dump_json() if self.recipe else ""),
         )
         return buffer.getvalue()
 
@@ -100,4 +143,13 @@ class Recommender:
                 ),
                 a["popular_ids"],
                 a["popular_counts"],
+                Recipe.model_validate_json(str(a["recipe"])) if "recipe" in a and str(a["recipe"]) else None,
             )
+
+
+def _joined(ids: Ids, values: Floats, new_ids: Ids, new_values: Floats) -> tuple[Ids, Floats]:
+    """Both by ascending id; where an id is in both, the new one."""
+    kept = ~np.isin(ids, new_ids)
+    all_ids = np.concatenate([ids[kept], new_ids])
+    order = np.argsort(all_ids)
+    return all_ids[order], np.concatenate([values[kept], new_values])[order]

@@ -9,6 +9,7 @@ import pytest
 from recsys.config import TrainConfig
 from recsys.jobs import combining, fitting, holdout, searching, train
 from recsys.jobs.judging import Exam, Ratings
+from recsys.models.blend import Blend
 from recsys.models.recommender import Recommender
 from recsys.search.cross_validation import Outcome
 from recsys.search.report import Searched
@@ -214,3 +215,40 @@ def test_what_is_too_large_for_a_baseline_is_left_out_and_said(settings, monkeyp
     assert "svd" not in document["models"]
     [page] = settings.state_dir.rglob("artifacts/training.html")
     assert "svd was left out: it is told so" in page.read_text()
+
+
+def test_folding_in_a_known_user_gives_back_what_all_members_were_fitted_to(settings, spark):
+    """Sums and blends of every preference: the row of each user is what that user's ratings alone lead to."""
+    write_snapshot(settings)
+    ratings, _ = parts_of(settings, CONFIG)
+    shape = {"reg_param": 0.1, "alpha": 2.0, "half_life_days": 0.05}
+    points = [{"rank": 2 + at, "preference": name, **shape} for at, name in enumerate(fitting.PREFERENCES)]
+    implicit = [combining.Part("ranking", point) for point in points]
+    explicit = combining.Part("rating", {"rank": 3, "reg_param": 0.2})
+    blend = Blend(np.array([0.5, 0.2]), np.array([0.1, -0.05]), np.array([0.3, -0.1, 0.02, 0.1, 0.01, -0.03]))
+    composition = combining.Composition(implicit, [explicit, implicit[3]], blend, [])
+    pair = Recommender.from_bytes(combining.fit(spark, ratings, composition, CONFIG).to_bytes())
+    some = np.isin(ratings.user_ids, [1, 2, 77, 200])
+    new = pair.fold_in(*(column[some] for column in (ratings.user_ids, ratings.movie_ids, ratings.stars)),
+                       ratings.timestamps[some])  # fmt: skip
+    assert new.user_ids.tolist() == [1, 2, 77, 200]
+    at = np.searchsorted(pair.ranking.user_ids, new.user_ids)
+    np.testing.assert_allclose(new.ranking, pair.ranking.user_factors[at], rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(new.residuals, pair.rating.residuals.user_factors[at], rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(new.biases, pair.rating.biases.user_bias[at], atol=1e-5)
+    again = pair.with_users(new)
+    assert again.ranking.user_ids.tolist() == pair.ranking.user_ids.tolist()
+    # Under an id nobody has, the same ratings lead to the same scores and stars.
+    own = ratings.user_ids == 77
+    stranger = pair.with_users(
+        pair.fold_in(np.full(own.sum(), 5_000), ratings.movie_ids[own], ratings.stars[own], ratings.timestamps[own])
+    )
+    movies = np.arange(1, 61, dtype=np.int32)
+    for scores in (
+        lambda model, ids: model.ranking.dot(ids, movies),
+        lambda model, ids: model.rating.predict(ids, movies),
+    ):
+        known, unknown = (scores(stranger, np.full(60, user)) for user in (77, 5_000))
+        np.testing.assert_allclose(unknown, known, atol=2e-3)
+    # Who likes nothing the model knows is left to the fallback.
+    assert not len(pair.fold_in(np.array([9]), np.array([9_999]), np.array([5.0]), ratings.timestamps[:1]).user_ids)

@@ -35,8 +35,9 @@ def build() -> Any:
     from fastapi import Depends
 
     from recsys.explorer.app import create_app
+    from recsys.jobs.newcomers import recommend
 
-    return create_app(dependencies=[Depends(get_user)])
+    return create_app(dependencies=[Depends(get_user)], recommend=recommend)
 
 
 def views() -> list[dict[str, str]]:

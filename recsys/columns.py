@@ -103,7 +103,7 @@ SIMILAR_MOVIES = pa.schema([
     (MOVIE_ID, pa.int32()),
     (RANK, pa.int16()),
     (SIMILAR_MOVIE_ID, pa.int32()),
-    (SCORE, pa.float32()),              # cosine in [-1, 1] for "als", Jaccard in [0, 1] for "genres"
+    (SCORE, pa.float32()),              # "als": cosine in [-1, 1], or distance negated; "genres": Jaccard in [0, 1]
     (SOURCE, pa.string()),              # "als", or "genres" for movies the model does not know
 ])  # fmt: skip
 CATALOGUE = pa.schema(

@@ -265,6 +265,18 @@ class ScoreConfig(JobConfig):
 
     k: int = Field(10, ge=1, le=1000, description="Movies per user list.")
     n_similar: int = Field(10, ge=1, le=1000, description="Neighbours per movie.")
+    similarity: Literal["cosine", "euclidean"] = Field(
+        "cosine",
+        description="What makes movies alike: factors that point the same way (`cosine`), or are close (`euclidean`), "
+        "which also asks for like popularity.",
+    )
+    min_support: int = Field(
+        10,
+        ge=0,
+        le=1_000_000,
+        description="Training ratings a movie needs to be a neighbour by its factors; those with fewer still have "
+        "neighbours, and fill up lists by their genres.",
+    )
 
 
 class PosterConfig(JobConfig):
@@ -294,7 +306,7 @@ def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
         ConfigError: a name none of them knows, or a value out of range.
 
     >>> parse_chain("score_users", {"k": 20, "max_posters": 5})["score_users"]
-    ScoreConfig(k=20, n_similar=10)
+    ScoreConfig(k=20, n_similar=10, similarity='cosine', min_support=10)
     """
     names = list(CHAIN)
     configs = {name: CHAIN[name] for name in names[names.index(first) :]}

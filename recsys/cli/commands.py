@@ -104,13 +104,26 @@ def posters(given: Given = None) -> None:
 
 @app.command()
 def recommend(
-    user_id: Annotated[int, typer.Option(help="The user, as the dataset numbers them.")],
+    user_id: Annotated[int | None, typer.Option(help="The user, as the dataset numbers them.")] = None,
+    ratings: Annotated[
+        str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show a user's published list."""
+    """Show a user's published list, or make one for somebody new from a handful of ratings."""
     from recsys.explorer import queries
+    from recsys.jobs import newcomers
 
-    _show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
+    if (user_id is None) == (ratings is None):
+        raise ConfigError("Give either --user-id or --ratings. Nothing was looked up.")
+    if ratings is None:
+        _show(queries.user_list(_store(), int(user_id or 0)), as_json, f"Recommended to user {user_id}")
+        return
+    rows = newcomers.recommend(_store(), queries.parse_ratings(ratings), k)
+    is_personal = rows and rows[0]["source"] != "popular"
+    title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
+    _show(rows, as_json, title)
 
 
 @app.command()

@@ -5,16 +5,18 @@ away. Pages hold no script, and their policy allows none: they share an origin w
 script could act as the person who is signed in.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
 
 from recsys.config import Settings
-from recsys.errors import NotFoundError, RecsysError
+from recsys.errors import ConfigError, NotFoundError, RecsysError
 from recsys.explorer import queries, reports
+from recsys.explorer.queries import parse_ratings
 from recsys.pages import render
 from recsys.storage import layout
 from recsys.storage.store import Store, open_store
@@ -32,13 +34,28 @@ _HEADERS = {
 }
 
 
-def create_app(settings: Settings | None = None, dependencies: Sequence[Any] = ()) -> FastAPI:
+Recommend = Callable[[Store, Mapping[int, float], int], list[dict[str, Any]]]
+
+
+class Newcomer(BaseModel):
+    """What is asked for somebody new."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ratings: dict[int, float]
+    k: int = 10
+
+
+def create_app(
+    settings: Settings | None = None, dependencies: Sequence[Any] = (), recommend: Recommend | None = None
+) -> FastAPI:
     """The application over one store.
 
     Args:
         settings: where the store is; read from the environment by default.
         dependencies: what every route depends on, such as a signed-in user. Without any, whoever can reach
             the address can read.
+        recommend: makes a list from ratings (`recsys.jobs.newcomers.recommend`); without it, none is offered.
     """
     store = open_store((settings or Settings.load()).resolved_store_url)
     # No generated documentation: it would be open to anonymous requests and needs scripts of another site.
@@ -50,7 +67,21 @@ def create_app(settings: Settings | None = None, dependencies: Sequence[Any] = (
     _add_pages(app, store)
     _add_files(app, store)
     _add_json(app, store)
+    if recommend is not None:
+        _add_newcomers(app, store, recommend)
     return app
+
+
+def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
+    @app.get("/new", response_class=HTMLResponse)
+    def new(ratings: str = "") -> str:
+        rows = recommend(store, parse_ratings(ratings), 10)
+        is_personal = bool(rows) and rows[0]["source"] != "popular"
+        return _page(store, newcomer=ratings, listed=_with_posters(store, rows), is_personal=is_personal)
+
+    @app.post("/api/lists")
+    def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
+        return recommend(store, newcomer.ratings, newcomer.k)
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:
@@ -126,7 +157,19 @@ def _page(store: Store, **shown: Any) -> str:
 
 def _rendered(**shown: Any) -> str:
     blank: dict[str, Any] = dict.fromkeys(
-        ("release", "user_id", "listed", "movie", "neighbours", "text", "found", "fault", "famous", "user_range")
+        (
+            "release",
+            "user_id",
+            "newcomer",
+            "listed",
+            "movie",
+            "neighbours",
+            "text",
+            "found",
+            "fault",
+            "famous",
+            "user_range",
+        )
     )
     blank |= {"reports": {}, "is_personal": True, "rated": []}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
@@ -151,8 +194,8 @@ async def _with_headers(request: Request, call_next: Callable[[Request], Any]) -
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """A sentence instead of a stack trace: 404 for what is not there, 503 for what cannot be read now."""
-    status = 404 if isinstance(error, NotFoundError) else 503
+    """A sentence instead of a stack trace: 404 not there, 400 makes no sense, 503 cannot be read now."""
+    status = 404 if isinstance(error, NotFoundError) else 400 if isinstance(error, ConfigError) else 503
     if "/api/" in request.url.path or request.url.path.endswith("/poster"):
         return JSONResponse({"detail": str(error)}, status)
     return HTMLResponse(_rendered(fault=str(error)), status)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns
-from recsys.errors import NotFoundError
+from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
 from recsys.storage.tables import read_rows, read_table
@@ -32,13 +32,13 @@ def user_list(store: Store, user_id: int) -> list[Row]:
 
 def is_personal(store: Store, user_id: int) -> bool:
     """Whether a user's list comes from the model; false for popular movies given to one it does not know."""
-    return all(row[columns.SOURCE] == "als" for row in _user_rows(store, user_id))
+    return all(row[columns.SOURCE] != "popular" for row in _user_rows(store, user_id))
 
 
 def similar_movies(store: Store, movie_id: int) -> list[Row]:
     """A movie's neighbours, nearest first: ``{rank, movie_id, title, score, predicted_rating}``.
 
-    `score` is a cosine, or the share of common genres for a movie the model does not know;
+    `score` is a cosine (or a negated distance), or the share of common genres for a movie the model does not know;
     `predicted_rating` is what an average user would give.
 
     Raises:
@@ -47,14 +47,14 @@ def similar_movies(store: Store, movie_id: int) -> list[Row]:
     version_id = releases.current(store)["version_id"]
     movie(store, movie_id, version_id)
     rows = _rows_of(store, version_id, "similar_movies", columns.MOVIE_ID, movie_id)
-    catalogue = _catalogue(store, version_id)
+    by_id = catalogue(store, version_id)
     return [
         {
             columns.RANK: row[columns.RANK],
             columns.MOVIE_ID: row[columns.SIMILAR_MOVIE_ID],
-            columns.TITLE: catalogue[row[columns.SIMILAR_MOVIE_ID]][columns.TITLE],
+            columns.TITLE: by_id[row[columns.SIMILAR_MOVIE_ID]][columns.TITLE],
             columns.SCORE: row[columns.SCORE],
-            columns.PREDICTED_RATING: catalogue[row[columns.SIMILAR_MOVIE_ID]][columns.PREDICTED_RATING],
+            columns.PREDICTED_RATING: by_id[row[columns.SIMILAR_MOVIE_ID]][columns.PREDICTED_RATING],
         }
         for row in sorted(rows, key=lambda row: int(row[columns.RANK]))
     ]
@@ -69,7 +69,7 @@ def find_movies(store: Store, text: str, limit: int = 25) -> list[Row]:
     words = text.casefold().split()
     fitting = [
         row
-        for row in _catalogue(store, releases.current(store)["version_id"]).values()
+        for row in catalogue(store, releases.current(store)["version_id"]).values()
         if words and all(word in row[columns.TITLE].casefold() for word in words)
     ]
     fitting.sort(key=lambda row: (-(row[columns.N_RATINGS] or 0), row[columns.MOVIE_ID]))
@@ -78,8 +78,8 @@ def find_movies(store: Store, text: str, limit: int = 25) -> list[Row]:
 
 def most_rated(store: Store, n: int = 12) -> list[Row]:
     """The most rated movies of the current release, as `find_movies` gives them: where to begin looking around."""
-    catalogue = _catalogue(store, releases.current(store)["version_id"])
-    rows = sorted(catalogue.values(), key=lambda row: (-(row[columns.N_RATINGS] or 0), row[columns.MOVIE_ID]))
+    by_id = catalogue(store, releases.current(store)["version_id"])
+    rows = sorted(by_id.values(), key=lambda row: (-(row[columns.N_RATINGS] or 0), row[columns.MOVIE_ID]))
     return [dict(row) for row in rows[:n]]
 
 
@@ -97,7 +97,7 @@ def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
         NotFoundError: the release does not know it.
     """
     version_id = version_id or releases.current(store)["version_id"]
-    row = _catalogue(store, version_id).get(movie_id)
+    row = catalogue(store, version_id).get(movie_id)
     if row is None:
         raise NotFoundError(
             f"Movie {movie_id} is not in the current release ({version_id}). Look for its title, "
@@ -118,8 +118,8 @@ def rated_high(store: Store, user_id: int, n: int = 10) -> list[Row]:
     ratings = read_rows(store, layout.snapshot_table(snapshot_id, "ratings"), columns.USER_ID, user_id)
     order = [(columns.RATING, "descending"), (columns.TIMESTAMP, "descending"), (columns.MOVIE_ID, "ascending")]
     best = ratings.take(pc.sort_indices(ratings, order)[:n]).select([columns.MOVIE_ID, columns.RATING]).to_pylist()
-    catalogue = _catalogue(store, version_id)
-    return [{columns.MOVIE_ID: row[columns.MOVIE_ID], columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE],
+    by_id = catalogue(store, version_id)
+    return [{columns.MOVIE_ID: row[columns.MOVIE_ID], columns.TITLE: by_id[row[columns.MOVIE_ID]][columns.TITLE],
              columns.RATING: row[columns.RATING]} for row in best]  # fmt: skip
 
 
@@ -133,6 +133,28 @@ def release(store: Store) -> Row:
     return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
 
 
+def parse_ratings(text: str) -> dict[int, float]:
+    """Ratings as people write them.
+
+    Raises:
+        ConfigError: an entry is no ``movie_id=stars``.
+
+    >>> parse_ratings("1=5, 50=4.5")
+    {1: 5.0, 50: 4.5}
+    """
+    found = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        movie_id, _, stars = entry.partition("=")
+        try:
+            found[int(movie_id)] = float(stars)
+        except ValueError as error:
+            raise ConfigError(
+                f"{entry!r} is no rating. Nothing was looked up. Write movie_id=stars, such as 1=5,50=4.5; ids are "
+                "found by title with `recsys find`."
+            ) from error
+    return found
+
+
 def _user_rows(store: Store, user_id: int) -> list[Row]:
     version_id = releases.current(store)["version_id"]
     rows = _rows_of(store, version_id, "recommendations", columns.USER_ID, user_id)
@@ -141,9 +163,9 @@ def _user_rows(store: Store, user_id: int) -> list[Row]:
             f"User {user_id} has no list in the current release ({version_id}). "
             "Check the id, or ingest ratings that hold this user."
         )
-    catalogue = _catalogue(store, version_id)
+    by_id = catalogue(store, version_id)
     rows.sort(key=lambda row: int(row[columns.RANK]))
-    return [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
+    return [{**row, columns.TITLE: by_id[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
 
 
 def _rows_of(store: Store, version_id: str, table: str, column: str, value: int) -> list[Row]:
@@ -157,7 +179,7 @@ def _rows_of(store: Store, version_id: str, table: str, column: str, value: int)
 
 
 @lru_cache(maxsize=2)
-def _catalogue(store: Store, version_id: str) -> dict[int, Row]:
+def catalogue(store: Store, version_id: str) -> dict[int, Row]:
     """Movies of a release by id. A version never changes, so it is read once per process."""
     names = [columns.MOVIE_ID, columns.TITLE, columns.GENRES, columns.N_RATINGS, columns.MEAN_RATING]
     names.append(columns.PREDICTED_RATING)

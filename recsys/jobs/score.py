@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
+Ids = NDArray[np.int32]
 
 
 def score_lists(
@@ -52,7 +55,7 @@ def score_lists(
     """
 
     def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
-        recommender = _recommender(store, champion)
+        recommender, folded = with_newcomers(_recommender(store, champion), store, champion["snapshot_id"])
         ranking = recommender.ranking
         model = list_model(
             (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
@@ -60,6 +63,7 @@ def score_lists(
             _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID),
             recommender.rating.predict,
             config.k,
+            folded,
         )
         key = layout.snapshot_table(champion["snapshot_id"], "ratings")
         users = seen_lists(spark_table(spark, store, [key], columns.RATINGS))
@@ -81,6 +85,8 @@ def score_similar(
             _column(movies, columns.MOVIE_ID),
             movies.column(columns.GENRES).to_pylist(),
             config.n_similar,
+            config.similarity,
+            config.min_support,
         )
         frame = spark.createDataFrame(movies.select([columns.MOVIE_ID]))
         return _write_parts(spark, frame, model, store, version_id, "similar_movies", columns.MOVIE_ID)
@@ -134,12 +140,29 @@ def publish(
     }
 
 
+def with_newcomers(recommender: Recommender, store: Store, snapshot_id: str) -> tuple[Recommender, Ids]:
+    """The model with the users of a snapshot whom it does not know folded in, and who they are.
+
+    Whoever has rated nothing the model knows, or likes none of it, stays unknown and gets popular movies.
+    """
+    key = layout.snapshot_table(snapshot_id, "ratings")
+    users = np.unique(_column(read_table(store, key, [columns.USER_ID]), columns.USER_ID))
+    unknown = np.setdiff1d(users, recommender.ranking.user_ids)
+    if not len(unknown) or recommender.recipe is None:
+        return recommender, unknown[:0]
+    ratings = read_table(store, key)
+    ratings = ratings.filter(pc.is_in(ratings.column(columns.USER_ID), pa.array(unknown)))
+    new = recommender.fold_in(*(_column(ratings, name) for name in columns.RATINGS.names))
+    log.info("%d users came after the training, %d of them were folded in", len(unknown), len(new.user_ids))
+    return recommender.with_users(new), new.user_ids
+
+
 def version_id_of(champion: dict[str, Any], config: ScoreConfig, scoring_id: str) -> str:
     """The version a scoring writes: readable, fit for a key, and the same on every retry.
 
     >>> champion = {"model_version": "recsys-sample-v1", "snapshot_id": "sample-0123456789ab"}
     >>> version_id_of(champion, ScoreConfig(), "manual 2026/11/21")
-    'recsys-sample-v1-sample-0123456789ab-k10-106b9ecc'
+    'recsys-sample-v1-sample-0123456789ab-k10-1001efe9'
     """
     digest = hashlib.sha256(f"{scoring_id}\0{config.model_dump_json()}".encode()).hexdigest()[:8]
     name = f"{champion['model_version']}-{champion['snapshot_id']}-k{config.k}"

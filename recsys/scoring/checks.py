@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.errors import DataError
 from recsys.ids import positions
-from recsys.scoring.lists import ALS, POPULAR
+from recsys.scoring.lists import ALS, FOLD_IN, POPULAR
 from recsys.scoring.similar import GENRES
 
 Ids = NDArray[np.int32]
@@ -38,7 +38,8 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
         k: list length.
 
     Returns:
-        ``{n_rows, n_users, n_als, n_popular, n_short}``; short are lists of users with fewer than k unseen movies.
+        ``{n_rows, n_users, n_als, n_fold_in, n_popular, n_short}``; short are lists of users with fewer than k unseen
+        movies.
 
     Raises:
         DataError: the first rule that does not hold, with the number of rows and examples.
@@ -56,14 +57,12 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
     wanted = np.minimum(k, len(all_movies) - n_seen)
     found = np.bincount(at_users, minlength=len(all_users))
     _enforce_lengths(name, "every user has min(k, unseen movies) movies", all_users, found, wanted)
-    _enforce(name, lists, _list_rules(lists, users, movies, [ALS, POPULAR]))
+    _enforce(name, lists, _list_rules(lists, users, movies, [ALS, FOLD_IN, POPULAR]))
     _enforce(name, lists, [("the user has not rated the movie", _contains(rated, _pairs(users, movies)))])
-    n_als = int(_is(lists, ALS).sum())
     return {
         "n_rows": lists.num_rows,
         "n_users": len(all_users),
-        "n_als": n_als,
-        "n_popular": lists.num_rows - n_als,
+        **{f"n_{source}": int(_is(lists, source).sum()) for source in (ALS, FOLD_IN, POPULAR)},
         "n_short": int((wanted < k).sum()),
     }
 

@@ -2,7 +2,8 @@
 
 The rule, in order, until a list is ``min(k, unseen movies of the catalogue)`` long:
 
-1. A user the ranking model knows gets its movies by score (source "als").
+1. A user the ranking model knows gets its movies by score (source "als"; "fold_in" where the user came after the
+   training, and was folded in from the ratings of the snapshot).
 2. What is missing comes from the fallback (source "popular"): the catalogue by training ratings, most
    rated first, ties by lower id, so movies nobody rated in training come last, by id. For known users
    it holds only movies without factors; for unknown users it is the whole list.
@@ -26,7 +27,7 @@ from recsys.scoring.topk import Floats, Indices, top_k
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-ALS, POPULAR = "als", "popular"
+ALS, FOLD_IN, POPULAR = "als", "fold_in", "popular"
 SEEN = "seen"
 Predict = Callable[[NDArray[np.integer], NDArray[np.integer]], Floats]
 
@@ -45,6 +46,7 @@ class ListModel:
         movie_factors: their factors; shape (len(warm), rank).
         fallback: positions in `catalogue`, all of them, in the order of the fallback list.
         popularity: score of each in (0, 1], 0 for movies nobody rated in training; same order.
+        folded: those of `user_ids` that came after the training.
     """
 
     k: int
@@ -56,6 +58,7 @@ class ListModel:
     movie_factors: Floats
     fallback: NDArray[np.int64]
     popularity: Floats
+    folded: Indices
 
     def __call__(self, batch: pa.RecordBatch) -> pa.Table:
         """Rows of columns.RECOMMENDATIONS for a batch with columns user_id and seen (rated movie ids)."""
@@ -98,7 +101,8 @@ class ListModel:
     def _table(self, users: Indices, movies: Indices, scores: Floats, is_als: NDArray[np.bool_]) -> pa.Table:
         rows, places = np.nonzero(movies >= 0)
         user_ids, movie_ids = users[rows], self.catalogue[movies[rows, places]]
-        sources = pa.DictionaryArray.from_arrays(is_als[rows, places].astype(np.int8), [POPULAR, ALS])
+        kinds = is_als[rows, places] * (1 + np.isin(user_ids, self.folded))
+        sources = pa.DictionaryArray.from_arrays(kinds.astype(np.int8), [POPULAR, ALS, FOLD_IN])
         values = [user_ids, (places + 1).astype(np.int16), movie_ids, scores[rows, places]]
         arrays = [*map(pa.array, values), pa.array(self.predict(user_ids, movie_ids)), sources.cast(pa.string())]
         return pa.Table.from_arrays(arrays, schema=columns.RECOMMENDATIONS)
@@ -110,6 +114,7 @@ def list_model(
     catalogue: Indices,
     predict: Predict,
     k: int,
+    folded: Indices | None = None,
 ) -> ListModel:
     """Line a trained model up with the movies of a snapshot.
 
@@ -119,6 +124,7 @@ def list_model(
         catalogue: movie ids of the snapshot, in any order.
         predict: stars of pairs; must be picklable.
         k: list length.
+        folded: users of `ranking` that were folded in after the training; nobody by default.
     """
     user_ids, user_factors, movie_ids, movie_factors = ranking
     catalogue = np.unique(catalogue)
@@ -136,6 +142,7 @@ def list_model(
         movie_factors[warm >= 0],
         fallback,
         (counts[fallback] / most).astype(np.float32),
+        np.empty(0, np.int32) if folded is None else folded,
     )
 
 

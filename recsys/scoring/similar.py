@@ -2,10 +2,12 @@
 
 The rule, in order, until a movie has ``min(n, catalogue - 1)`` neighbours:
 
-1. A movie with factors gets the movies whose factors point the same way: cosine (source "als").
+1. A movie with factors gets the movies whose factors point the same way (cosine), or are close (Euclidean distance,
+   negated), of those that enough people have rated (source "als"). Factors of a movie with three ratings say more about
+   three people than about the movie: without that rule such movies are everybody's neighbours.
 2. What is missing comes from the genres (source "genres"): the share of genres in common (Jaccard), ties by
-   popularity, then by lower id. For movies with factors it holds only movies without; for movies nobody
-   rated in training it is the whole list, over the whole catalogue.
+   popularity, then by lower id. For movies with factors it holds only movies that rule 1 does not list; for movies
+   nobody rated in training it is the whole list, over the whole catalogue.
 
 Factors of length zero have no direction; such a movie counts as one without factors.
 """
@@ -35,7 +37,10 @@ class SimilarModel:
         n: neighbours per movie.
         catalogue: movie ids of the snapshot, ascending; shape (m,).
         warm: positions in `catalogue` of the movies that have factors, ascending.
-        directions: their factors, each of length 1; shape (len(warm), rank).
+        queries: what stands for each of them on its own list; shape (len(warm), r).
+        listed: positions in `catalogue` of those that may stand on lists by factors, ascending.
+        candidates: what stands for each of these on others' lists; shape (len(listed), r).
+        is_distance: whether scores are negated distances; else cosines.
         by_popularity: positions in `catalogue`, most rated in training first, ties by lower id.
         genres: 1 where a movie has a genre, else 0, in the order of `catalogue`; shape (m, n_genres).
     """
@@ -43,7 +48,10 @@ class SimilarModel:
     n: int
     catalogue: Indices
     warm: NDArray[np.int64]
-    directions: Floats
+    queries: Floats
+    listed: NDArray[np.int64]
+    candidates: Floats
+    is_distance: bool
     by_popularity: NDArray[np.int64]
     genres: Floats
 
@@ -68,24 +76,39 @@ class SimilarModel:
         scores = np.full((len(movies), self.n), -np.inf, np.float32)
         at = positions(self.warm.astype(np.int32), movies)
         known = np.flatnonzero(at >= 0)
-        # Each movie is the one that its own list leaves out.
-        found, cosines = top_k(
-            self.directions[at[known]], self.directions, self.n, np.arange(len(known) + 1), at[known]
-        )
-        neighbours[known] = np.append(self.warm, -1)[found]
-        scores[known] = np.where(found >= 0, np.clip(cosines, -1, 1), -np.inf)  # rounding exceeds 1 by 1e-7
+        neighbours[known], scores[known] = self._by_factors(at[known])
         is_als = neighbours >= 0
         short = np.flatnonzero(~is_als[:, -1])
         for start in range(0, len(short), _BLOCK):
             self._top_up(movies, short[start : start + _BLOCK], neighbours, scores)
         return neighbours, scores, is_als
 
+    def _by_factors(self, rows: NDArray[np.int64]) -> tuple[Indices, Floats]:
+        """Positions in the catalogue padded with -1, and scores, of movies at `rows` of `warm`; both (len(rows), n)."""
+        # Each movie is the one that its own list leaves out, if it may be listed at all.
+        own = positions(self.listed.astype(np.int32), self.warm[rows].astype(np.int32))
+        indptr = np.concatenate([[0], np.cumsum(own >= 0)])
+        found, scores = top_k(self.queries[rows], self.candidates, self.n, indptr, own[own >= 0])
+        if self.is_distance:
+            found, scores = self._nearest(rows, found)
+        else:
+            scores = np.where(found >= 0, np.clip(scores, -1, 1), -np.inf)  # rounding exceeds 1 by 1e-7
+        return np.append(self.listed, -1)[found].astype(np.int32), scores.astype(np.float32)
+
+    def _nearest(self, rows: NDArray[np.int64], found: Indices) -> tuple[Indices, Floats]:
+        """The found candidates with their negated distances: taken from the product they would be all rounding."""
+        points, others = self.queries[rows, None, :-1].astype(np.float64), self.candidates[found, :-1]
+        distances = np.sqrt(((points - others) ** 2).sum(axis=2)).astype(np.float32)
+        scores = np.where(found >= 0, -distances, -np.inf)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
     def _top_up(self, movies: NDArray[np.int64], rows: NDArray[np.int64], neighbours: Indices, scores: Floats) -> None:
         """Fill the empty places of some rows with movies of like genres, in place."""
         jaccard = self._jaccard(movies[rows])
         jaccard[np.arange(len(rows)), movies[rows]] = -np.inf
         has_some = neighbours[rows, 0] >= 0
-        jaccard[np.ix_(has_some, self.warm)] = -np.inf
+        jaccard[np.ix_(has_some, self.listed)] = -np.inf
         found, likeness = select_top(jaccard[:, self.by_popularity], self.n)
         joined = np.hstack([neighbours[rows], np.append(self.by_popularity, -1)[found]])
         # Stable: the model's neighbours stay in front, only empty places move to the end.
@@ -108,6 +131,8 @@ def similar_model(
     catalogue: Indices,
     genres: Sequence[Sequence[str] | None],
     n: int,
+    similarity: str = "cosine",
+    min_support: int = 0,
 ) -> SimilarModel:
     """Line a trained model up with the movies of a snapshot.
 
@@ -117,6 +142,8 @@ def similar_model(
         catalogue: movie ids of the snapshot, in any order, none twice.
         genres: genre names of each movie, in the order of `catalogue`.
         n: neighbours per movie.
+        similarity: ``cosine`` or ``euclidean``.
+        min_support: training ratings a movie needs to stand on lists by factors.
     """
     order = np.argsort(catalogue)
     in_order = np.asarray(catalogue, np.int32)[order]
@@ -124,9 +151,29 @@ def similar_model(
     lengths = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
     warm = positions(in_order, movie_ids)
     keep = (warm >= 0) & (lengths > 0)
-    directions = (factors[keep] / lengths[keep, None]).astype(np.float32)
-    by_popularity = np.argsort(-counts_of(in_order, *popular), kind="stable")
-    return SimilarModel(n, in_order, warm[keep], directions, by_popularity, _one_hot([genres[at] for at in order]))
+    warm, counts = warm[keep], counts_of(in_order, *popular)
+    queries, candidates = _sides(factors[keep], lengths[keep], similarity)
+    is_listed = counts[warm] >= min_support
+    return SimilarModel(
+        n,
+        in_order,
+        warm,
+        queries,
+        warm[is_listed],
+        candidates[is_listed],
+        similarity == "euclidean",
+        np.argsort(-counts, kind="stable"),
+        _one_hot([genres[at] for at in order]),
+    )
+
+
+def _sides(factors: Floats, lengths: NDArray[np.float64], similarity: str) -> tuple[Floats, Floats]:
+    """Vectors whose products order the movies: cosines, or ``x·y - |y|²/2``, which falls with the distance."""
+    if similarity == "cosine":
+        directions = (factors / lengths[:, None]).astype(np.float32)
+        return directions, directions
+    ones, halves = np.ones((len(factors), 1), np.float32), (-(lengths**2) / 2)[:, None].astype(np.float32)
+    return np.hstack([factors, ones]), np.hstack([factors, halves])
 
 
 def _one_hot(genres: Sequence[Sequence[str] | None]) -> Floats:

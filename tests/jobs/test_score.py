@@ -1,14 +1,19 @@
 """The scoring jobs over a snapshot and a model small enough to know: written once, checked, published whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from recsys import columns
 from recsys.config import ScoreConfig
-from recsys.errors import DataError
-from recsys.jobs import score
+from recsys.errors import ConfigError, DataError, NotFoundError
+from recsys.explorer import queries
+from recsys.jobs import newcomers, score
 from recsys.models.factors import Biases, Factors
+from recsys.models.fold_in import ranking_vector
+from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.storage import layout, releases
 from recsys.storage.store import open_store
@@ -23,7 +28,7 @@ CHAMPION = {
     "model_prefix": "models/run3",
     "snapshot_id": "tiny-0123",
 }
-CONFIG = ScoreConfig(k=3, n_similar=2)
+CONFIG = ScoreConfig(k=3, n_similar=2, min_support=0)
 N_USERS, N_MOVIES = 30, 12
 
 
@@ -184,3 +189,82 @@ def test_the_version_id_is_a_plain_key_whatever_the_names():
     version_id = score.version_id_of(CHAMPION | {"model_version": "../a b/ü"}, CONFIG, "scheduled__2026-11-21T00:00+00")
     assert layout.version(version_id).count("/") == 1
     assert set(version_id) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+RECIPE = Recipe(
+    ranking=(Member(rank=4, reg_param=0.1, alpha=2.0),), rating=(Member(rank=4, reg_param=0.1),), newest_ms=10**12
+)
+
+
+@pytest.fixture
+def knowing(store):
+    """The same model, stored with its recipe, so that users can be folded in."""
+    key = layout.recommender("models/run3")
+    pair = replace(Recommender.from_bytes(store.get(key)), recipe=RECIPE)
+    store.put(key, pair.to_bytes(), overwrite=True)
+    newcomers._recommender.cache_clear()
+    return store
+
+
+def test_users_who_came_after_the_training_are_folded_in_and_marked(knowing, settings):
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    lists = pa.concat_tables(
+        [read_table(knowing, key) for key in releases.table_keys(knowing, "recommendations", current(knowing))]
+    ).to_pandas()
+    sources = lists.groupby("user_id").source.agg(set)
+    assert set(sources[:28].map(tuple)) <= {("als",), ("als", "popular"), ("popular", "als")}
+    assert "fold_in" in sources[29]
+    assert "fold_in" in sources[30]
+    pair = Recommender.from_bytes(knowing.get(layout.recommender("models/run3")))
+    ratings = read_table(knowing, layout.snapshot_table("tiny-0123", "ratings")).to_pandas().query("user_id == 29")
+    row = ranking_vector(pair.ranking, ratings.movie_id.to_numpy(), ratings.rating.to_numpy(), 2.0, 0.1)
+    scores = {m: float(pair.ranking.movie_factors[m - 1] @ row) for m in range(1, 11) if m not in set(ratings.movie_id)}
+    best = sorted(scores, key=lambda m: -scores[m])[:3]
+    assert lists.query("user_id == 29").movie_id.tolist()[: len(best)] == best
+
+
+def test_somebody_new_gets_the_list_that_a_user_with_the_same_ratings_gets(knowing, settings):
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    ratings = read_table(knowing, layout.snapshot_table("tiny-0123", "ratings")).to_pandas().query("user_id == 29")
+    stars = dict(zip(ratings.movie_id.tolist(), ratings.rating.tolist(), strict=True))
+    rows = newcomers.recommend(knowing, stars, k=3)
+    assert [row["title"] for row in rows] == [row["title"] for row in queries.user_list(knowing, 29)]
+    assert rows[0]["source"] == "fold_in"
+    # User 29 rated in 2025, after the training, so time plays no part; the bias is folded in as well.
+    published = [row["predicted_rating"] for row in queries.user_list(knowing, 29)]
+    assert [row["predicted_rating"] for row in rows] == pytest.approx(published, abs=1e-4)
+
+
+@pytest.mark.parametrize("ratings", [{}, {11: 5.0}, {12: 1.0}])
+def test_somebody_new_of_whom_the_model_can_make_nothing_gets_popular_movies(knowing, settings, ratings):
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    rows = newcomers.recommend(knowing, ratings, k=3)
+    assert [(row["movie_id"], row["source"]) for row in rows] == [(1, "popular"), (2, "popular"), (3, "popular")]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "k", "error", "sentence"),
+    [
+        ({1: 6.0}, 3, ConfigError, "The scale is 1 to 5 stars"),
+        ({1: float("nan")}, 3, ConfigError, "The scale is 1 to 5 stars"),
+        ({1: 4.0}, 0, ConfigError, "k is 0"),
+        ({1: 4.0, 777: 3.0}, 3, NotFoundError, "No movie has the id 777"),
+    ],
+)
+def test_ratings_that_make_no_sense_are_refused(knowing, settings, ratings, k, error, sentence):
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    with pytest.raises(error, match=sentence):
+        newcomers.recommend(knowing, ratings, k)
+
+
+def test_a_model_stored_without_its_recipe_folds_nobody_in(store, settings):
+    newcomers._recommender.cache_clear()
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    assert {row["source"] for row in newcomers.recommend(store, {1: 5.0}, 3)} == {"popular"}
+    pair = Recommender.from_bytes(store.get(layout.recommender("models/run3")))
+    with pytest.raises(ConfigError, match="without its recipe"):
+        pair.fold_in(np.array([9]), np.array([1]), np.array([5.0]), np.array(["2025-01-01"], "datetime64[ms]"))
+
+
+def current(store):
+    return releases.current(store)["version_id"]

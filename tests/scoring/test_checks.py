@@ -35,7 +35,7 @@ def changed(at, **values):
 
 
 def test_sound_lists_pass_with_their_counts():
-    assert check(SOUND) == {"n_rows": 3, "n_users": 3, "n_als": 2, "n_popular": 1, "n_short": 2}
+    assert check(SOUND) == {"n_rows": 3, "n_users": 3, "n_als": 2, "n_fold_in": 0, "n_popular": 1, "n_short": 2}
 
 
 def test_the_order_of_the_ratings_does_not_matter():
@@ -55,8 +55,8 @@ def test_the_order_of_the_ratings_does_not_matter():
         (changed(0, score=np.nan), "scores and predicted ratings are finite"),
         (changed(0, score=np.inf), "scores and predicted ratings are finite"),
         (changed(1, predicted_rating=np.nan), "scores and predicted ratings are finite"),
-        (changed(0, source="guess"), "the source is als or popular"),
-        (changed(0, source="popular"), "als comes before popular"),
+        (changed(0, source="guess"), "the source is als or fold_in or popular"),
+        (changed(0, source="popular"), "als comes before fold_in comes before popular"),
         (changed(0, movie_id=99), "movie_id is known"),
         (changed(0, user_id=9), "user_id is known"),
         (changed(0, score=None), "no value is missing"),

@@ -16,9 +16,9 @@ POPULAR = np.array([20, 30, 10], np.int32), np.array([9, 9, 1], np.int32)
 HALF_RIGHT = 1 / np.sqrt(2)
 
 
-def neighbours(movie_ids, n):
+def neighbours(movie_ids, n, similarity="cosine", min_support=0):
     batch = pa.record_batch([pa.array(movie_ids, pa.int32())], names=["movie_id"])
-    table = similar_model((MOVIES, FACTORS), POPULAR, CATALOGUE, GENRES, n)(batch)
+    table = similar_model((MOVIES, FACTORS), POPULAR, CATALOGUE, GENRES, n, similarity, min_support)(batch)
     assert table.schema == columns.SIMILAR_MOVIES
     return table
 
@@ -64,3 +64,25 @@ def test_a_catalogue_of_one_movie_has_no_neighbours():
     one = np.array([10], np.int32)
     model = similar_model((one, np.ones((1, 1), np.float32)), (one, one), one, [["A"]], 5)
     assert model(pa.record_batch([pa.array([10], pa.int32())], names=["movie_id"])).num_rows == 0
+
+
+def test_on_request_neighbours_are_the_nearest_by_distance():
+    # From 10 at (1, 0): 30 at (1, 1) is 1 away, 40 at (-2, 0) 3, 20 at (5, 0) 4.
+    assert rows(neighbours([10], 3, "euclidean")) == [(30, -1, "als"), (40, -3, "als"), (20, -4, "als")]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+def test_a_movie_few_have_rated_is_nobodys_neighbour_by_taste_but_has_some(similarity):
+    # Of those with factors, 20 and 30 have nine ratings, 10 has one, 40 none. 30 comes first by taste; then genres.
+    assert [row[0] for row in rows(neighbours([20], 2, similarity, min_support=2))] == [30, 70]
+    assert {row[0] for row in rows(neighbours([10], 2, similarity, min_support=2))} == {20, 30}
+    table = neighbours([20], 4, similarity, min_support=2).to_pylist()
+    assert [r["source"] for r in table] == ["als", "genres", "genres", "genres"]
+
+
+def test_equal_factors_are_no_distance_apart_and_tie_by_id():
+    factors = np.array([[300.1, 7.3], [300.1, 7.3], [300.1, 7.3], [1, 1]], np.float32)
+    ids = np.array([1, 2, 3, 4], np.int32)
+    model = similar_model((ids, factors), (ids, np.ones(4, np.int32)), ids, [[]] * 4, 3, "euclidean")
+    found = model(pa.record_batch([pa.array([2], pa.int32())], names=["movie_id"])).to_pylist()
+    assert [(row["similar_movie_id"], row["score"]) for row in found[:2]] == [(1, 0.0), (3, 0.0)]

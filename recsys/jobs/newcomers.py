@@ -1,0 +1,92 @@
+"""A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import columns
+from recsys.errors import ConfigError, NotFoundError
+from recsys.explorer import queries
+from recsys.models.recommender import Recommender
+from recsys.scoring.lists import SEEN, list_model
+from recsys.storage import layout, releases
+from recsys.storage.store import Store
+
+# No user of a data set has it: ids are not negative.
+_NEWCOMER = -1
+_MOST_RATINGS = 10_000
+
+
+def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[dict[str, Any]]:
+    """What somebody with these ratings is recommended by the model that is served now, best first.
+
+    Args:
+        store: where the release and its model are.
+        ratings: stars by movie id; without any, or where none is liked, the list is the popular one.
+        k: list length.
+
+    Returns:
+        ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
+
+    Raises:
+        ConfigError: stars outside of the scale, or k out of range.
+        NotFoundError: nothing is published, the model is not in the store, or a movie is not in the release.
+    """
+    lineage = queries.release(store)["lineage"]
+    catalogue = queries.catalogue(store, releases.current(store)["version_id"])
+    pair = _recommender(store, layout.recommender(layout.model(lineage["run_id"])))
+    _check(ratings, k, catalogue, pair)
+    movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
+    folded = np.empty(0, np.int32)
+    if pair.recipe is not None and len(movie_ids):
+        now = np.full(len(movie_ids), datetime.now(UTC).replace(tzinfo=None), "datetime64[ms]")
+        new = pair.fold_in(np.full(len(movie_ids), _NEWCOMER), movie_ids, stars, now)
+        pair, folded = pair.with_users(new), new.user_ids
+    ranking = pair.ranking
+    model = list_model(
+        (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
+        (pair.popular_ids, pair.popular_counts),
+        np.array([*catalogue], np.int32),
+        pair.rating.predict,
+        k,
+        folded,
+    )
+    seen = pa.array([movie_ids.tolist()], pa.list_(pa.int32()))
+    asked = pa.RecordBatch.from_arrays([pa.array([_NEWCOMER], pa.int32()), seen], [columns.USER_ID, SEEN])
+    names = (*queries.SHOWN, columns.SOURCE)
+    rows = model(asked).to_pylist()
+    titles = [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
+    return [{name: row[name] for name in names} for row in titles]
+
+
+def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
+    low, high = pair.rating.low, pair.rating.high
+    if wrong := {
+        movie: stars for movie, stars in ratings.items() if not math.isfinite(stars) or not low <= stars <= high
+    }:
+        raise ConfigError(
+            f"The scale is {low:g} to {high:g} stars, given were {wrong}. Nothing was looked up. Correct them."
+        )
+    if not 1 <= k <= len(catalogue) or len(ratings) > _MOST_RATINGS:
+        raise ConfigError(
+            f"k is {k} and there are {len(ratings):,} ratings; 1 to {len(catalogue):,} movies can be listed, and "
+            f"{_MOST_RATINGS:,} ratings taken. Nothing was looked up. Ask for less."
+        )
+    if unknown := sorted(set(ratings) - set(catalogue)):
+        raise NotFoundError(
+            f"No movie has the id {', '.join(map(str, unknown[:10]))} in the current release. Nothing was looked up. "
+            "Look for the title."
+        )
+
+
+@lru_cache(maxsize=2)
+def _recommender(store: Store, key: str) -> Recommender:
+    """A stored model never changes, so it is read once per process."""
+    if not store.exists(key):
+        raise NotFoundError(f"{key} is not in {store.uri('')}: the store was reset since. Run `recsys score` again.")
+    return Recommender.from_bytes(store.get(key))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.ids import positions
 from recsys.scoring.seen import Seen, list_rows
-from recsys.scoring.topk import Floats, Indices, top_k
+from recsys.scoring.topk import Floats, Indices, MovieFactors, top_k
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -42,7 +42,7 @@ class ListModel:
         user_factors: shape (n_users, rank).
         catalogue: movie ids of the snapshot, ascending.
         warm: positions in `catalogue` of the movies that have factors.
-        movie_factors: their factors; shape (len(warm), rank).
+        movie_factors: their factors; (len(warm), rank).
         fallback: positions in `catalogue`, all of them, in the order of the fallback list.
         popularity: score of each in (0, 1], 0 for movies nobody rated in training; same order.
     """
@@ -53,7 +53,7 @@ class ListModel:
     user_factors: Floats
     catalogue: Indices
     warm: NDArray[np.int64]
-    movie_factors: Floats
+    movie_factors: MovieFactors
     fallback: NDArray[np.int64]
     popularity: Floats
 
@@ -88,7 +88,12 @@ class ListModel:
         return movies, scores, is_als
 
     def _top(
-        self, vectors: Floats, factors: Floats, movies: NDArray[np.int64], rows: NDArray[np.int64], seen: Seen
+        self,
+        vectors: Floats,
+        factors: Floats | MovieFactors,
+        movies: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        seen: Seen,
     ) -> tuple[Indices, Floats]:
         """`top_k` of the users at `rows` over `movies`, answered in positions in the catalogue."""
         found, scores = top_k(vectors, factors, self.k, *seen.among(rows, movies))
@@ -133,7 +138,7 @@ def list_model(
         user_factors,
         catalogue,
         warm[warm >= 0],
-        movie_factors[warm >= 0],
+        MovieFactors(movie_factors[warm >= 0]),
         fallback,
         (counts[fallback] / most).astype(np.float32),
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.ids import positions
 from recsys.scoring.lists import ALS, counts_of
-from recsys.scoring.topk import Floats, Indices, select_top, top_k
+from recsys.scoring.topk import Floats, Indices, MovieFactors, select_top, top_k
 
 GENRES = "genres"
 # Bounds the dense matrix of genre similarities: 256 x 59,000 movies are 60 MB.
@@ -35,7 +35,7 @@ class SimilarModel:
         n: neighbours per movie.
         catalogue: movie ids of the snapshot, ascending; shape (m,).
         warm: positions in `catalogue` of the movies that have factors, ascending.
-        directions: their factors, each of length 1; shape (len(warm), rank).
+        directions: their factors, each of length 1; (len(warm), rank).
         by_popularity: positions in `catalogue`, most rated in training first, ties by lower id.
         genres: 1 where a movie has a genre, else 0, in the order of `catalogue`; shape (m, n_genres).
     """
@@ -43,7 +43,7 @@ class SimilarModel:
     n: int
     catalogue: Indices
     warm: NDArray[np.int64]
-    directions: Floats
+    directions: MovieFactors
     by_popularity: NDArray[np.int64]
     genres: Floats
 
@@ -70,7 +70,7 @@ class SimilarModel:
         known = np.flatnonzero(at >= 0)
         # Each movie is the one that its own list leaves out.
         found, cosines = top_k(
-            self.directions[at[known]], self.directions, self.n, np.arange(len(known) + 1), at[known]
+            self.directions.factors[at[known]], self.directions, self.n, np.arange(len(known) + 1), at[known]
         )
         neighbours[known] = np.append(self.warm, -1)[found]
         scores[known] = np.where(found >= 0, np.clip(cosines, -1, 1), -np.inf)  # rounding exceeds 1 by 1e-7
@@ -126,7 +126,9 @@ def similar_model(
     keep = (warm >= 0) & (lengths > 0)
     directions = (factors[keep] / lengths[keep, None]).astype(np.float32)
     by_popularity = np.argsort(-counts_of(in_order, *popular), kind="stable")
-    return SimilarModel(n, in_order, warm[keep], directions, by_popularity, _one_hot([genres[at] for at in order]))
+    return SimilarModel(
+        n, in_order, warm[keep], MovieFactors(directions), by_popularity, _one_hot([genres[at] for at in order])
+    )
 
 
 def _one_hot(genres: Sequence[Sequence[str] | None]) -> Floats:

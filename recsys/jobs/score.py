@@ -17,10 +17,11 @@ import pyarrow as pa
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
 from recsys.errors import AlreadyExistsError
+from recsys.jobs.snapshots import seen_key
 from recsys.models.recommender import Recommender
 from recsys.scoring.catalogue import catalogue_table
 from recsys.scoring.checks import check_lists, check_similar
-from recsys.scoring.lists import list_model, seen_lists
+from recsys.scoring.lists import list_model
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
 from recsys.spark import spark_session
@@ -61,8 +62,7 @@ def score_lists(
             recommender.rating.predict,
             config.k,
         )
-        key = layout.snapshot_table(champion["snapshot_id"], "ratings")
-        users = seen_lists(spark_table(spark, store, [key], columns.RATINGS))
+        users = spark_table(spark, store, [seen_key(store, champion["snapshot_id"])], columns.SEEN_LISTS)
         return _write_parts(spark, users, model, store, version_id, "recommendations", columns.USER_ID)
 
     return _once("recommendations", champion, config, scoring_id, settings, write)

@@ -12,7 +12,6 @@ A movie the user has rated in the snapshot is never on the list, and only movies
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +22,7 @@ from recsys.ids import positions
 from recsys.scoring.seen import Seen, list_rows
 from recsys.scoring.topk import Floats, Indices, MovieFactors, top_k
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 ALS, POPULAR = "als", "popular"
-SEEN = "seen"
 Predict = Callable[[NDArray[np.integer], NDArray[np.integer]], Floats]
 
 
@@ -60,7 +55,7 @@ class ListModel:
     def __call__(self, batch: pa.RecordBatch) -> pa.Table:
         """Rows of columns.RECOMMENDATIONS for a batch with columns user_id and seen (rated movie ids)."""
         users = batch.column(columns.USER_ID).to_numpy()
-        rows, movie_ids = list_rows(batch.column(SEEN))
+        rows, movie_ids = list_rows(batch.column(columns.SEEN))
         movies = positions(self.catalogue, movie_ids)
         # A rated movie that is not in the catalogue cannot be recommended anyway.
         seen = Seen(rows[movies >= 0], movies[movies >= 0], len(users), len(self.catalogue))
@@ -154,10 +149,3 @@ def counts_of(catalogue: Indices, movie_ids: Indices, counts: NDArray[np.integer
     in_order = np.zeros(len(catalogue), np.int64)
     in_order[at[at >= 0]] = counts[at >= 0]
     return in_order
-
-
-def seen_lists(ratings: "DataFrame") -> "DataFrame":
-    """One row per user of a ratings table: user_id and seen, the ids of the movies the user rated."""
-    from pyspark.sql import functions as F  # noqa: N812
-
-    return ratings.groupBy(columns.USER_ID).agg(F.collect_list(columns.MOVIE_ID).alias(SEEN))

@@ -98,7 +98,7 @@ def top_k(
     best = np.full((len(users), k), -1, np.int32)
     scores = np.full((len(users), k), -np.inf, np.float32)
     if len(users) and len(movies):
-        _path().fill(users, movies.layout, _largest_error(users, movies), indptr, seen, best, scores)
+        _path().fill(users, movies.layout, largest_error(users, movies), indptr, seen, best, scores)
     return best, scores
 
 
@@ -133,7 +133,7 @@ def _path() -> Any:
     return fused
 
 
-def _largest_error(users: Floats, movies: MovieFactors) -> NDArray[np.float64]:
+def largest_error(users: Floats, movies: MovieFactors) -> NDArray[np.float64]:
     """By how much a float32 product may miss a user's true scores, in any order of summation; shape (n,).
 
     The bound of Higham (2002, section 3.1) for inner products, with the largest norm of a movie; twice, because the

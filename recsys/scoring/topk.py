@@ -30,20 +30,24 @@ _LARGEST = float(np.finfo(np.float32).max)
 class MovieFactors:
     """Movie factors, checked and laid out once for many calls of `top_k`.
 
-    A copy that travels to another process takes the bare factors along, and lays them out again there.
+    A copy that travels to another process takes the bare factors along, and lays them out again as is best there.
     """
 
-    def __init__(self, factors: Floats) -> None:
-        """Take factors of shape (m, rank).
+    def __init__(self, factors: Floats, path: Any = None) -> None:
+        """Check the factors.
+
+        Args:
+            factors: shape (m, rank).
+            path: the module `recsys.scoring.fused` or `recsys.scoring.blocks`; by default the faster one there is.
 
         Raises:
             DataError: a factor is NaN or infinite.
         """
+        # Chosen before work is handed out: what is compiled here, other processes of this machine only load.
+        self.path = path or _path()
         self.factors = np.asarray(factors, np.float32)
         if self.factors.ndim == 2:  # another shape is told about with that of the users
             _check_finite("movie", self.factors)
-        # Before work is handed out: what is compiled here, other processes of this machine only load.
-        _path()
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -53,8 +57,8 @@ class MovieFactors:
 
     @cached_property
     def layout(self) -> Any:
-        """As the path of this process reads them."""
-        return _path().prepare(self.factors)
+        """As the path reads them."""
+        return self.path.prepare(self.factors)
 
     @cached_property
     def largest_norm(self) -> float:
@@ -98,7 +102,7 @@ def top_k(
     best = np.full((len(users), k), -1, np.int32)
     scores = np.full((len(users), k), -np.inf, np.float32)
     if len(users) and len(movies):
-        _path().fill(users, movies.layout, largest_error(users, movies), indptr, seen, best, scores)
+        movies.path.fill(users, movies.layout, _largest_error(users, movies), indptr, seen, best, scores)
     return best, scores
 
 
@@ -133,7 +137,7 @@ def _path() -> Any:
     return fused
 
 
-def largest_error(users: Floats, movies: MovieFactors) -> NDArray[np.float64]:
+def _largest_error(users: Floats, movies: MovieFactors) -> NDArray[np.float64]:
     """By how much a float32 product may miss a user's true scores, in any order of summation; shape (n,).
 
     The bound of Higham (2002, section 3.1) for inner products, with the largest norm of a movie; twice, because the

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import platform
+import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -58,6 +59,37 @@ def measure(step: Callable[..., Any], *args: Any) -> Cost:
     return Cost(wall_s, scale.cpu_s, scale.peak_bytes, result)
 
 
+def weigh(step: Callable[[], Any]) -> Cost:
+    """Run a function in this process and weigh the process and all below it, such as a Spark session that is up.
+
+    Seconds of the processor are those between begin and end; memory is all that is held.
+    """
+    pid = os.getpid()
+    before = sum(map(_cpu_s, _family(pid)))
+    scale = _Scale(pid)
+    scale.start()
+    began = time.perf_counter()
+    try:
+        result = step()
+    finally:
+        wall_s = time.perf_counter() - began
+        scale.stop()
+    return Cost(wall_s, scale.cpu_s - before, scale.peak_bytes, result)
+
+
+def take_turns(steps: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Cost]:
+    """Run functions in this process turn by turn, so that a busy minute falls on all; medians, without memory."""
+    walls: dict[str, list[float]] = {name: [] for name in steps}
+    cpus: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            began, began_cpu = time.perf_counter(), time.process_time()
+            step()
+            cpus[name].append(time.process_time() - began_cpu)
+            walls[name].append(time.perf_counter() - began)
+    return {name: Cost(statistics.median(walls[name]), statistics.median(cpus[name]), 0, None) for name in steps}
+
+
 def report(name: str, columns: list[str], rows: list[list[str]], document: Mapping[str, Any]) -> None:
     """Print the table for people, then one line of JSON for machines, with the machine it was measured on."""
     table = Table(*columns, title=name, title_justify="left")
@@ -92,11 +124,14 @@ class _Scale(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._is_over.wait(_SAMPLE_S):
+        while True:
+            is_last = self._is_over.wait(_SAMPLE_S)
             family = _family(self._pid)
             self.peak_bytes = max(self.peak_bytes, sum(map(_pss_bytes, family)))
             for pid in family:
                 self._cpu_s[pid] = max(self._cpu_s.get(pid, 0.0), _cpu_s(pid))
+            if is_last:
+                break
 
 
 def _family(pid: int) -> list[int]:

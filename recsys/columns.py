@@ -28,6 +28,7 @@ SOURCE = "source"
 SIMILAR_MOVIE_ID = "similar_movie_id"
 N_RATINGS = "n_ratings"
 MEAN_RATING = "mean_rating"
+SEEN = "seen"
 
 _UTC_MS = pa.timestamp("ms", tz="UTC")
 
@@ -69,6 +70,12 @@ SNAPSHOT_TABLES: dict[str, pa.Schema] = {
     "tags": TAGS,
     "details": DETAILS,  # what only some sources know of a movie; empty for MovieLens
 }
+
+# Made of the ratings when a snapshot is published, so that scoring need not group them.
+SEEN_LISTS = pa.schema([
+    (USER_ID, pa.int32()),              # ascending
+    (SEEN, pa.list_(pa.int32())),       # movie ids the user has rated, ascending
+])  # fmt: skip
 
 # Rows that were kept out of the tables above, each with its reason. Nothing that was read is ever dropped silently.
 QUARANTINE = pa.schema([

@@ -13,7 +13,7 @@ from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
 from recsys.explorer import queries
 from recsys.models.recommender import Recommender
-from recsys.scoring.lists import SEEN, list_model
+from recsys.scoring.lists import list_model
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
 
@@ -56,8 +56,9 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
         k,
         folded,
     )
-    seen = pa.array([movie_ids.tolist()], pa.list_(pa.int32()))
-    asked = pa.RecordBatch.from_arrays([pa.array([_NEWCOMER], pa.int32()), seen], [columns.USER_ID, SEEN])
+    asked = pa.RecordBatch.from_pydict(
+        {columns.USER_ID: [_NEWCOMER], columns.SEEN: [np.sort(movie_ids)]}, columns.SEEN_LISTS
+    )
     names = (*queries.SHOWN, columns.SOURCE)
     rows = model(asked).to_pylist()
     titles = [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]

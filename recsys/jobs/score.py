@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
 from recsys.errors import AlreadyExistsError
+from recsys.jobs.snapshots import seen_key
 from recsys.models.recommender import Recommender
 from recsys.scoring.catalogue import catalogue_table
 from recsys.scoring.checks import check_lists, check_similar
-from recsys.scoring.lists import list_model, seen_lists
+from recsys.scoring.lists import list_model
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
 from recsys.spark import spark_session
@@ -65,8 +66,7 @@ def score_lists(
             config.k,
             folded,
         )
-        key = layout.snapshot_table(champion["snapshot_id"], "ratings")
-        users = seen_lists(spark_table(spark, store, [key], columns.RATINGS))
+        users = spark_table(spark, store, [seen_key(store, champion["snapshot_id"])], columns.SEEN_LISTS)
         return _write_parts(spark, users, model, store, version_id, "recommendations", columns.USER_ID)
 
     return _once("recommendations", champion, config, scoring_id, settings, write)
@@ -146,7 +146,7 @@ def with_newcomers(recommender: Recommender, store: Store, snapshot_id: str) -> 
     Whoever has rated nothing the model knows, or likes none of it, stays unknown and gets popular movies.
     """
     key = layout.snapshot_table(snapshot_id, "ratings")
-    users = np.unique(_column(read_table(store, key, [columns.USER_ID]), columns.USER_ID))
+    users = _column(read_table(store, seen_key(store, snapshot_id), [columns.USER_ID]), columns.USER_ID)
     unknown = np.setdiff1d(users, recommender.ranking.user_ids)
     if not len(unknown) or recommender.recipe is None:
         return recommender, unknown[:0]

@@ -22,11 +22,15 @@ from recsys.config import Settings
 from recsys.datasets import digests, increments, reading
 from recsys.errors import AlreadyExistsError, NotFoundError
 from recsys.jobs import sources
+from recsys.scoring.seen import seen_lists
 from recsys.storage import layout
 from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 
 log = logging.getLogger(__name__)
+
+# A row holds a user's whole list, 150 movies on average: small groups, so that all cores have some to read.
+_SEEN_GROUP_ROWS = 20_000
 
 
 def snapshot_name(
@@ -61,11 +65,7 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
     faults = _faults(store, parsed, settings)
     tables = {name: _clean(store, parsed["ingest_id"], name, faults) for name in c.SNAPSHOT_TABLES}
     quarantine = pa.concat_tables([read_table(store, layout.staging_table(parsed["ingest_id"], "quarantine")), faults])
-    # Without a manifest these keys belong to nobody: an attempt that was killed may have left some.
-    rows = {
-        name: write_table(store, layout.snapshot_table(snapshot_id, name), table, overwrite=True)
-        for name, table in {**tables, "quarantine": quarantine}.items()
-    }
+    rows = _write(store, snapshot_id, {**tables, "quarantine": quarantine})
     manifest = {
         "snapshot_id": snapshot_id,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -141,10 +141,35 @@ def read_tables(store: Store, snapshot_id: str) -> dict[str, pa.Table]:
     }
 
 
+def seen_key(store: Store, snapshot_id: str) -> str:
+    """Where a snapshot's rows of columns.SEEN_LISTS are; of one that is older than this table they are written now."""
+    key = layout.snapshot_table(snapshot_id, "seen")
+    if not store.exists(key):
+        ratings = read_table(store, layout.snapshot_table(snapshot_id, "ratings"), [c.USER_ID, c.MOVIE_ID])
+        with contextlib.suppress(AlreadyExistsError):  # another scoring wrote the same rows first
+            _write_seen(store, snapshot_id, ratings, overwrite=False)
+    return key
+
+
 def counts(tables: Mapping[str, pa.Table]) -> dict[str, int]:
     """Rows of each table, and ``n_users``: those who rated."""
     rows = {f"n_{name}": table.num_rows for name, table in tables.items()}
     return {**rows, "n_users": len(tables["ratings"][c.USER_ID].unique())}
+
+
+def _write(store: Store, snapshot_id: str, tables: Mapping[str, pa.Table]) -> dict[str, dict[str, Any]]:
+    """Write the tables, and who has seen what; returns their manifest rows."""
+    # Without a manifest these keys belong to nobody: an attempt that was killed may have left some.
+    rows = {
+        name: write_table(store, layout.snapshot_table(snapshot_id, name), table, overwrite=True)
+        for name, table in tables.items()
+    }
+    return {**rows, "seen": _write_seen(store, snapshot_id, tables["ratings"], overwrite=True)}
+
+
+def _write_seen(store: Store, snapshot_id: str, ratings: pa.Table, *, overwrite: bool) -> dict[str, Any]:
+    key = layout.snapshot_table(snapshot_id, "seen")
+    return write_table(store, key, seen_lists(ratings), overwrite=overwrite, row_group_rows=_SEEN_GROUP_ROWS)
 
 
 def _clean(store: Store, ingest_id: str, name: str, faults: pa.Table) -> pa.Table:

@@ -13,7 +13,6 @@ A movie the user has rated in the snapshot is never on the list, and only movies
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +21,9 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.ids import positions
 from recsys.scoring.seen import Seen, list_rows
-from recsys.scoring.topk import Floats, Indices, top_k
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from recsys.scoring.topk import Floats, Indices, MovieFactors, top_k
 
 ALS, FOLD_IN, POPULAR = "als", "fold_in", "popular"
-SEEN = "seen"
 Predict = Callable[[NDArray[np.integer], NDArray[np.integer]], Floats]
 
 
@@ -43,7 +38,7 @@ class ListModel:
         user_factors: shape (n_users, rank).
         catalogue: movie ids of the snapshot, ascending.
         warm: positions in `catalogue` of the movies that have factors.
-        movie_factors: their factors; shape (len(warm), rank).
+        movie_factors: their factors; (len(warm), rank).
         fallback: positions in `catalogue`, all of them, in the order of the fallback list.
         popularity: score of each in (0, 1], 0 for movies nobody rated in training; same order.
         folded: those of `user_ids` that came after the training.
@@ -55,7 +50,7 @@ class ListModel:
     user_factors: Floats
     catalogue: Indices
     warm: NDArray[np.int64]
-    movie_factors: Floats
+    movie_factors: MovieFactors
     fallback: NDArray[np.int64]
     popularity: Floats
     folded: Indices
@@ -63,7 +58,7 @@ class ListModel:
     def __call__(self, batch: pa.RecordBatch) -> pa.Table:
         """Rows of columns.RECOMMENDATIONS for a batch with columns user_id and seen (rated movie ids)."""
         users = batch.column(columns.USER_ID).to_numpy()
-        rows, movie_ids = list_rows(batch.column(SEEN))
+        rows, movie_ids = list_rows(batch.column(columns.SEEN))
         movies = positions(self.catalogue, movie_ids)
         # A rated movie that is not in the catalogue cannot be recommended anyway.
         seen = Seen(rows[movies >= 0], movies[movies >= 0], len(users), len(self.catalogue))
@@ -91,7 +86,12 @@ class ListModel:
         return movies, scores, is_als
 
     def _top(
-        self, vectors: Floats, factors: Floats, movies: NDArray[np.int64], rows: NDArray[np.int64], seen: Seen
+        self,
+        vectors: Floats,
+        factors: Floats | MovieFactors,
+        movies: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        seen: Seen,
     ) -> tuple[Indices, Floats]:
         """`top_k` of the users at `rows` over `movies`, answered in positions in the catalogue."""
         found, scores = top_k(vectors, factors, self.k, *seen.among(rows, movies))
@@ -139,7 +139,7 @@ def list_model(
         user_factors,
         catalogue,
         warm[warm >= 0],
-        movie_factors[warm >= 0],
+        MovieFactors(movie_factors[warm >= 0]),
         fallback,
         (counts[fallback] / most).astype(np.float32),
         np.empty(0, np.int32) if folded is None else folded,
@@ -156,10 +156,3 @@ def counts_of(catalogue: Indices, movie_ids: Indices, counts: NDArray[np.integer
     in_order = np.zeros(len(catalogue), np.int64)
     in_order[at[at >= 0]] = counts[at >= 0]
     return in_order
-
-
-def seen_lists(ratings: "DataFrame") -> "DataFrame":
-    """One row per user of a ratings table: user_id and seen, the ids of the movies the user rated."""
-    from pyspark.sql import functions as F  # noqa: N812
-
-    return ratings.groupBy(columns.USER_ID).agg(F.collect_list(columns.MOVIE_ID).alias(SEEN))

@@ -7,6 +7,29 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys import columns
+
+
+def seen_lists(ratings: pa.Table) -> pa.Table:
+    """The movies each user has rated, from ratings that are sorted by user and movie, as snapshots store them.
+
+    Args:
+        ratings: user_id and movie_id; other columns are not read.
+
+    Returns:
+        Rows of columns.SEEN_LISTS.
+
+    >>> ratings = pa.table({"user_id": pa.array([1, 1, 4], pa.int32()), "movie_id": pa.array([7, 8, 7], pa.int32())})
+    >>> seen_lists(ratings).to_pylist()
+    [{'user_id': 1, 'seen': [7, 8]}, {'user_id': 4, 'seen': [7]}]
+    """
+    user_ids = ratings.column(columns.USER_ID).to_numpy()
+    starts = np.flatnonzero(np.diff(user_ids, prepend=-1))  # ids are not negative
+    offsets = np.append(starts, len(user_ids)).astype(np.int32)
+    movie_ids = ratings.column(columns.MOVIE_ID).combine_chunks()
+    lists = pa.ListArray.from_arrays(pa.array(offsets), movie_ids)
+    return pa.Table.from_arrays([pa.array(user_ids[starts]), lists], schema=columns.SEEN_LISTS)
+
 
 def list_rows(lists: pa.Array) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """A column of lists as pairs: the row of each value, ascending, and the value. A null list is empty.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.ids import positions
 from recsys.scoring.lists import ALS, counts_of
-from recsys.scoring.topk import Floats, Indices, select_top, top_k
+from recsys.scoring.topk import Floats, Indices, MovieFactors, select_top, top_k
 
 GENRES = "genres"
 # Bounds the dense matrix of genre similarities: 256 x 59,000 movies are 60 MB.
@@ -39,7 +39,7 @@ class SimilarModel:
         warm: positions in `catalogue` of the movies that have factors, ascending.
         queries: what stands for each of them on its own list; shape (len(warm), r).
         listed: positions in `catalogue` of those that may stand on lists by factors, ascending.
-        candidates: what stands for each of these on others' lists; shape (len(listed), r).
+        candidates: what stands for each of these on others' lists; (len(listed), r).
         is_distance: whether scores are negated distances; else cosines.
         by_popularity: positions in `catalogue`, most rated in training first, ties by lower id.
         genres: 1 where a movie has a genre, else 0, in the order of `catalogue`; shape (m, n_genres).
@@ -50,7 +50,7 @@ class SimilarModel:
     warm: NDArray[np.int64]
     queries: Floats
     listed: NDArray[np.int64]
-    candidates: Floats
+    candidates: MovieFactors
     is_distance: bool
     by_popularity: NDArray[np.int64]
     genres: Floats
@@ -97,7 +97,7 @@ class SimilarModel:
 
     def _nearest(self, rows: NDArray[np.int64], found: Indices) -> tuple[Indices, Floats]:
         """The found candidates with their negated distances: taken from the product they would be all rounding."""
-        points, others = self.queries[rows, None, :-1].astype(np.float64), self.candidates[found, :-1]
+        points, others = self.queries[rows, None, :-1].astype(np.float64), self.candidates.factors[found, :-1]
         distances = np.sqrt(((points - others) ** 2).sum(axis=2)).astype(np.float32)
         scores = np.where(found >= 0, -distances, -np.inf)
         order = np.argsort(-scores, axis=1, kind="stable")
@@ -160,7 +160,7 @@ def similar_model(
         warm,
         queries,
         warm[is_listed],
-        candidates[is_listed],
+        MovieFactors(candidates[is_listed]),
         similarity == "euclidean",
         np.argsort(-counts, kind="stable"),
         _one_hot([genres[at] for at in order]),

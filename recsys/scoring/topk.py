@@ -1,35 +1,74 @@
 """Exact top-k of a matrix product, rated movies left out: the kernel behind lists and neighbours.
 
-Users are scored in blocks against blocks of movies, so memory stays bounded whatever the sizes. A running
-threshold per user (the score of its present k-th movie) lets nearly every score of later blocks be dropped
-by one comparison. On 162,541 users x 59,047 movies at rank 64 that cost a third of a full argpartition.
+There are two paths to the same answer: `recsys.scoring.fused`, compiled by numba, and `recsys.scoring.blocks`, which
+needs NumPy only and several times as long.
 
-What BLAS rounds depends on the processor and on where a score stands in the product, so the product only proposes:
-candidates within its largest error are scored again, each by itself in double precision. The answer is the same on
-every machine and for every grouping of users, and movies with equal factors tie.
-
-Ties go to the lower movie index, also at the cut: `argpartition` alone picks among tied movies at random.
+What a product in float32 rounds depends on the processor and on where a score stands in it, so both paths only propose
+by it: candidates within its largest error are scored again, each by itself in double precision. The answer is the same
+on every machine, by either path and for every grouping of users, and movies with equal factors tie; ties go to the
+lower movie index.
 """
 
-from collections.abc import Callable
+import logging
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
+from recsys.scoring import blocks
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
-_USER_BLOCK = 512
-_MOVIE_BLOCK = 2_048
-_PAIRS = 1 << 17  # candidates scored again at once: 64 MB at rank 64
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class MovieFactors:
+    """Movie factors, checked and laid out once for many calls of `top_k`.
+
+    A copy that travels to another process takes the bare factors along, and lays them out again as is best there.
+    """
+
+    def __init__(self, factors: Floats, path: Any = None) -> None:
+        """Check the factors.
+
+        Args:
+            factors: shape (m, rank).
+            path: the module `recsys.scoring.fused` or `recsys.scoring.blocks`; by default the faster one there is.
+
+        Raises:
+            DataError: a factor is NaN or infinite.
+        """
+        # Chosen before work is handed out: what is compiled here, other processes of this machine only load.
+        self.path = path or _path()
+        self.factors = np.asarray(factors, np.float32)
+        if self.factors.ndim == 2:  # another shape is told about with that of the users
+            _check_finite("movie", self.factors)
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MovieFactors, (self.factors,)
+
+    @cached_property
+    def layout(self) -> Any:
+        """As the path reads them."""
+        return self.path.prepare(self.factors)
+
+    @cached_property
+    def largest_norm(self) -> float:
+        """Of a movie; 0 without movies."""
+        return _largest_norm(self.factors) if len(self.factors) else 0.0
 
 
 def top_k(
     user_factors: Floats,
-    movie_factors: Floats,
+    movie_factors: Floats | MovieFactors,
     k: int,
     seen_indptr: NDArray[np.integer],
     seen_indices: NDArray[np.integer],
@@ -38,7 +77,7 @@ def top_k(
 
     Args:
         user_factors: shape (n, rank).
-        movie_factors: shape (m, rank).
+        movie_factors: shape (m, rank); as `MovieFactors` where several calls share them.
         k: list length, at least 1; may exceed m.
         seen_indptr: where each user's part of `seen_indices` begins; shape (n + 1,).
         seen_indices: movie positions in [0, m) to leave out, in any order, repeats allowed.
@@ -56,18 +95,14 @@ def top_k(
     >>> found.tolist(), scores.tolist()
     ([[2, 3, 1]], [[2.0, 2.0, 1.0]])
     """
-    users, movies = np.asarray(user_factors, np.float32), np.asarray(movie_factors, np.float32)
+    users = np.asarray(user_factors, np.float32)
+    movies = movie_factors if isinstance(movie_factors, MovieFactors) else MovieFactors(movie_factors)
     indptr, seen = np.asarray(seen_indptr, np.int64), np.asarray(seen_indices, np.int64)
     _check(users, movies, k, indptr, seen)
     best = np.full((len(users), k), -1, np.int32)
     scores = np.full((len(users), k), -np.inf, np.float32)
-    blocks = _movie_blocks(movies)
-    slack = _largest_error(users, movies)
-    for start in range(0, len(users), _USER_BLOCK):
-        stop = min(start + _USER_BLOCK, len(users))
-        rows = np.repeat(np.arange(stop - start), np.diff(indptr[start : stop + 1]))
-        part = (rows, seen[indptr[start] : indptr[stop]])
-        _score_block(users[start:stop], movies, blocks, part, slack[start:stop], best[start:stop], scores[start:stop])
+    if len(users) and len(movies):
+        movies.path.fill(users, movies.layout, _largest_error(users, movies), indptr, seen, best, scores)
     return best, scores
 
 
@@ -87,16 +122,22 @@ def select_top(scores: Floats, k: int) -> tuple[Indices, Floats]:
     """
     best = np.full((len(scores), k), -1, np.int32)
     values = np.full((len(scores), k), -np.inf, np.float32)
-    _merge(scores, 0, best, values)
+    blocks.merge(scores, 0, best, values)
     return best, values
 
 
-def _movie_blocks(movies: Floats) -> list[Floats]:
-    """Movie factors transposed and cut into blocks of at most `_MOVIE_BLOCK` columns."""
-    return [np.ascontiguousarray(movies[at : at + _MOVIE_BLOCK].T) for at in range(0, len(movies), _MOVIE_BLOCK)]
+@cache
+def _path() -> Any:
+    """The module that does the work: compiled where that is possible."""
+    try:
+        from recsys.scoring import fused
+    except ImportError as error:
+        log.warning("top-k is not compiled and takes several times as long: %s", error)
+        return blocks
+    return fused
 
 
-def _largest_error(users: Floats, movies: Floats) -> NDArray[np.float64]:
+def _largest_error(users: Floats, movies: MovieFactors) -> NDArray[np.float64]:
     """By how much a float32 product may miss a user's true scores, in any order of summation; shape (n,).
 
     The bound of Higham (2002, section 3.1) for inner products, with the largest norm of a movie; twice, because the
@@ -105,89 +146,16 @@ def _largest_error(users: Floats, movies: Floats) -> NDArray[np.float64]:
     rank = users.shape[1]
     norms = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
     relative = 2 * (rank + 2) * float(np.finfo(np.float32).eps)
-    largest = _largest_norm(movies) if len(movies) else 0.0
-    error: NDArray[np.float64] = norms * largest * relative + rank * float(np.finfo(np.float32).tiny)
+    error: NDArray[np.float64] = norms * movies.largest_norm * relative + rank * float(np.finfo(np.float32).tiny)
     return error
 
 
-def _score_block(
-    users: Floats,
-    movies: Floats,
-    blocks: list[Floats],
-    seen: tuple[NDArray[np.integer], NDArray[np.int64]],
-    slack: NDArray[np.float64],
-    best: Indices,
-    scores: Floats,
-) -> None:
-    """Fill `best` and `scores` of one block of users, movie block by movie block."""
-
-    def exact(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
-        values = np.empty(len(rows), np.float32)
-        for at in range(0, len(rows), _PAIRS):
-            pairs = slice(at, at + _PAIRS)
-            values[pairs] = np.einsum("ij,ij->i", users[rows[pairs]], movies[columns[pairs]], dtype=np.float64)
-        return values
-
-    rows, columns = seen
-    order = np.argsort(columns // _MOVIE_BLOCK, kind="stable")
-    rows, columns = rows[order], columns[order]
-    cuts = np.searchsorted(columns // _MOVIE_BLOCK, np.arange(len(blocks) + 1))
-    for number, block in enumerate(blocks):
-        product = users @ block
-        here = slice(cuts[number], cuts[number + 1])
-        product[rows[here], columns[here] - number * _MOVIE_BLOCK] = -np.inf
-        _merge(product, number * _MOVIE_BLOCK, best, scores, slack[:, None], exact)
-
-
-def _merge(
-    product: Floats,
-    offset: int,
-    best: Indices,
-    scores: Floats,
-    slack: NDArray[np.float64] | float = 0.0,
-    exact: Callable[[NDArray[np.int64], NDArray[np.int64]], Floats] | None = None,
-) -> None:
-    """Let the columns of `product`, which stand for movies from `offset` on, compete for the lists, in place.
-
-    Called in ascending order of `offset`: a movie that ties with the k-th of a full list comes later and loses.
-    Where `product` may be off by `slack`, `exact` scores the candidates again.
-    """
-    k = scores.shape[1]
-    wanted = product > _below(scores[:, -1:], slack)
-    if np.count_nonzero(wanted) > 2 * k * len(product) and product.shape[1] > k:
-        # No movie below the k-th best of its own block can enter; those tied with it still may.
-        kth = np.partition(product, -k, axis=1)[:, -k:][:, :1]
-        wanted &= product >= _below(kth, 2 * slack)
-    rows, columns = np.nonzero(wanted)
-    if not len(rows):
-        return
-    found = product[rows, columns] if exact is None else exact(rows, columns + offset)
-    touched, counts = np.unique(rows, return_counts=True)
-    owners = np.concatenate([np.repeat(touched, k), rows])
-    movies = np.concatenate([best[touched].ravel(), (columns + offset).astype(np.int32)])
-    values = np.concatenate([scores[touched].ravel(), found])
-    # Stable by position: what a list holds already, in order, then newcomers in order of their index.
-    order = np.lexsort((-values, owners))
-    starts = np.concatenate([[0], np.cumsum(counts + k)[:-1]])
-    kept = order[(starts[:, None] + np.arange(k)).ravel()]
-    best[touched] = movies[kept].reshape(-1, k)
-    scores[touched] = values[kept].reshape(-1, k)
-
-
-def _below(scores: Floats, slack: NDArray[np.float64] | float) -> Floats:
-    """Scores less their slack, rounded down: float32 again, which compares twice as fast with a product."""
-    if isinstance(slack, float):
-        return scores
-    lower: Floats = np.nextafter((scores - slack).astype(np.float32), np.float32(-np.inf))
-    return lower
-
-
-def _check(users: Floats, movies: Floats, k: int, indptr: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
+def _check(users: Floats, movies: MovieFactors, k: int, indptr: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
     if k < 1:
         raise ConfigError(f"k is {k}, at least 1 is needed. Nothing was scored. Set k to the list length wanted.")
-    if users.ndim != 2 or movies.ndim != 2 or users.shape[1] != movies.shape[1]:
+    if users.ndim != 2 or movies.factors.ndim != 2 or users.shape[1] != movies.factors.shape[1]:
         raise DataError(
-            f"user factors of shape {users.shape} and movie factors of shape {movies.shape} do not multiply. "
+            f"user factors of shape {users.shape} and movie factors of shape {movies.factors.shape} do not multiply. "
             "Nothing was scored. Pass both as (n, rank) of one model."
         )
     if len(indptr) != len(users) + 1 or indptr[0] != 0 or indptr[-1] != len(seen) or (np.diff(indptr) < 0).any():
@@ -201,8 +169,7 @@ def _check(users: Floats, movies: Floats, k: int, indptr: NDArray[np.int64], see
             "Nothing was scored. Pass positions in the movie factors, not movie ids."
         )
     _check_finite("user", users)
-    _check_finite("movie", movies)
-    if len(users) and len(movies) and _largest_norm(users) * _largest_norm(movies) > _LARGEST:
+    if len(users) and len(movies) and _largest_norm(users) * movies.largest_norm > _LARGEST:
         raise DataError(
             "the factors are so large that scores overflow float32. Nothing was scored. Train the model again."
         )

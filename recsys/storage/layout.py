@@ -5,7 +5,7 @@
     archives/<dataset>/<digest>/<file>            source bytes, as they came; <file>.json is written last
     staging/<ingest_id>/<table>.parquet           parsed, not yet trusted; manifest.json is written last
     staging/<ingest_id>/faults.parquet            rows the validation takes out of them
-    snapshots/<snapshot_id>/<table>.parquet       immutable, quarantine.parquet among them; manifest.json is last
+    snapshots/<snapshot_id>/<table>.parquet       immutable, quarantine and seen among them; manifest.json is last
     reports/validation/<ingest_id>.{html,json}
     reports/data-docs/<ingest_id>/index.html      Great Expectations' own pages
     reports/eda/<snapshot_id>.{html,json}

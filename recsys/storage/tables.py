@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _ROW_GROUP_ROWS = 65_536
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet: zstd, 64k-row groups, byte-stream-split floats, page index."""
+def table_bytes(table: pa.Table, row_group_rows: int = _ROW_GROUP_ROWS) -> bytes:
+    """A table as Parquet: zstd, 64k-row groups by default, byte-stream-split floats, page index."""
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
     lists = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     others = [name for name in table.column_names if name not in floats and name not in lists]
@@ -30,7 +30,7 @@ def table_bytes(table: pa.Table) -> bytes:
         table,
         buffer,
         compression="zstd",
-        row_group_size=_ROW_GROUP_ROWS,
+        row_group_size=row_group_rows,
         use_dictionary=others,
         use_byte_stream_split=floats,
         write_page_index=True,
@@ -38,9 +38,11 @@ def table_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def write_table(store: Store, key: str, table: pa.Table, *, overwrite: bool = False) -> dict[str, Any]:
+def write_table(
+    store: Store, key: str, table: pa.Table, *, overwrite: bool = False, row_group_rows: int = _ROW_GROUP_ROWS
+) -> dict[str, Any]:
     """Write one Parquet object; returns its manifest row ``{key, n_rows, size_bytes, sha256}``."""
-    data = table_bytes(table)
+    data = table_bytes(table, row_group_rows)
     store.put(key, data, overwrite=overwrite)
     return {"key": key, "n_rows": table.num_rows, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 

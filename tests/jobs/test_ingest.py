@@ -55,6 +55,20 @@ def test_the_sample_becomes_a_snapshot_that_says_it_is_invented(settings, store)
         assert read_table(store, layout.snapshot_table(published["snapshot_id"], name)).schema == schema
 
 
+def test_a_snapshot_holds_who_has_seen_what_and_its_manifest_names_it(settings, store):
+    snapshot_id = run("sample", settings, **SAMPLE)[2]["snapshot_id"]
+    ratings = read_table(store, layout.snapshot_table(snapshot_id, "ratings"))
+    expected = {}
+    for user, movie in zip(ratings["user_id"].to_pylist(), ratings["movie_id"].to_pylist(), strict=True):
+        expected.setdefault(user, []).append(movie)
+    seen = read_table(store, snapshots.seen_key(store, snapshot_id))
+    assert seen.schema == columns.SEEN_LISTS
+    assert {row["user_id"]: row["seen"] for row in seen.to_pylist()} == expected
+    assert list(expected) == sorted(expected)
+    tables = read_json(store, layout.snapshot_manifest(snapshot_id))["tables"]
+    assert tables["seen"]["n_rows"] == 20  # one row per user
+
+
 def test_running_again_finds_everything_done(settings, store):
     first = run("sample", settings, ingest_id="run-1", **SAMPLE)
     before = {key: store.local_path(key).stat().st_mtime_ns for key in store.list() if "run-2" not in key}

@@ -132,6 +132,16 @@ def test_the_catalogue_joins_links_counts_means_and_an_average_users_stars(store
     assert [rows[m]["predicted_rating"] for m in (1, 10, 12)] == [1, 5, 3]
 
 
+def test_a_snapshot_older_than_the_table_of_seen_movies_gets_it_once(store, settings):
+    key = layout.snapshot_table("tiny-0123", "seen")
+    assert not store.exists(key)
+    run(settings)
+    written = store.get(key)
+    assert {row["user_id"] for row in read_table(store, key).to_pylist()} == set(range(1, N_USERS + 1))
+    run(settings, "second")
+    assert store.get(key) == written
+
+
 def test_a_retry_after_success_scores_and_releases_nothing_again(store, settings):
     lists, similar = run(settings)
     published = score.publish(lists, similar, CHAMPION, CONFIG, settings)

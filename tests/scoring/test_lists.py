@@ -7,7 +7,7 @@ import pytest
 
 from recsys import columns
 from recsys.errors import DataError
-from recsys.scoring.lists import list_model, seen_lists
+from recsys.scoring.lists import list_model
 from recsys.scoring.parts import write_parts
 from recsys.storage.store import FileStore
 
@@ -82,11 +82,10 @@ def test_an_empty_batch_and_a_model_that_knows_nobody_work():
 def test_in_spark_the_lists_are_the_same_and_files_hold_ascending_user_ranges(spark, tmp_path):
     rng = np.random.default_rng(0)
     rated = {user: rng.choice(CATALOGUE, size=rng.integers(1, 7), replace=False).tolist() for user in range(1, 41)}
-    pairs = [(user, int(movie)) for user, movies in rated.items() for movie in movies]
-    ratings = spark.createDataFrame(pairs, "user_id int, movie_id int").repartition(5)
+    users = spark.createDataFrame(list(rated.items()), "user_id int, seen array<int>").repartition(5)
     store = FileStore(tmp_path)
 
-    written = write_parts(seen_lists(ratings), model(3), store, "tables/version=1/recommendations", "user_id", 3)
+    written = write_parts(users, model(3), store, "tables/version=1/recommendations", "user_id", 3)
 
     tables = [pq.read_table(store.uri(row["key"])) for row in written]
     assert pa.concat_tables(tables).equals(model(3)(batch(rated)))  # users ascending, ranks ascending
@@ -104,7 +103,7 @@ def test_in_spark_an_error_of_a_task_arrives_as_what_it_was(spark, tmp_path):
     bad = list_model(
         (USERS, USER_FACTORS * np.float32(np.nan), MOVIES, MOVIE_FACTORS), (POPULAR, COUNTS), CATALOGUE, stars, 3
     )
-    ratings = spark.createDataFrame([(1, 10)], "user_id int, movie_id int")
+    users = spark.createDataFrame([(1, [10])], "user_id int, seen array<int>")
     with pytest.raises(DataError, match="user factors: 1 of 1 rows are NaN or infinite"):
-        write_parts(seen_lists(ratings), bad, FileStore(tmp_path), "t", "user_id", 1)
+        write_parts(users, bad, FileStore(tmp_path), "t", "user_id", 1)
     assert list(FileStore(tmp_path).list()) == []

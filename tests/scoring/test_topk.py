@@ -1,13 +1,17 @@
 """The kernel equals a brute-force reference, ties included, and refuses what has no order."""
 
+import pickle
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys import scoring
 from recsys.errors import ConfigError, DataError
-from recsys.scoring import topk
-from recsys.scoring.topk import select_top, top_k
+from recsys.scoring import blocks, fused, topk
+from recsys.scoring.topk import MovieFactors, select_top, top_k
 
 
 def reference(users, movies, k, seen):
@@ -44,10 +48,18 @@ def problems(draw, elements):
     )
 
 
-@pytest.fixture(params=[(512, 2048, 1 << 17), (2, 4, 2), (1, 1, 1), (3, 2, 2)], ids=str)
+@pytest.fixture(params=[fused, blocks], ids=["compiled", "numpy"])
+def path(request, monkeypatch):
+    monkeypatch.setattr(topk, "_path", lambda: request.param)
+    return request.param
+
+
+@pytest.fixture(params=[None, (512, 2048, 1 << 17), (2, 4, 2), (1, 1, 1), (3, 2, 2)], ids=str)
 def block_sizes(request, monkeypatch):
-    for name, size in zip(("_USER_BLOCK", "_MOVIE_BLOCK", "_PAIRS"), request.param, strict=True):
-        monkeypatch.setattr(topk, name, size)
+    """The compiled path, and the other one with blocks of users, of movies and of pairs."""
+    monkeypatch.setattr(topk, "_path", lambda: blocks if request.param else fused)
+    for name, size in zip(("_USER_BLOCK", "_MOVIE_BLOCK", "_PAIRS"), request.param or (), strict=bool(request.param)):
+        monkeypatch.setattr(blocks, name, size)
 
 
 # Small whole numbers multiply and add without rounding, so equal scores are exactly equal: ties everywhere.
@@ -66,20 +78,56 @@ def test_equals_the_reference_where_scores_tie():
     check()
 
 
+@pytest.mark.usefixtures("path")
+def test_equals_the_reference_within_rounding_for_any_floats():
+    @given(problems(st.floats(-100, 100, width=32, allow_subnormal=True)))
+    @settings(max_examples=200, deadline=None)
+    def check(problem):
+        users, movies, k, seen = problem
+        found, scores = top_k(users, movies, k, *csr(seen))
+        _, values = reference(users, movies, k, seen)
+        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-1)
+        for row, left_out in enumerate(seen):
+            listed = found[row][found[row] >= 0]
+            assert not set(listed) & set(left_out)
+            assert len(set(listed)) == len(listed) == min(k, len(movies) - len(set(left_out)))
+            assert (np.diff(scores[row][: len(listed)]) <= 0).all()
+
+    check()
+
+
 @given(problems(st.floats(-100, 100, width=32, allow_subnormal=True)))
 @settings(max_examples=200, deadline=None)
-def test_equals_the_reference_within_rounding_for_any_floats(problem):
+def test_both_paths_give_the_same_lists_and_the_same_bits(problem):
     users, movies, k, seen = problem
-    found, scores = top_k(users, movies, k, *csr(seen))
-    _, values = reference(users, movies, k, seen)
-    np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-1)
-    for row, left_out in enumerate(seen):
-        listed = found[row][found[row] >= 0]
-        assert not set(listed) & set(left_out)
-        assert len(set(listed)) == len(listed) == min(k, len(movies) - len(set(left_out)))
-        assert (np.diff(scores[row][: len(listed)]) <= 0).all()
+    found, scores = by_path(fused, users, movies, k, *csr(seen))
+    found_by_blocks, scores_by_blocks = by_path(blocks, users, movies, k, *csr(seen))
+    assert found.tolist() == found_by_blocks.tolist()
+    assert scores.tobytes() == scores_by_blocks.tobytes()
 
 
+@pytest.mark.parametrize("rank", [1, 3, 64, 65])
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_both_paths_give_the_same_bits_over_many_blocks_panels_and_groups(rank, k):
+    rng = np.random.default_rng(rank)
+    # Norms spread as those of fitted factors do, so that the compiled path leaves panels out.
+    users, movies = (
+        (rng.normal(size=(n, rank)) * np.exp(0.5 * rng.normal(size=(n, 1)))).astype(np.float32) for n in (601, 5_003)
+    )
+    seen = csr([rng.choice(5_003, size=rng.integers(0, 300)).tolist() for _ in users])
+    found, scores = by_path(fused, users, movies, k, *seen)
+    found_by_blocks, scores_by_blocks = by_path(blocks, users, movies, k, *seen)
+    np.testing.assert_array_equal(found, found_by_blocks)
+    np.testing.assert_array_equal(scores, scores_by_blocks)
+
+
+def by_path(path, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topk, "_path", lambda: path)
+        return top_k(*arguments)
+
+
+@pytest.mark.usefixtures("path")
 def test_denormal_scores_keep_their_order():
     tiny = np.float32(1e-40)  # below the smallest normal float32, 1.2e-38
     movies = np.array([[1], [3], [2]], np.float32) * tiny
@@ -88,6 +136,7 @@ def test_denormal_scores_keep_their_order():
     assert scores[0, 0] == np.float32(3) * tiny
 
 
+@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("n_movies", [700, 2_048, 5_000])
 def test_movies_with_equal_factors_tie_wherever_they_stand(n_movies):
     rng = np.random.default_rng(0)
@@ -102,6 +151,7 @@ def test_movies_with_equal_factors_tie_wherever_they_stand(n_movies):
     assert (scores[:, :copies] == scores[:, :1]).all()
 
 
+@pytest.mark.usefixtures("path")
 def test_the_answer_does_not_depend_on_how_users_are_grouped():
     rng = np.random.default_rng(1)
     users, movies = rng.normal(size=(700, 16)).astype(np.float32), rng.normal(size=(3_000, 16)).astype(np.float32)
@@ -113,6 +163,7 @@ def test_the_answer_does_not_depend_on_how_users_are_grouped():
         np.testing.assert_array_equal(part_scores, scores[rows])
 
 
+@pytest.mark.usefixtures("path")
 def test_large_problem_over_many_blocks_equals_the_reference():
     rng = np.random.default_rng(2)
     users, movies = rng.normal(size=(600, 8)).astype(np.float32), rng.normal(size=(6_000, 8)).astype(np.float32)
@@ -123,6 +174,7 @@ def test_large_problem_over_many_blocks_equals_the_reference():
     assert (found == expected).mean() > 0.999  # the rest are neighbours in rank that round to one score
 
 
+@pytest.mark.usefixtures("path")
 def test_a_user_who_saw_everything_gets_an_empty_list_and_a_short_catalogue_a_short_one():
     users, movies = np.ones((2, 1), np.float32), np.array([[1], [2]], np.float32)
     found, scores = top_k(users, movies, 3, *csr([[0, 1], []]))
@@ -161,6 +213,36 @@ def test_shapes_and_k_are_checked():
         top_k(np.ones((1, 2), np.float32), np.ones((4, 3), np.float32), 1, np.array([0, 0]), none)
     with pytest.raises(ConfigError, match="k is 0"):
         top_k(np.ones((1, 2), np.float32), np.ones((4, 2), np.float32), 0, np.array([0, 0]), none)
+
+
+@pytest.mark.usefixtures("path")
+def test_movies_laid_out_once_serve_many_calls_and_travel_as_bare_factors():
+    rng = np.random.default_rng(3)
+    users, factors = rng.normal(size=(20, 5)).astype(np.float32), rng.normal(size=(300, 5)).astype(np.float32)
+    seen = np.zeros(21, int), np.array([], int)
+    expected, _ = top_k(users, factors, 4, *seen)
+    movies = MovieFactors(factors)
+    for shared in (movies, movies, pickle.loads(pickle.dumps(movies))):
+        np.testing.assert_array_equal(top_k(users, shared, 4, *seen)[0], expected)
+    assert len(pickle.dumps(movies)) < factors.nbytes + 500  # without the layout, which is as large again
+
+
+def test_arrays_that_may_not_be_written_or_are_not_contiguous_are_read():
+    rng = np.random.default_rng(4)
+    wide, factors = rng.normal(size=(20, 10)).astype(np.float32), rng.normal(size=(300, 5)).astype(np.float32)
+    users, seen = np.ascontiguousarray(wide[:, ::2]), (np.zeros(21, int), np.array([], int))
+    expected, _ = top_k(users, factors, 4, *seen)
+    for array in (users, factors, *seen):
+        array.setflags(write=False)
+    np.testing.assert_array_equal(top_k(users, factors, 4, *seen)[0], expected)
+    np.testing.assert_array_equal(top_k(wide[:, ::2], np.asfortranarray(factors), 4, *seen)[0], expected)
+
+
+def test_without_the_compiler_numpy_does_the_work_and_the_log_says_so(monkeypatch, caplog):
+    monkeypatch.delattr(scoring, "fused", raising=False)
+    monkeypatch.setitem(sys.modules, "recsys.scoring.fused", None)  # as if numba could not be imported
+    assert topk._path.__wrapped__() is blocks
+    assert "not compiled" in caplog.text
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), max_size=5), st.integers(1, 9))

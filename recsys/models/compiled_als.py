@@ -6,6 +6,7 @@ found here holds there. What does not depend on a candidate is prepared once: `I
 `Labels` per scheme. Fits share both and run side by side in threads, without the interpreter's lock.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,51 @@ class State:
     user_factors: Floats
     movie_factors: Floats
     n_iterations: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.user_factors.nbytes + self.movie_factors.nbytes
+
+
+class Fits:
+    """Fits of many candidates on one set of ratings; a longer fit goes on from a shorter one of the same candidate.
+
+    What is kept decides the cost alone, never the answer: a state that had to go is fitted again, to the same bits.
+    May be called from several threads.
+
+    Args:
+        data: what is fitted.
+        limit_bytes: of all states kept together; beyond it the one not used for longest goes first.
+    """
+
+    def __init__(self, data: Interactions, limit_bytes: int) -> None:
+        self._data, self._limit_bytes = data, limit_bytes
+        self._states: dict[tuple[str, AlsParams], State] = {}
+        self._lock = threading.Lock()
+
+    def fit(self, scheme: str, labels: Labels, params: AlsParams) -> Factors:
+        """Factors after `max_iter` iterations.
+
+        Args:
+            scheme: a name of the labels, one and the same for the same labels.
+            labels: `arranged` labels.
+            params: errors as of `iterate`.
+        """
+        key = scheme, params.model_copy(update={"max_iter": 0})
+        with self._lock:
+            known = self._states.get(key)
+        if known is None or known.n_iterations > params.max_iter:
+            known = start(self._data, params)
+        state = iterate(self._data, labels, params, known, params.max_iter - known.n_iterations)
+        self._keep(key, state)
+        return to_factors(self._data, state)
+
+    def _keep(self, key: tuple[str, AlsParams], state: State) -> None:
+        with self._lock:
+            before = self._states.pop(key, state)
+            self._states[key] = max(before, state, key=lambda each: each.n_iterations)
+            while sum(each.size_bytes for each in self._states.values()) > self._limit_bytes:
+                del self._states[next(iter(self._states))]
 
 
 def start(data: Interactions, params: AlsParams) -> State:

@@ -8,9 +8,10 @@ import pytest
 from recsys.datasets.taste import draw_ratings, invent_world
 from recsys.errors import ConfigError, DataError
 from recsys.jobs.judging import Exam, Ratings
+from recsys.models import compiled_als
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
-from recsys.models.compiled_als import State, fit, iterate, start, to_factors
+from recsys.models.compiled_als import Fits, State, fit, iterate, start, to_factors
 from recsys.models.interactions import Interactions
 from recsys.models.recommender import RatingModel
 
@@ -93,6 +94,32 @@ def test_a_resumed_fit_is_the_uninterrupted_one_to_the_last_bit(drawn, alpha):
     whole = fit(data, labels, params)
     assert (whole.user_factors == resumed.user_factors).all()
     assert (whole.movie_factors == resumed.movie_factors).all()
+
+
+def test_a_longer_fit_goes_on_from_a_shorter_one_while_memory_lasts(drawn, monkeypatch):
+    """Two candidates of rank 4 keep (60 + 50) * 4 * 4 bytes = 1,760 each: 2,000 bytes are enough for the newer one."""
+    asked = []
+
+    def counted(data, labels, params, state, n_more):
+        asked.append(n_more)
+        return iterate(data, labels, params, state, n_more)
+
+    monkeypatch.setattr(compiled_als, "iterate", counted)
+    data = Interactions.of(*drawn[:2])
+    labels = data.arranged(drawn[2])
+    fits = Fits(data, limit_bytes=2_000)
+    one, other = (AlsParams(rank=4, reg_param=reg_param, max_iter=3) for reg_param in (0.1, 0.2))
+    longer = AlsParams(rank=4, reg_param=0.1, max_iter=5)
+    fits.fit("stars", labels, one)
+    resumed = fits.fit("stars", labels, longer)
+    fits.fit("stars", labels, one)  # shorter than what is kept: from the start, and the longer one stays
+    fits.fit("stars", labels, longer)
+    fits.fit("stars", labels, other)  # takes the place of the first
+    again = fits.fit("stars", labels, longer)
+    assert asked == [3, 2, 3, 0, 3, 5]
+    assert (resumed.user_factors == again.user_factors).all()
+    fits.fit("centred", labels, longer)
+    assert asked[-1] == 5
 
 
 def test_fits_side_by_side_give_what_they_give_alone(drawn):

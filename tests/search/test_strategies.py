@@ -161,3 +161,13 @@ def test_halving_with_known_points_alone_judges_those(n):
     strategy = strategies.Halving([{"x": i} for i in range(n)], n, OBJECTIVE, max_iter=12)
     trials = cross_validate("t", strategy, 1, halved, lambda trial: None, OBJECTIVE).trials
     assert [trial.stage for trial in trials] == ["full"] * n
+
+
+def test_resuming_changes_what_rungs_cost_and_not_what_is_asked():
+    """Of 24 iterations: 8 points for 3, 4 to 6, 2 to 12, 1 to 24; resumed, the iterations below are paid already."""
+    points = [{"rank": rank} for rank in range(8, 16)]
+    anew = strategies.Halving(points, 0, OBJECTIVE, 24)
+    resumed = strategies.Halving(points, 0, OBJECTIVE, 24, is_resumed=True)
+    assert sum(anew.plan) * 24 == pytest.approx(8 * 3 + 4 * 6 + 2 * 12 + 24)
+    assert sum(resumed.plan) * 24 == pytest.approx(8 * 3 + 4 * 3 + 2 * 6 + 12)
+    assert anew.ask() == resumed.ask()

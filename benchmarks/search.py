@@ -1,0 +1,118 @@
+"""What each search strategy costs and finds: ``python -m benchmarks.search [--data ml-latest-small.zip]``.
+
+Every strategy searches the ranking and the rating model as training does, over the same spaces and folds, with the
+compiled engine; halving also without going on from the rung below. What it chooses is fitted on all of train and
+judged on ratings held out of the whole search. Without `--data`, ratings of ml-latest-small's shape are invented.
+One thread; processor seconds of fitting and judging.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from benchmarks.measuring import report
+from benchmarks.releases import read_ratings
+from recsys.config import TrainConfig
+from recsys.datasets.taste import draw_ratings, invent_world
+from recsys.jobs.judging import Exam, Ratings
+from recsys.jobs.searching import MODELS, objective, strategy
+from recsys.models.als import AlsParams
+from recsys.models.biases import fit_biases
+from recsys.models.compiled_als import Fits
+from recsys.models.interactions import Interactions
+from recsys.models.recommender import RatingModel
+from recsys.search.cross_validation import cross_validate
+from recsys.search.space import Point, show
+from recsys.search.trial import Trial
+from recsys.splitting.random_split import fold_of, is_holdout
+
+STRATEGIES = ("random", "bayesian", "halving", "halving_anew")
+
+
+class Judge:
+    """Fits points on one set of ratings and judges them on another."""
+
+    def __init__(self, train: Ratings, test: Ratings, config: TrainConfig, limit_bytes: int) -> None:
+        self._config = config
+        self._exam = Exam(train, test, config.k, config.relevant_rating)
+        self._biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
+        data = Interactions.of(train.user_ids, train.movie_ids)
+        residuals = train.stars - self._biases.predict(train.user_ids, train.movie_ids)
+        self._labels = {"ranking": data.arranged(train.stars), "rating": data.arranged(residuals)}
+        self._fits = Fits(data, limit_bytes)
+        self._range = float(train.stars.min()), float(train.stars.max())
+
+    def judge(self, model: str, point: Point) -> dict[str, float]:
+        params = AlsParams(**{"max_iter": self._config.max_iter, **point}, seed=self._config.seed)
+        factors = self._fits.fit(model, self._labels[model], params)
+        if model == "ranking":
+            return self._exam.judge_ranking(factors)[0]
+        return self._exam.judge_rating(RatingModel(self._biases, factors, *self._range))
+
+
+def invent(n_users: int, n_movies: int, n_ratings: int) -> Ratings:
+    rng = np.random.default_rng(0)
+    blocks = list(draw_ratings(invent_world(n_users, n_movies, n_ratings, rng), rng))
+    users, movies, half_stars = (
+        np.concatenate([getattr(block, name) for block in blocks]) for name in ("users", "movies", "half_stars")
+    )
+    return Ratings(users.astype(np.int32), movies.astype(np.int32), (half_stars / 2).astype(np.float32))
+
+
+def run(name: str, model: str, train: Ratings, test: Ratings, config: TrainConfig) -> dict[str, Any]:
+    """One search, what it cost, and what its choice is worth on `test`."""
+    limit_bytes = 0 if name == "halving_anew" else 1 << 30
+    config = config.model_copy(update={"strategy": name.removesuffix("_anew")})
+    fold, goal = fold_of(train.user_ids, train.movie_ids, config.n_folds, config.seed), objective(model, config)
+    judges = [Judge(train.where(fold != n), train.where(fold == n), config, limit_bytes) for n in range(config.n_folds)]
+    judges[0].judge(
+        model, {"rank": 8, "reg_param": 10.0, "max_iter": 1} | ({"alpha": 1.0} if model == "ranking" else {})
+    )
+    began = time.process_time()
+    outcome = cross_validate(
+        model, strategy(model, config), config.n_folds, lambda point, n: judges[n].judge(model, point), _ignore, goal
+    )
+    cpu_s = time.process_time() - began
+    chosen = goal.best(outcome.trials)
+    return {
+        "strategy": name,
+        "model": model,
+        "metric": goal.metric,
+        "n_trials": len(outcome.trials),
+        "cpu_s": round(cpu_s, 2),
+        "validation": round(chosen.mean(goal.metric), 5),
+        "test": round(Judge(train, test, config, limit_bytes).judge(model, chosen.point)[goal.metric], 5),
+        "point": chosen.point,
+    }
+
+
+def main(
+    data: Annotated[str, typer.Option(help="A MovieLens archive or its folder; invented ratings by default.")] = "",
+    ratings: Annotated[int, typer.Option(help="Ratings to invent, 165 a user.")] = 100_836,
+    movies: Annotated[int, typer.Option(help="Movies to invent.")] = 9_742,
+    trials: Annotated[int, typer.Option(help="Candidates for each model.")] = 24,
+    iterations: Annotated[int, typer.Option(help="Of a full fit.")] = 24,
+    folds: int = 3,
+) -> None:
+    """Search both models with every strategy."""
+    found = Ratings(*read_ratings(Path(data))[:3]) if data else invent(ratings // 165, movies, ratings)
+    config = TrainConfig(ranking_trials=trials, rating_trials=trials, max_iter=iterations, n_folds=folds)
+    held_out = is_holdout(found.user_ids, found.movie_ids, config.holdout_fraction, config.seed)
+    train, test = found.where(~held_out), found.where(held_out)
+    searches = [run(name, model, train, test, config) for model in MODELS for name in STRATEGIES]
+    columns = ["model", "strategy", "n_trials", "cpu_s", "validation", "test"]
+    rows = [[str(each[column]) for column in columns] + [show(each["point"])] for each in searches]
+    report(f"searches on {len(found):,} ratings", [*columns, "choice"], rows, {"searches": searches})
+
+
+def _ignore(_: Trial) -> None:
+    """Nothing is logged: the searches are told by what they found."""
+
+
+if __name__ == "__main__":
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    typer.run(main)

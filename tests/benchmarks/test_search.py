@@ -1,0 +1,31 @@
+"""The benchmark of the strategies at toy size."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.search import STRATEGIES
+from recsys.config import PROJECT_ROOT
+
+
+def test_every_strategy_searches_both_models_and_resuming_chooses_the_same():
+    options = ["--ratings", "6000", "--movies", "200", "--trials", "4", "--iterations", "6", "--folds", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.search", *options],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    searches = json.loads(done.stdout.splitlines()[-1])["searches"]
+    assert [(each["model"], each["strategy"]) for each in searches] == [
+        (model, name) for model in ("ranking", "rating") for name in STRATEGIES
+    ]
+    for resumed, anew in ((searches[2], searches[3]), (searches[6], searches[7])):
+        assert resumed["point"] == anew["point"]
+        assert resumed["test"] == pytest.approx(anew["test"])
+    assert all(0 < each["test"] < 1 for each in searches[:4])  # nDCG
+    assert all(0.3 < each["test"] < 2 for each in searches[4:])  # stars

@@ -195,8 +195,8 @@ class TrainConfig(JobConfig):
     )
     n_last: int = Field(1, ge=1, le=1000, description="Ratings of each user kept from all training; for `last_n`.")
     n_folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
-    ranking_trials: int = Field(12, ge=1, le=1000, description="Candidates tried for the ranking model.")
-    rating_trials: int = Field(6, ge=1, le=1000, description="Candidates tried for the rating model.")
+    ranking_trials: int = Field(24, ge=1, le=1000, description="Candidates tried for the ranking model.")
+    rating_trials: int = Field(8, ge=1, le=1000, description="Candidates tried for the rating model.")
     search_minutes: float = Field(
         0.0,
         ge=0,
@@ -228,6 +228,11 @@ class TrainConfig(JobConfig):
         ("random", "bias_order", "svd", "svd_cosine", "pca_cosine", "item_knn", "ease"),
         description="Models judged beside ours on the holdout, besides popularity and averages. What is too large for "
         "the data is left out, and said so.",
+    )
+    search_engine: Literal["compiled", "mllib"] = Field(
+        "compiled",
+        description="What fits candidates: `compiled` code on the cores of one machine, with MLlib's objective and a "
+        "fraction of its cost; or `mllib`, for data that need a cluster. What is chosen is always fitted by MLlib.",
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
     relevant_rating: float = Field(

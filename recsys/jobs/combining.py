@@ -15,7 +15,7 @@ import numpy as np
 
 from recsys.config import TrainConfig
 from recsys.evaluation.metrics import rmse
-from recsys.jobs.fitting import Fitter, fitter_of, split_of
+from recsys.jobs.fitting import Fitter, fitter_of, n_parallel, split_of
 from recsys.jobs.judging import Exam, Ratings
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
 from recsys.models.ensemble import grow, weighted_sum
@@ -75,11 +75,13 @@ class Composition:
         }
 
 
-def choose(spark: "SparkSession", ratings: Ratings, found: Sequence[Searched], config: TrainConfig) -> Composition:
+def choose(
+    spark: "SparkSession | None", ratings: Ratings, found: Sequence[Searched], config: TrainConfig
+) -> Composition:
     """Fit the best candidates on the last fold's training part and combine them by what they bring on the rest of it.
 
     Args:
-        spark: where fits run.
+        spark: where fits run; without it, the compiled engine fits.
         ratings: all to train on.
         found: both searches, that of the ranking model first.
         config: `n_members` parts of each model at most.
@@ -95,7 +97,7 @@ def choose(spark: "SparkSession", ratings: Ratings, found: Sequence[Searched], c
     exam = Exam(fitter.train, ratings.where(fold.validation), config.k, config.relevant_rating)
     parts = [*rating, *ranking]
     log.info("combining: %d candidates are fitted on a fold", len(parts))
-    with ThreadPoolExecutor(spark.sparkContext.defaultParallelism) as pool:
+    with ThreadPoolExecutor(n_parallel(spark)) as pool:
         models = list(pool.map(lambda part: part.fit(fitter), parts))
     members, of_ranking = _choose_ranking(exam, ranking, models[len(rating) :], config.n_members)
     blended_parts, blend, of_rating = _choose_rating(fitter, exam, parts, models, config.n_members)
@@ -111,7 +113,7 @@ def finalists(searched: Searched, n: int) -> list[Point]:
 
 
 def fit(spark: "SparkSession", ratings: Ratings, composition: Composition, config: TrainConfig) -> Recommender:
-    """The pair that is served, all its parts fitted on the same ratings.
+    """The pair that is served, all its parts fitted on the same ratings by MLlib.
 
     A part that stands twice in the ranking model is fitted with another seed the second time.
     """
@@ -121,7 +123,7 @@ def fit(spark: "SparkSession", ratings: Ratings, composition: Composition, confi
     by_name = {str(part): part for part in [*composition.ranking, *composition.rating]}
     wanted = list(dict.fromkeys([*ranking, *rating]))
     log.info("fitting %d models on all %s ratings", len(wanted), f"{len(ratings):,}")
-    with ThreadPoolExecutor(spark.sparkContext.defaultParallelism) as pool:
+    with ThreadPoolExecutor(n_parallel(spark)) as pool:
         fits = pool.map(lambda want: by_name[want[0]].fit(fitter, config.seed + want[1]), wanted)
         models = dict(zip(wanted, fits, strict=True))
     ordered, rest = [models[want] for want in ranking], [models[want] for want in rating]

@@ -1,8 +1,10 @@
-"""How a point of the search becomes a model: what a rating says to it, and the fit on Spark."""
+"""How a point of the search becomes a model: what a rating says to it, and which engine fits it."""
 
+import os
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,9 @@ from recsys.config import TrainConfig
 from recsys.jobs.judging import Ratings
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
+from recsys.models.compiled_als import Fits
 from recsys.models.factors import Biases, Factors
+from recsys.models.interactions import Interactions, Labels
 from recsys.models.preferences import preference
 from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
@@ -31,7 +35,10 @@ PREFERENCES: dict[str, dict[str, Any]] = {
     "all": {"scheme": "all"},
 }
 _RATINGS_PER_BLOCK = 500_000
+# Labels of that many ratings are kept between fits of one set of ratings, and states of that size.
 _CACHED_RATINGS = 20_000_000
+_STATES_BYTES = 256 * 2**20
+MakeLabels = Callable[[], NDArray[np.float32]]
 
 
 def split_of(config: TrainConfig) -> Split:
@@ -53,8 +60,66 @@ def split_name(config: TrainConfig) -> str:
     return name if config.split == "random" else f"{config.split}-{name}"
 
 
+class Engine(Protocol):
+    """Fits ALS on one set of ratings; what depends on the ratings or the labels alone is prepared once."""
+
+    def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
+        """A fit to the labels of a scheme, which are made when it is new."""
+        ...
+
+
+class Mllib:
+    """Spark's own ALS: cached frames by scheme; as many as fit, the least recently used go first."""
+
+    def __init__(self, spark: "SparkSession", train: Ratings) -> None:
+        self._spark, self._train = spark, train
+        self._lock = threading.Lock()
+        self._frames: OrderedDict[str, DataFrame] = OrderedDict()
+        # Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit
+        # on ml-latest-small).
+        self._n_blocks = min(spark.sparkContext.defaultParallelism, 1 + len(train) // _RATINGS_PER_BLOCK)
+
+    def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
+        return fit_als(self._frame(scheme, make_labels), params, self._n_blocks)
+
+    def _frame(self, scheme: str, make_labels: MakeLabels) -> "DataFrame":
+        train = self._train
+        with self._lock:
+            if scheme not in self._frames:
+                labels = make_labels()
+                self._frames[scheme] = training_frame(
+                    self._spark, train.user_ids, train.movie_ids, labels, self._n_blocks
+                )
+            self._frames.move_to_end(scheme)
+            while len(self._frames) > max(1, _CACHED_RATINGS // max(1, len(train))):
+                _, oldest = self._frames.popitem(last=False)
+                oldest.unpersist()  # a fit that still reads it makes it again
+            return self._frames[scheme]
+
+
+class Compiled:
+    """The same mathematics in compiled code (`recsys.models.compiled_als`), which goes on from a shorter fit."""
+
+    def __init__(self, train: Ratings) -> None:
+        self._data = Interactions.of(train.user_ids, train.movie_ids)
+        self._fits = Fits(self._data, _STATES_BYTES)
+        self._lock = threading.Lock()
+        self._labels: OrderedDict[str, Labels] = OrderedDict()
+        self._n_labels = max(1, _CACHED_RATINGS // max(1, len(train)))
+
+    def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
+        with self._lock:
+            if scheme not in self._labels:
+                self._labels[scheme] = self._data.arranged(make_labels())
+            self._labels.move_to_end(scheme)
+            labels = self._labels[scheme]
+            while len(self._labels) > self._n_labels:
+                self._labels.popitem(last=False)
+        return self._fits.fit(scheme, labels, params)
+
+
 class Fitter:
-    """Fits of both models on one set of training ratings, its Spark inputs shared between points.
+    """Fits of both models on one set of training ratings.
 
     A point says ``rank``, ``reg_param`` and, for the ranking model, ``preference``, ``alpha`` and perhaps
     ``half_life_days``; `max_iter` holds where it does not say otherwise. `alpha` is the confidence that the average
@@ -62,21 +127,20 @@ class Fitter:
     `liked` from `relevant_rating` stars on.
     """
 
-    def __init__(
-        self, spark: "SparkSession", train: Ratings, seed: int, max_iter: int, relevant_rating: float = 4.0
-    ) -> None:
+    def __init__(self, engine: Engine, train: Ratings, seed: int, max_iter: int, relevant_rating: float = 4.0) -> None:
         self.train, self._seed, self._max_iter, self._liked = train, seed, max_iter, relevant_rating
-        self._frames = _Frames(spark, train)
+        self._engine = engine
         self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
 
     def ranking(self, point: Point, seed: int | None = None) -> Factors:
         """Implicit ALS on what the ratings say about wanting a movie."""
-        frame = self._frames.get((point["preference"], point.get("half_life_days")), lambda: self._preference(point))
-        return fit_als(frame, self._params({**point, "alpha": self.alpha(point)}, seed), self._frames.n_blocks)
+        scheme = f"{point['preference']} {point.get('half_life_days')}"
+        params = self._params({**point, "alpha": self.alpha(point)}, seed)
+        return self._engine.fit(scheme, lambda: self._preference(point), params)
 
     def residuals(self, point: Point, seed: int | None = None) -> Factors:
         """Explicit ALS on what the biases leave over."""
-        return fit_als(self._frames.get("rest", self._rest), self._params(point, seed), self._frames.n_blocks)
+        return self._engine.fit("rest", self._rest, self._params(point, seed))
 
     def rating(self, point: Point) -> RatingModel:
         return self.with_biases(self.residuals(point))
@@ -125,31 +189,12 @@ class Fitter:
         return AlsParams(**{"max_iter": self._max_iter, **given}, seed=self._seed if seed is None else seed)
 
 
-def fitter_of(spark: "SparkSession", train: Ratings, config: TrainConfig) -> Fitter:
-    return Fitter(spark, train, config.seed, config.max_iter, config.relevant_rating)
+def fitter_of(spark: "SparkSession | None", train: Ratings, config: TrainConfig) -> Fitter:
+    """Fits by MLlib on Spark, or without Spark by the compiled engine."""
+    engine = Compiled(train) if spark is None else Mllib(spark, train)
+    return Fitter(engine, train, config.seed, config.max_iter, config.relevant_rating)
 
 
-class _Frames:
-    """Cached Spark inputs by what their labels are; as many as fit, the least recently used go first."""
-
-    def __init__(self, spark: "SparkSession", train: Ratings) -> None:
-        self._spark, self._train = spark, train
-        self._lock = threading.Lock()
-        self._frames: OrderedDict[Any, DataFrame] = OrderedDict()
-        # Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit
-        # on ml-latest-small).
-        self.n_blocks = min(spark.sparkContext.defaultParallelism, 1 + len(train) // _RATINGS_PER_BLOCK)
-
-    def get(self, key: Any, labels: Any) -> "DataFrame":
-        """The frame of a key; `labels` makes its labels when there is none yet."""
-        with self._lock:
-            if key not in self._frames:
-                train = self._train
-                self._frames[key] = training_frame(
-                    self._spark, train.user_ids, train.movie_ids, labels(), self.n_blocks
-                )
-            self._frames.move_to_end(key)
-            while len(self._frames) > max(1, _CACHED_RATINGS // max(1, len(self._train))):
-                _, oldest = self._frames.popitem(last=False)
-                oldest.unpersist()  # a fit that still reads it makes it again
-            return self._frames[key]
+def n_parallel(spark: "SparkSession | None") -> int:
+    """Fits that run side by side: one a core."""
+    return spark.sparkContext.defaultParallelism if spark else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from recsys.config import TrainConfig
-from recsys.jobs import trials
+from recsys.jobs import fitting, trials
 from recsys.jobs.fitting import Fitter, fitter_of, split_of
 from recsys.jobs.judging import Exam, Ratings
 from recsys.search import strategies
@@ -28,9 +28,12 @@ log = logging.getLogger(__name__)
 
 MODELS = ("ranking", "rating")
 # Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
-KNOWN_GOOD: dict[str, Point] = {
-    "ranking": {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"},
-    "rating": {"rank": 32, "reg_param": 0.15},
+KNOWN_GOOD: dict[str, list[Point]] = {
+    "ranking": [
+        {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"},
+        {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "liked"},
+    ],
+    "rating": [{"rank": 32, "reg_param": 0.15}],
 }
 
 
@@ -62,9 +65,9 @@ def objective(model: str, config: TrainConfig) -> Objective:
 
 
 class Folds:
-    """The folds, each prepared once: its Spark inputs are cached and shared by all candidates."""
+    """The folds, each prepared once: what does not depend on a candidate is shared by all."""
 
-    def __init__(self, spark: "SparkSession", ratings: Ratings, config: TrainConfig) -> None:
+    def __init__(self, spark: "SparkSession | None", ratings: Ratings, config: TrainConfig) -> None:
         self._fitters: list[Fitter] = []
         self._exams: list[Exam] = []
         parts = split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)
@@ -83,7 +86,7 @@ class Folds:
 
 
 def search_both(
-    spark: "SparkSession",
+    spark: "SparkSession | None",
     ratings: Ratings,
     split: dict[str, Any],
     config: TrainConfig,
@@ -91,9 +94,13 @@ def search_both(
     run_id: str,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
-    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
-    n_parallel = spark.sparkContext.defaultParallelism
-    log.info("%d fits at a time, matrices multiplied by %s", n_parallel, blas_in_use(spark))
+    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves.
+
+    Without `spark` the compiled engine fits.
+    """
+    n_parallel = fitting.n_parallel(spark)
+    by = f"MLlib, matrices multiplied by {blas_in_use(spark)}" if spark else "compiled code"
+    log.info("%d fits at a time by %s", n_parallel, by)
     known = {model: trials.finished_trials(tracking, run_id, model) for model in MODELS}
     # The limit is for all attempts together.
     spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / n_parallel
@@ -121,13 +128,21 @@ def search_both(
 
 
 def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> strategies.Strategy:
-    """The configured strategy, which begins with the champion's point, if there is one, and the known-good one."""
+    """The configured strategy, which begins with the champion's point, if there is one, and the known-good ones."""
     searched, goal = space(model, config), objective(model, config)
-    defaults = {**KNOWN_GOOD[model], "max_iter": config.max_iter}
-    first = [fit_into(searched, point, defaults) for point in (champion, KNOWN_GOOD[model]) if point]
+    defaults = {**KNOWN_GOOD[model][0], "max_iter": config.max_iter}
+    first = [fit_into(searched, point, defaults) for point in (champion, *KNOWN_GOOD[model]) if point]
     n_trials = config.ranking_trials if model == "ranking" else config.rating_trials
     return strategies.make(
-        config.strategy, searched, n_trials, goal, config.seed, first, config.max_iter, max(3, config.min_iter)
+        config.strategy,
+        searched,
+        n_trials,
+        goal,
+        config.seed,
+        first,
+        config.max_iter,
+        max(3, config.min_iter),
+        is_resumed=config.search_engine == "compiled",
     )
 
 

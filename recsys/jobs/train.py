@@ -1,10 +1,11 @@
 """The jobs of train_model: split → search → fit → evaluate → register → promote."""
 
+import contextlib
 import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -19,6 +20,9 @@ from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +72,22 @@ def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None
     with trials.failing(tracking, run_id):
         if not store.exists(key):
             ratings = Ratings.from_table(read_table(store, split["train"]))
-            with spark_session(settings, "recsys search", n_ratings=len(ratings)) as spark:
+            with _engine(settings, config, len(ratings)) as spark:
                 searched = searching.search_both(spark, ratings, split, config, tracking, run_id)
             write_json(store, key, searching.to_record(searched))
         found = searching.from_record(read_json(store, key), config)
         trials.log_search(tracking, run_id, found)
         pictures.log_page(settings, tracking, run_id, split, found)
     return {**split, "run_id": run_id, "points": {each.model: each.chosen().point for each in found}}
+
+
+def _engine(
+    settings: Settings, config: TrainConfig, n_ratings: int
+) -> "contextlib.AbstractContextManager[SparkSession | None]":
+    """A Spark session where MLlib fits the candidates, nothing where compiled code does."""
+    if config.search_engine == "compiled":
+        return contextlib.nullcontext()
+    return spark_session(settings, "recsys search", n_ratings=n_ratings)
 
 
 def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
@@ -89,7 +102,8 @@ def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None
             trials.failing(tracking, searched["run_id"]),
             spark_session(settings, "recsys fit", n_ratings=len(ratings)) as spark,
         ):
-            composition = combining.choose(spark, ratings, found, config)
+            engine = spark if config.search_engine == "mllib" else None
+            composition = combining.choose(engine, ratings, found, config)
             trials.log_composition(tracking, searched["run_id"], found, composition)
             pair = combining.fit(spark, ratings, composition, config)
         store.put(layout.recommender(prefix), pair.to_bytes(), overwrite=True)

@@ -64,7 +64,13 @@ def log_trial(
     for name in by_fold:
         metrics |= {f"cv_{name}": trial.mean(name), f"cv_{name}_stderr": trial.standard_error(name)}
     with tracking.run(EXPERIMENT, f"{model} {trial.number:02d}", parent=run_id, tags=tags) as trial_id:
-        fixed = {"model": model, "max_iter": config.max_iter, "n_folds": config.n_folds, "seed": config.seed}
+        fixed = {
+            "model": model,
+            "engine": config.search_engine,
+            "max_iter": config.max_iter,
+            "n_folds": config.n_folds,
+            "seed": config.seed,
+        }
         series = {f"fold_{name}": values for name, values in by_fold.items()}
         tracking.log(trial_id, params={**fixed, **trial.point}, metrics=metrics, series=series)
         tracking.log_dataset(trial_id, split["dataset"], split["fingerprint"], split["train"], "training")

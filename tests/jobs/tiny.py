@@ -11,7 +11,15 @@ from recsys.storage.store import open_store
 from recsys.storage.tables import write_json, write_table
 
 CONFIG = TrainConfig(
-    n_folds=2, ranking_trials=2, rating_trials=1, max_iter=3, max_rank=8, k=5, n_members=1, baselines=("svd",)
+    n_folds=2,
+    ranking_trials=2,
+    rating_trials=1,
+    max_iter=3,
+    max_rank=8,
+    k=5,
+    n_members=1,
+    preferences=("stars",),
+    baselines=("svd",),
 )
 STEPS = (train.search, train.fit, train.evaluate, train.register, train.promote)
 

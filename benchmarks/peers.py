@@ -13,7 +13,7 @@ from implicit.cpu.topk import topk
 from numpy.typing import NDArray
 
 from benchmarks.inventing import Floats, Problem
-from recsys.scoring import blocks
+from recsys.scoring import blocks, fused
 from recsys.scoring.topk import MovieFactors, top_k
 
 Ids = NDArray[np.integer]
@@ -39,7 +39,7 @@ class Peer:
     makes_lists: bool = True
 
 
-def ours(movies: Floats, k: int, path: Any = None) -> Search:
+def ours(movies: Floats, k: int, path: Any = fused) -> Search:
     prepared = MovieFactors(movies, path)
     _ = prepared.layout
     return lambda problem: top_k(problem.users, prepared, k, problem.seen_indptr, problem.seen_indices)[0]

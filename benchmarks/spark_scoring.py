@@ -45,7 +45,7 @@ def run(problem: Problem, k: int, n_sampled: int, folder: Path) -> tuple[dict[st
         costs[JOB] = weigh(lambda: _score(spark, store, "all", k))
         recalls[JOB] = check(JOB, PEERS[JOB], _lists(store, costs[JOB].result, k), problem.first(_N_CHECKED), k)
         model = _als_model(spark, problem, folder)
-        found = _recommend(model, spark, _N_CHECKED, k).orderBy("id").collect()
+        found = _recommend(model, spark, _N_CHECKED, k).orderBy("user").collect()
         ids = np.array([[pair[0] for pair in row["recommendations"]] for row in found])
         recalls[MLLIB] = check(MLLIB, PEERS[MLLIB], ids, problem.first(_N_CHECKED), k)
         costs[MLLIB] = _marginal(model, spark, k, n_sampled, len(problem.users))
@@ -110,8 +110,8 @@ def _factors_table(factors: Floats) -> pa.Table:
 
 
 def _recommend(model: Any, spark: "SparkSession", n_users: int, k: int) -> Any:
-    users = spark.range(n_users).selectExpr("cast(id as int) as id")
-    return model.setUserCol("id").recommendForUserSubset(users, k)
+    users = spark.range(n_users).selectExpr("cast(id as int) as user")
+    return model.recommendForUserSubset(users, k)
 
 
 def _marginal(model: Any, spark: "SparkSession", k: int, n_sampled: int, n_users: int) -> Cost:

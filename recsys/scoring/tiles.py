@@ -1,12 +1,11 @@
 """What numba compiles of the kernel, all in one file: its cache of compiled code looks at this file's date only.
 
 The tile is written in LLVM's vector types, from which numba makes the instructions of the processor it runs on. With
-AVX-512 the loop over the rank is 24 multiply-adds on registers and nothing else; compilers do not find that by
-themselves.
+AVX-512 the loop over the words of a vector is 24 multiply-adds on registers and nothing else, which compilers do not
+find by themselves. Where the processor multiplies bytes and adds four products up by itself (VNNI) a word is four
+bytes, elsewhere one number in float32; what rounding to bytes may lose is part of the limit a sum is compared with.
 """
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from recsys.scoring.compiling import compiled, read_only
 
 if config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set, and this path exists as compiled code only")
@@ -26,100 +25,94 @@ Indices = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
+_FEATURES = binding.get_host_cpu_features()
+_IS_WIDE = _FEATURES.get("avx512f", False)
+# Four products of bytes in the time of one in float32, where the processor adds them up by itself.
+IN_BYTES = _FEATURES.get("avx512vnni" if _IS_WIDE else "avxvnni", False)
+WORD: Any = np.int32 if IN_BYTES else np.float32  # four bytes, or one number
+
 # A tile's sums fill the vector registers: 24 of AVX-512's 32, elsewhere 12 of AVX2's 16.
-_LANES, _VECTORS, _USERS = (16, 3, 8) if binding.get_host_cpu_features().get("avx512f") else (8, 2, 6)
+_LANES, _VECTORS, _USERS = (16, 3, 8) if _IS_WIDE else (8, 2, 6)
 WIDTH = _LANES * _VECTORS  # movies in a panel, at most 64: a mask has a bit for each
 _GROUPS = 32  # of users that share what is kept at hand: 2 MB of marks for 59,000 movies
 _CHUNK_BYTES = 1 << 18  # of panels that a block of users meets before the next: they stay in the second cache
 
-_FLOAT, _INT = ir.FloatType(), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_INT = ir.IntType(64)
+_WORD = ir.IntType(32) if IN_BYTES else ir.FloatType()
+_VECTOR = ir.VectorType(_WORD, _LANES)
 _FUSE = ("contract",)
-
-
-def _read(kind: Any, n_dimensions: int) -> Any:
-    """An array that is only read: what NumPy marks as read-only is taken as well as what it does not."""
-    return types.Array(kind, n_dimensions, "C", readonly=True)
-
-
-def _compiled(signature: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile for one signature, at import, and keep the code for later processes where a folder allows it."""
-
-    def compile_now(function: Callable[..., None]) -> Callable[..., None]:
-        dispatcher = njit(nogil=True)(function)
-        try:
-            dispatcher.enable_caching()
-        except RuntimeError as error:
-            log.warning("every process compiles the top-k kernel for itself (seconds); set NUMBA_CACHE_DIR: %s", error)
-        dispatcher.compile(signature)
-        dispatcher.disable_compile()
-        compiled: Callable[..., None] = dispatcher
-        return compiled
-
-    return compile_now
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _tile(
-    _context: Any, users: Any, user_at: Any, panels: Any, panel_at: Any, rank: Any, floors: Any, floor_at: Any,
-    scores: Any, masks: Any
+    _context: Any, users: Any, user_at: Any, panels: Any, panel_at: Any, depth: Any, starts: Any, start_at: Any,
+    limits: Any, tile: Any, masks: Any
 ) -> Any:  # fmt: skip
-    """Multiply a group of users with a panel of movies, both from offsets in flat arrays.
+    """Multiply a group of users with a panel of movies, both from offsets in flat arrays, beginning with `starts`.
 
     Returns:
-        Not 0 where any score is above its user's floor. Only then `scores`, shape (users, movies) flat, and `masks`,
-        one bit per movie for each user, are written.
+        Not 0 where any sum is above its user's limit. Only then `tile`, shape (users, movies) flat, and `masks`, one
+        bit per movie for each user, are written.
     """
     whole = types.int64
-    signature = whole(users, whole, panels, whole, whole, floors, whole, scores, masks)
+    signature = whole(users, whole, panels, whole, whole, starts, whole, limits, tile, masks)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def data(number: int) -> Any:
-            return context.make_array(signature.args[number])(context, builder, value=arguments[number]).data
+        def data(number: int, offset: Any = None) -> Any:
+            base = context.make_array(signature.args[number])(context, builder, value=arguments[number]).data
+            return base if offset is None else builder.gep(base, [arguments[offset]])
 
-        user = builder.gep(data(0), [arguments[1]])
-        panel = builder.gep(data(2), [arguments[3]])
-        floor = builder.gep(data(5), [arguments[6]])
-        sums = _multiply(builder, user, panel, arguments[4])
-        found, any_found = _compare(builder, sums, floor)
+        sums = _multiply(builder, data(0, 1), data(2, 3), arguments[4], data(5, 6))
+        found, any_found = _compare(builder, sums, data(7))
         with builder.if_then(builder.icmp_unsigned("!=", any_found, _INT(0)), likely=False):
             for number, (row, bits) in enumerate(zip(sums, found, strict=True)):
-                builder.store(bits, builder.gep(data(8), [_INT(number)]))
+                builder.store(bits, builder.gep(data(9), [_INT(number)]))
                 for part, value in enumerate(row):
-                    builder.store(value, _vector_at(builder, data(7), _INT(number * WIDTH + part * _LANES)), align=4)
+                    builder.store(value, _vector_at(builder, data(8), _INT(number * WIDTH + part * _LANES)), align=4)
         return any_found
 
     return signature, generate
 
 
-def _multiply(builder: Any, user: Any, panel: Any, rank: Any) -> list[list[Any]]:
-    """The products of every user with every vector of movies, summed over the rank in registers."""
-    zero = ir.Constant(_VECTOR, [0.0] * _LANES)
+def _multiply(builder: Any, user: Any, panel: Any, depth: Any, start: Any) -> list[list[Any]]:
+    """The products of every user with every vector of movies, summed over the words in registers."""
+
+    def vectors(base: Any, offset: Any) -> list[Any]:
+        places = [builder.add(offset, _INT(part * _LANES)) for part in range(_VECTORS)]
+        return [builder.load(_vector_at(builder, base, place), align=4) for place in places]
+
+    first = vectors(start, _INT(0))
     sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(_VECTORS)] for _ in range(_USERS)]
     for row in sums:
-        for slot in row:
-            builder.store(zero, slot)
-    with cgutils.for_range(builder, rank, intp=_INT) as loop:
-        movie_at, user_at = builder.mul(loop.index, _INT(WIDTH)), builder.mul(loop.index, _INT(_USERS))
-        movies = [
-            builder.load(_vector_at(builder, panel, builder.add(movie_at, _INT(part * _LANES))), align=4)
-            for part in range(_VECTORS)
-        ]
+        for value, slot in zip(first, row, strict=True):
+            builder.store(value, slot)
+    with cgutils.for_range(builder, depth, intp=_INT) as loop:
+        movies = vectors(panel, builder.mul(loop.index, _INT(WIDTH)))
+        user_at = builder.mul(loop.index, _INT(_USERS))
         for number, row in enumerate(sums):
             value = _spread(builder, user, builder.add(user_at, _INT(number)))
             for movie, slot in zip(movies, row, strict=True):
-                product = builder.fmul(value, movie, flags=_FUSE)
-                builder.store(builder.fadd(builder.load(slot), product, flags=_FUSE), slot)
+                builder.store(_multiply_add(builder, builder.load(slot), value, movie), slot)
     return [[builder.load(slot) for slot in row] for row in sums]
 
 
-def _compare(builder: Any, sums: list[list[Any]], floor: Any) -> tuple[list[Any], Any]:
-    """A bit for each movie above the floor, for each user; and all bits of all users together."""
+def _multiply_add(builder: Any, total: Any, user: Any, movie: Any) -> Any:
+    if not IN_BYTES:
+        return builder.fadd(builder.fmul(user, movie, flags=_FUSE), total, flags=_FUSE)
+    # Unsigned bytes of the user times signed bytes of the movies, four neighbours added up.
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * _LANES}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [total, user, movie])
+
+
+def _compare(builder: Any, sums: list[list[Any]], limits: Any) -> tuple[list[Any], Any]:
+    """A bit for each movie above the limit, for each user; and all bits of all users together."""
+    is_above = builder.icmp_signed if IN_BYTES else builder.fcmp_ordered
     found, any_found = [], _INT(0)
     for number, row in enumerate(sums):
-        limit, bits = _spread(builder, floor, _INT(number)), _INT(0)
+        limit, bits = _spread(builder, limits, _INT(number)), _INT(0)
         for part, value in enumerate(row):
-            above = builder.bitcast(builder.fcmp_ordered(">", value, limit), ir.IntType(_LANES))
+            above = builder.bitcast(is_above(">", value, limit), ir.IntType(_LANES))
             bits = builder.or_(bits, builder.shl(builder.zext(above, _INT), _INT(part * _LANES)))
         found.append(bits)
         any_found = builder.or_(any_found, bits)
@@ -179,20 +172,18 @@ def _insert(best: Indices, scores: Floats, movie: int, score: float) -> None:
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
 def _seat(
-    rows: Offsets, users: Floats, norms: Doubles, slack: Doubles, scores: Floats, packed: Floats, floors: Floats,
-    lengths: Doubles
+    rows: Offsets, words: Any, about: Doubles, slack: Doubles, scores: Floats, packed: Any, seats: Doubles
 ) -> None:  # fmt: skip
     """Seat users in groups, side by side as the tile reads them; nothing passes the floors of empty seats."""
-    rank = users.shape[1]
+    depth = words.shape[1]
     packed[:] = 0
-    floors[:] = np.inf
+    seats[0], seats[1:3], seats[3] = np.inf, 0, 1
     for seat, row in enumerate(rows):
-        at = seat // _USERS * _USERS * rank + seat % _USERS
-        for dimension in range(rank):
-            packed[at + dimension * _USERS] = users[row, dimension]
-        lengths[seat] = norms[row]
-        # Rounding to float32 is covered: the slack is several times the largest error.
-        floors[seat] = scores[row, -1] - slack[row]
+        at = seat // _USERS * _USERS * depth + seat % _USERS
+        for word in range(depth):
+            packed[at + word * _USERS] = words[row, word]
+        seats[0, seat] = np.float64(scores[row, -1]) - slack[row]
+        seats[1:, seat] = about[:, row]
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -207,78 +198,97 @@ def _mark(marks: NDArray[np.uint8], rows: Offsets, places: Indices, indptr: Offs
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _sorted_rows(rows: Offsets, norms: Doubles, slack: Doubles, scores: Floats) -> Offsets:
-    """Bring users together who are done at about the same panel: a tenth of the time on real factors."""
+def _sorted_rows(rows: Offsets, about: Doubles, slack: Doubles, scores: Floats) -> Offsets:
+    """Bring users together who are done at about the same panel: up to a tenth of the time."""
     reach = np.full(len(rows), -np.inf)
     for seat, row in enumerate(rows):
-        if norms[row] > 0:
-            reach[seat] = (scores[row, -1] - slack[row]) / norms[row]
+        if about[0, row] > 0:
+            reach[seat] = (scores[row, -1] - slack[row]) / about[0, row]
     return rows[np.argsort(reach)]
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _is_reachable(lengths: Doubles, floors: Floats, seat: int, largest: float) -> bool:
+def _is_reachable(seats: Doubles, seat: int, largest: float) -> bool:
     """Whether a movie of the norm `largest` could still enter a list of the group that begins at a seat."""
     is_reachable = False
     for at in range(seat, seat + _USERS):
-        is_reachable |= lengths[at] * largest >= floors[at]
+        is_reachable |= seats[1, at] * largest >= seats[0, at]
     return is_reachable
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
+def _limit(seats: Doubles, at: int, facts: Doubles, panel: int) -> Any:
+    """A sum that is not above it belongs to a score below the user's floor, whatever was lost in rounding to bytes.
+
+    With u = a p + e for the user and v = b q + f for a movie, where a p and b q are what the bytes say, u v and
+    (a p)(b q) differ by u f + e (b q), at most |u| |f| + |e| (|v| + |f|).
+    """
+    largest, error, grains = facts[panel, 0], facts[panel, 1], facts[panel, 2] * seats[3, at]
+    limit = (seats[0, at] - seats[1, at] * error - seats[2, at] * (largest + error)) * grains
+    return WORD(min(max(np.floor(limit) - 1, -2147483647.0), 2147483646.0)) if IN_BYTES else WORD(limit)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
 def _take(
-    tile: Floats, masks: Offsets, first: int, seat: int, rows: Offsets, users: Floats, slack: Doubles, factors: Floats,
-    order: Indices, marks: NDArray[np.uint8], floors: Floats, best: Indices, scores: Floats
+    tile: Any, masks: Offsets, limits: Any, panel: int, facts: Doubles, seat: int, seats: Doubles, rows: Offsets,
+    users: Floats, slack: Doubles, factors: Floats, order: Indices, marks: NDArray[np.uint8], best: Indices,
+    scores: Floats
 ) -> None:  # fmt: skip
-    """Score what a tile has found again, exactly, and let it compete; the tile's movies begin at the place `first`."""
+    """Score what a tile has found again, exactly, and let it compete."""
     for lane in range(_USERS):
         bits = masks[lane]
         while bits:
             column = _lowest_bit(bits)
             bits &= bits - 1
-            place = first + column
-            # Beyond the movies a panel holds zeros; and the floor may have risen since the tile was compared.
-            if place >= len(order) or tile[lane * WIDTH + column] <= floors[seat + lane]:
+            place = panel * WIDTH + column
+            # Beyond the movies a panel holds zeros; and the limit may have risen since the tile was compared.
+            if place >= len(order) or tile[lane * WIDTH + column] <= limits[lane]:
                 continue
             row = rows[seat + lane]
             if marks[row % len(marks), place >> 3] >> (place & 7) & 1:
                 continue
             movie = order[place]
             _insert(best[row], scores[row], movie, _exact(users[row], factors[movie]))
-            floors[seat + lane] = scores[row, -1] - slack[row]
+            seats[0, seat + lane] = np.float64(scores[row, -1]) - slack[row]
+            limits[lane] = _limit(seats, seat + lane, facts, panel)
 
 
-@_compiled(
+_WORDS = types.int32 if IN_BYTES else types.float32
+
+
+@compiled(
     types.void(
-        _read(types.float32, 2), _read(types.float64, 1), _read(types.float64, 1), _read(types.float32, 2),
-        _read(types.int32, 1), _read(types.int32, 1), _read(types.float32, 3), _read(types.float64, 1),
-        _read(types.int64, 1), _read(types.int64, 1), types.int32[:, ::1], types.float32[:, ::1]
+        read_only(types.float32, 2), read_only(_WORDS, 2), read_only(types.float64, 2), read_only(types.float64, 1),
+        read_only(types.float32, 2), read_only(types.int32, 1), read_only(types.int32, 1), read_only(_WORDS, 3),
+        read_only(_WORDS, 2), read_only(types.float64, 2), read_only(types.int64, 1), read_only(types.int64, 1),
+        types.int32[:, ::1], types.float32[:, ::1]
     )
 )  # fmt: skip
 def fill(
-    users: Floats, norms: Doubles, slack: Doubles, factors: Floats, order: Indices, places: Indices, panels: Floats,
-    largest: Doubles, indptr: Offsets, seen: Offsets, best: Indices, scores: Floats
+    users: Floats, words: Any, about: Doubles, slack: Doubles, factors: Floats, order: Indices, places: Indices,
+    panels: Any, starts: Any, facts: Doubles, indptr: Offsets, seen: Offsets, best: Indices, scores: Floats
 ) -> None:  # fmt: skip
-    """Fill empty lists; `norms` and `slack` are the users', what lies between is `recsys.scoring.fused.Layout`."""
-    n_panels, rank, n_seats = len(panels), panels.shape[1], _GROUPS * _USERS
-    flat, size = panels.reshape(-1), rank * WIDTH
-    packed, floors, lengths = np.empty(n_seats * rank, np.float32), np.empty(n_seats, np.float32), np.zeros(n_seats)
+    """Fill empty lists; the arguments are those of `recsys.scoring.fused.fill`, laid out."""
+    n_panels, depth, n_seats = len(panels), panels.shape[1], _GROUPS * _USERS
+    flat, flat_starts, size = panels.reshape(-1), starts.reshape(-1), depth * WIDTH
+    packed, seats = np.empty(n_seats * depth, WORD), np.empty((4, n_seats))
     marks = np.empty((n_seats, (len(order) + 7) // 8), np.uint8)
-    tile, masks = np.empty(_USERS * WIDTH, np.float32), np.empty(_USERS, np.int64)
+    limits, tile, masks = np.empty(_USERS, WORD), np.empty(_USERS * WIDTH, WORD), np.empty(_USERS, np.int64)
     step = max(1, _CHUNK_BYTES // (size * 4))
     for start in range(0, len(users), n_seats):
         rows = np.arange(start, min(start + n_seats, len(users)))
         _mark(marks, rows, places, indptr, seen)
         for number, first in enumerate(range(0, n_panels, step)):
             if number & (number - 1) == 0:  # the chunks 0, 1, 2, 4, 8 …: thresholds settle more and more slowly
-                rows = _sorted_rows(rows, norms, slack, scores)
-                _seat(rows, users, norms, slack, scores, packed, floors, lengths)
+                rows = _sorted_rows(rows, about, slack, scores)
+                _seat(rows, words, about, slack, scores, packed, seats)
             for seat in range(0, len(rows), _USERS):
                 for panel in range(first, min(first + step, n_panels)):
-                    if not _is_reachable(lengths, floors, seat, largest[panel]):
+                    if not _is_reachable(seats, seat, facts[panel, 0]):
                         break
-                    if _tile(packed, seat * rank, flat, panel * size, rank, floors, seat, tile, masks):
-                        _take(
-                            tile, masks, panel * WIDTH, seat, rows, users, slack, factors, order, marks, floors, best,
-                            scores
-                        )  # fmt: skip
+                    for lane in range(_USERS):
+                        limits[lane] = _limit(seats, seat + lane, facts, panel)
+                    if _tile(packed, seat * depth, flat, panel * size, depth, flat_starts, panel * WIDTH, limits, tile,
+                             masks):  # fmt: skip
+                        _take(tile, masks, limits, panel, facts, seat, seats, rows, users, slack, factors, order,
+                              marks, best, scores)  # fmt: skip

@@ -121,10 +121,8 @@ def test_both_paths_give_the_same_bits_over_many_blocks_panels_and_groups(rank, 
     np.testing.assert_array_equal(scores, scores_by_blocks)
 
 
-def by_path(path, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topk, "_path", lambda: path)
-        return top_k(*arguments)
+def by_path(path, users, movies, *arguments):
+    return top_k(users, MovieFactors(movies, path), *arguments)
 
 
 @pytest.mark.usefixtures("path")

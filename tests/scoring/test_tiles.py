@@ -1,0 +1,64 @@
+"""The compiled kernel gives the same bits on other processors: each kind of tile runs in a process of its own."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from llvmlite import binding
+
+from recsys.config import PROJECT_ROOT
+from recsys.scoring import blocks, topk
+
+FEATURES = binding.get_host_cpu_features()
+
+# What is said to be missing numba does not use either. The vectors of AVX2 for bytes are the exception: their
+# instruction is written differently where AVX-512 has it, so numba must know the processor as it is.
+SCRIPT = """
+import sys
+from llvmlite import binding
+features = binding.get_host_cpu_features()
+if "avxvnni" in sys.argv:
+    true_features = features.flatten()
+    features.flatten = lambda: true_features
+features.update({name: False for name in ("avx512f", "avx512vnni", "avxvnni")} | {name: True for name in sys.argv[1:]})
+binding.get_host_cpu_features = lambda: features
+from recsys.scoring import tiles
+from tests.scoring.test_tiles import digest
+print(tiles.IN_BYTES, tiles.WIDTH, digest(None))
+"""
+
+
+def digest(path):
+    """Of the lists of users and movies whose dimensions differ widely, which is hard on bytes."""
+    rng = np.random.default_rng(9)
+    users, movies = (
+        (rng.normal(size=(n, 19)) * np.exp(rng.normal(size=(n, 1))) * np.exp(rng.normal(size=19))).astype(np.float32)
+        for n in (301, 3_001)
+    )
+    seen = np.arange(0, 302 * 7, 7), rng.integers(0, 3_001, 301 * 7)
+    found, scores = topk.top_k(users, topk.MovieFactors(movies, path), 12, *seen)
+    return hashlib.sha256(found.tobytes() + scores.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("has", "needs", "kind"),
+    [
+        ((), None, "False 16"),
+        (("avx512f",), "avx512f", "False 48"),
+        (("avxvnni",), "avx512vnni", "True 16"),
+        (("avx512f", "avx512vnni"), "avx512vnni", "True 48"),
+    ],
+    ids=["AVX2 or another", "AVX-512", "AVX-VNNI", "AVX-512 VNNI"],
+)
+def test_every_kind_of_tile_gives_the_bits_of_the_path_without_compiler(has, needs, kind, tmp_path):
+    if needs and not FEATURES.get(needs):
+        pytest.skip(f"this processor has no {needs}")
+    # numba's cache does not ask for the kind, so each keeps its code apart.
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)}
+    output = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *has], cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True
+    ).stdout
+    assert output.decode().split() == [*kind.split(), digest(blocks)]

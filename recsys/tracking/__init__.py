@@ -15,12 +15,12 @@ from typing import Any
 
 from recsys.config import Settings
 from recsys.errors import NotFoundError
+from recsys.tracking import shipped
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 # Opens the experiment as a table of runs; without it the UI guesses, and shows pages for language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-_SERVED_COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), ("double", "score"))
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
@@ -165,17 +165,18 @@ class Tracking:
             ``{"version", "uri"}``, the uri as ``models:/<name>/<version>``.
         """
         import mlflow
-        import numpy as np
         import pandas as pd
 
-        with mlflow.start_run(run_id=run_id):
+        with mlflow.start_run(run_id=run_id), shipped.code() as package:
             info = mlflow.pyfunc.log_model(
                 name="recommender",
                 python_model=str(_SERVED_MODEL),
                 artifacts={"recommender": str(recommender)},
-                pip_requirements=[f"numpy=={np.__version__}", f"pandas=={pd.__version__}"],
-                signature=_served_signature(),
-                input_example=pd.DataFrame({"user_id": [1], "seen": [[2]]}),
+                code_paths=[str(package)],
+                model_config={"package": package.name},
+                pip_requirements=shipped.requirements(),
+                signature=shipped.signature(),
+                input_example=pd.DataFrame({"user_id": [1], "seen": [[2]], "ratings": [[4.0]]}),
             )
         try:
             self._client.get_registered_model(name)
@@ -281,16 +282,3 @@ def log_report(
         tracking.log(run_id, params, metrics)
         tracking.log_file(run_id, html_path)
     return run_id
-
-
-def _served_signature() -> Any:
-    """Input ``user_id`` and optionally ``seen``; output one row per place; parameter ``k``."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array, DataType
-
-    return ModelSignature(
-        inputs=Schema([ColSpec("long", "user_id"), ColSpec(Array(DataType.long), "seen", required=False)]),
-        outputs=Schema([ColSpec(kind, name) for kind, name in _SERVED_COLUMNS]),
-        params=ParamSchema([ParamSpec("k", "long", 10)]),
-    )

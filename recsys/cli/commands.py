@@ -116,7 +116,7 @@ def recommend(
     from recsys.jobs import newcomers
 
     if (user_id is None) == (ratings is None):
-        raise ConfigError("Give either --user-id or --ratings. Nothing was looked up.")
+        raise typer.BadParameter("give one of them, and only one", param_hint="--user-id / --ratings")
     if ratings is None:
         _show(queries.user_list(_store(), int(user_id or 0)), as_json, f"Recommended to user {user_id}")
         return

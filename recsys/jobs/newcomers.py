@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -44,8 +43,7 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
     movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
     folded = np.empty(0, np.int32)
     if pair.recipe is not None and len(movie_ids):
-        now = np.full(len(movie_ids), datetime.now(UTC).replace(tzinfo=None), "datetime64[ms]")
-        new = pair.fold_in(np.full(len(movie_ids), _NEWCOMER), movie_ids, stars, now)
+        new = pair.fold_in(np.full(len(movie_ids), _NEWCOMER), movie_ids, stars)
         pair, folded = pair.with_users(new), new.user_ids
     ranking = pair.ranking
     model = list_model(

@@ -61,9 +61,9 @@ class Recommender:
         user_ids: NDArray[np.integer],
         movie_ids: NDArray[np.integer],
         stars: NDArray[np.floating],
-        timestamps: NDArray[np.datetime64],
+        timestamps: NDArray[np.datetime64] | None = None,
     ) -> NewUsers:
-        """New users from their ratings, without training again; all shapes (n,).
+        """New users from their ratings, without training again; all shapes (n,). Without timestamps, ratings of now.
 
         Raises:
             ConfigError: the model was stored without its recipe.
@@ -73,9 +73,10 @@ class Recommender:
                 "This model was stored without its recipe, so nobody can be folded in. Users it does not know get "
                 "popular movies. Train the model again."
             )
-        return Folder(self.ranking, self.rating.biases, self.rating.residuals, self.recipe)(
-            user_ids, movie_ids, stars, timestamps
-        )
+        if timestamps is None:
+            timestamps = np.full(len(user_ids), self.recipe.newest_ms, "datetime64[ms]")
+        folder = Folder(self.ranking, self.rating.biases, self.rating.residuals, self.recipe)
+        return folder(user_ids, movie_ids, stars, timestamps)
 
     def with_users(self, new: NewUsers) -> "Recommender":
         """The same models over their users and some that were folded in; those they know already are replaced."""

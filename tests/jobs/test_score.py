@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastapi.testclient import TestClient
 
 from recsys import columns
 from recsys.config import ScoreConfig
 from recsys.errors import ConfigError, DataError, NotFoundError
 from recsys.explorer import queries
+from recsys.explorer.app import create_app
 from recsys.jobs import newcomers, score
 from recsys.models.factors import Biases, Factors
 from recsys.models.fold_in import ranking_vector
@@ -265,6 +267,25 @@ def test_ratings_that_make_no_sense_are_refused(knowing, settings, ratings, k, e
     score.publish(*run(settings), CHAMPION, CONFIG, settings)
     with pytest.raises(error, match=sentence):
         newcomers.recommend(knowing, ratings, k)
+
+
+def test_the_pages_and_the_api_make_lists_for_somebody_new(knowing, settings):
+    score.publish(*run(settings), CHAMPION, CONFIG, settings)
+    client = TestClient(create_app(settings, recommend=newcomers.recommend))
+    wanted = newcomers.recommend(knowing, {1: 5.0, 2: 4.0}, 2)
+    answer = client.post("/api/lists", json={"ratings": {"1": 5, "2": 4}, "k": 2})
+    assert (answer.status_code, answer.json()) == (200, wanted)
+    page = client.get("/new", params={"ratings": "1=5, 2=4"})
+    assert page.status_code == 200
+    assert wanted[0]["title"] in page.text
+    assert "popular movies" in client.get("/new").text
+    assert client.post("/api/lists", json={"ratings": {"1": 9}}).status_code == 400
+    assert client.post("/api/lists", json={"ratings": {"777": 5}}).status_code == 404
+    assert client.post("/api/lists", json={"ratings": {"Heat": 5}}).status_code == 422
+    refused = client.get("/new", params={"ratings": "<script>=5"})
+    assert refused.status_code == 400
+    assert "<script>=" not in refused.text
+    assert TestClient(create_app(settings)).get("/new").status_code == 404
 
 
 def test_a_model_stored_without_its_recipe_folds_nobody_in(store, settings):

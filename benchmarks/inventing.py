@@ -50,9 +50,9 @@ def invent(n_users: int, n_movies: int, rank: int, seed: int = 0) -> Problem:
     """Factors of a catalogue, and about `MEAN_SEEN` seen movies a user, at most a fifth of the catalogue."""
     rng = np.random.default_rng(seed)
     users, movies = _factors(n_users, rank, USER_SPREAD, rng), _factors(n_movies, rank, MOVIE_SPREAD, rng)
-    lengths = np.minimum(rng.lognormal(np.log(MEAN_SEEN) - 0.5, 1.0, n_users).astype(np.int64) + 1, n_movies // 5)
-    # A movie is seen in proportion to the sixth power of its norm: popularity spreads over five orders of magnitude.
-    weights = np.cumsum(np.linalg.norm(movies, axis=1).astype(np.float64) ** 6)
+    lengths = np.minimum(rng.lognormal(np.log(MEAN_SEEN) - 0.4, 1.0, n_users).astype(np.int64) + 1, n_movies // 5)
+    # A movie is seen in proportion to the fourth power of its norm: popularity spreads over four orders of magnitude.
+    weights = np.cumsum(np.linalg.norm(movies, axis=1).astype(np.float64) ** 4)
     drawn = np.searchsorted(weights, rng.random(lengths.sum()) * weights[-1], side="right")
     pairs = np.unique(np.repeat(np.arange(n_users), lengths) * n_movies + np.minimum(drawn, n_movies - 1))
     indptr = np.searchsorted(pairs, np.arange(n_users + 1) * n_movies)

@@ -26,6 +26,8 @@ class Budget(NamedTuple):
         n_finalists: points judged on all folds.
         n_members: fits in the ensemble at most, not counting seeds.
         n_seeds: seeds of each member.
+        n_start: members from the beginning, the best by themselves. Where test is another period than validation,
+            greedy selection from nothing learns the validation period (Caruana et al., 2004, section 2.3).
     """
 
     n_points: int
@@ -33,6 +35,7 @@ class Budget(NamedTuple):
     n_finalists: int
     n_members: int
     n_seeds: int
+    n_start: int = 0
 
 
 class Choice(NamedTuple):
@@ -79,7 +82,8 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
     for i in np.argsort(singles)[::-1]:
         log.info("validation nDCG %.4f: %s", singles[i], finalists[i])
     best = int(np.argmax(singles))
-    members, ensemble_value = grow(value, len(finalists), budget.n_members)
+    start = tuple(int(i) for i in np.argsort(singles)[::-1][: budget.n_start])
+    members, ensemble_value = grow(value, len(finalists), budget.n_members, start=start)
     log.info("validation nDCG %.4f by %d members, %.4f by the best", ensemble_value, len(members), singles[best])
     return Choice(finalists[best], singles[best], [finalists[i] for i in members], ensemble_value)
 

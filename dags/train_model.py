@@ -6,9 +6,9 @@
 **When.** Each time a snapshot is published; or by hand, on the last snapshot.
 
 **What to look at.** The run in MLflow says in its description why these candidates were chosen, and carries
-`training.html`: every trial, the learning curves, and how the model does on the holdout beside the baselines. `strategy`
-says how candidates are found, `search_minutes` how long that may take, `split` what is held out, `n_members` how many fits
-a model is made of.
+`training.html`: every trial, the learning curves, and how the model does on the holdout beside the baselines.
+`strategy` says how candidates are found, `search_minutes` how long that may take, `split` what is held out, `n_members`
+how many fits a model is made of.
 
 **What can go wrong, and what to do then.**
 

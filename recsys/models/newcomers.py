@@ -1,6 +1,7 @@
 """New users of both served models at once, whatever these are made of: each member folds them in as it was fitted."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class Folder:
         }
         rows = [
             self._one(movie_ids[at], stars[at], {member: values[at] for member, values in labels.items()})
-            for at in (slice(*ends) for ends in zip(starts, [*starts[1:], len(user_ids)], strict=True))
+            for at in (slice(*ends) for ends in pairwise([*starts, len(user_ids)]))
         ]
         kept = [at for at, (ranking, _, _) in enumerate(rows) if ranking.any()]
         return NewUsers(

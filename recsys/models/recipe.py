@@ -1,8 +1,11 @@
 """How the served factors were made: what folding a new user in has to repeat."""
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict
+from typing import Self
 
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recsys.errors import DataError
 from recsys.models.blend import Blend
 from recsys.models.preferences import Scheme
 
@@ -50,3 +53,24 @@ class Recipe(BaseModel):
 
     def weights(self) -> Blend | None:
         return None if self.blend is None else Blend(*(np.array(values) for values in self.blend))
+
+    def ranks(self) -> tuple[int, int]:
+        """How many factors the ranking model and the rating model have."""
+        n_shift = 0 if self.blend is None else 3
+        return sum(member.rank for member in self.ranking), sum(member.rank for member in self.rating) + n_shift
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the JSON of `model_dump_json`.
+
+        Raises:
+            DataError: it is none that this version understands.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise DataError(
+                f"the model's recipe is not understood: {fault['msg']} at {fault['loc']}. "
+                "Nothing was loaded. Train the model again with this version."
+            ) from error

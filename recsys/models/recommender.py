@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.models.factors import Biases, Factors, Floats, Ids
 from recsys.models.newcomers import Folder, NewUsers
 from recsys.models.recipe import Recipe
@@ -55,6 +55,14 @@ class Recommender:
     popular_ids: Ids
     popular_counts: NDArray[np.int32]
     recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        found = (self.ranking.rank, self.rating.residuals.rank)
+        if self.recipe is not None and self.recipe.ranks() != found:
+            raise DataError(
+                f"the recipe makes {self.recipe.ranks()} factors of ranking and rating, the models have {found}. "
+                "Nothing was made. Pass the members as they were put together."
+            )
 
     def fold_in(
         self,
@@ -121,7 +129,7 @@ class Recommender:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Recommender":
-        """The inverse of `to_bytes`. Pickled objects are refused."""
+        """The inverse of `to_bytes`; files older than recipes have none. Pickled objects are refused."""
         with np.load(io.BytesIO(data), allow_pickle=False) as a:
             mean, low, high = a["mean_low_high"].tolist()
             return cls(
@@ -144,7 +152,7 @@ class Recommender:
                 ),
                 a["popular_ids"],
                 a["popular_counts"],
-                Recipe.model_validate_json(str(a["recipe"])) if "recipe" in a and str(a["recipe"]) else None,
+                Recipe.parse(str(a["recipe"])) if a.get("recipe") else None,
             )
 
 

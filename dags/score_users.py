@@ -29,7 +29,7 @@ from airflow.sdk import dag, task
 def score_users() -> None:
     @task(multiple_outputs=False, **shared.SPARK)
     def score_lists(plan: dict) -> dict[str, Any]:
-        """Write the top k movies each user has not rated; popular ones for users the model does not know."""
+        """Write the top k movies each user has not rated; newer users folded in, popular ones for the rest."""
         from recsys.jobs import score
 
         return score.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())

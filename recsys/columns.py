@@ -104,7 +104,7 @@ RECOMMENDATIONS = pa.schema([
     (MOVIE_ID, pa.int32()),
     (SCORE, pa.float32()),              # orders the list; comparable within one user and source only
     (PREDICTED_RATING, pa.float32()),   # stars
-    (SOURCE, pa.string()),              # "als", or "popular" for users the model does not know
+    (SOURCE, pa.string()),              # "als", "fold_in" for users newer than the model, or "popular" for others
 ])  # fmt: skip
 SIMILAR_MOVIES = pa.schema([
     (MOVIE_ID, pa.int32()),

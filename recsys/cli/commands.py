@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -108,6 +109,7 @@ def recommend(
     ratings: Annotated[
         str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
     ] = None,
+    csv: Annotated[Path | None, typer.Option(help="The same from a file with columns movie_id and rating.")] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -115,12 +117,14 @@ def recommend(
     from recsys.explorer import queries
     from recsys.jobs import newcomers
 
-    if (user_id is None) == (ratings is None):
-        raise typer.BadParameter("give one of them, and only one", param_hint="--user-id / --ratings")
-    if ratings is None:
-        _show(queries.user_list(_store(), int(user_id or 0)), as_json, f"Recommended to user {user_id}")
+    is_new = ratings is not None or csv is not None
+    if is_new == (user_id is not None):
+        raise typer.BadParameter("give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv")
+    if user_id is not None:
+        _show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
         return
-    rows = newcomers.recommend(_store(), queries.parse_ratings(ratings), k)
+    given = (newcomers.read_csv(csv) if csv else {}) | queries.parse_ratings(ratings or "")
+    rows = newcomers.recommend(_store(), given, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     _show(rows, as_json, title)

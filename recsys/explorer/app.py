@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 
@@ -64,6 +65,7 @@ def create_app(
     )
     app.middleware("http")(_with_headers)
     app.exception_handler(RecsysError)(_failed)
+    app.exception_handler(RequestValidationError)(_malformed)
     _add_pages(app, store)
     _add_files(app, store)
     _add_json(app, store)
@@ -76,8 +78,8 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
         rows = recommend(store, parse_ratings(ratings), 10)
-        is_personal = bool(rows) and rows[0]["source"] != "popular"
-        return _page(store, newcomer=ratings, listed=_with_posters(store, rows), is_personal=is_personal)
+        source = rows[0]["source"] if rows else "popular"
+        return _page(store, newcomer=ratings, listed=_with_posters(store, rows), source=source)
 
     @app.post("/api/lists")
     def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
@@ -99,7 +101,7 @@ def _add_pages(app: FastAPI, store: Store) -> None:
             store,
             user_id=number,
             listed=_with_posters(store, queries.user_list(store, number)),
-            is_personal=queries.is_personal(store, number),
+            source=queries.list_source(store, number),
             rated=queries.rated_high(store, number, 10),
         )
 
@@ -171,7 +173,7 @@ def _rendered(**shown: Any) -> str:
             "user_range",
         )
     )
-    blank |= {"reports": {}, "is_personal": True, "rated": []}
+    blank |= {"reports": {}, "source": "als", "rated": []}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
 
 
@@ -191,6 +193,12 @@ async def _with_headers(request: Request, call_next: Callable[[Request], Any]) -
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _malformed(request: Request, error: Exception) -> Response:
+    """What is wrong and where, without the value itself: JSON has no words for some, such as NaN."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"detail": [{"loc": fault["loc"], "msg": fault["msg"]} for fault in faults]}, 422)
 
 
 def _failed(request: Request, error: Exception) -> Response:

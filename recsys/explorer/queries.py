@@ -30,9 +30,12 @@ def user_list(store: Store, user_id: int) -> list[Row]:
     return [{name: row[name] for name in SHOWN} for row in _user_rows(store, user_id)]
 
 
-def is_personal(store: Store, user_id: int) -> bool:
-    """Whether a user's list comes from the model; false for popular movies given to one it does not know."""
-    return all(row[columns.SOURCE] != "popular" for row in _user_rows(store, user_id))
+def list_source(store: Store, user_id: int) -> str:
+    """Where a user's list begins: ``als``, ``fold_in`` for one who came after the training, or ``popular``.
+
+    A list of the model's that ran out of its movies ends with popular ones.
+    """
+    return str(_user_rows(store, user_id)[0][columns.SOURCE])
 
 
 def similar_movies(store: Store, movie_id: int) -> list[Row]:

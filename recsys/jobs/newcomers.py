@@ -1,8 +1,10 @@
 """A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
 
+import csv
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from recsys.storage.store import Store
 # No user of a data set has it: ids are not negative.
 _NEWCOMER = -1
 _MOST_RATINGS = 10_000
+_LONGEST = 1_000
 
 
 def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[dict[str, Any]]:
@@ -27,7 +30,7 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
     Args:
         store: where the release and its model are.
         ratings: stars by movie id; without any, or where none is liked, the list is the popular one.
-        k: list length.
+        k: list length, where there are so many movies left.
 
     Returns:
         ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
@@ -63,6 +66,31 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
     return [{name: row[name] for name in names} for row in titles]
 
 
+def read_csv(path: Path) -> dict[int, float]:
+    """Ratings of one person from a CSV file with the columns movie_id (or movieId) and rating; others do not matter.
+
+    Raises:
+        ConfigError: the file cannot be read, has no such columns, or a line is no rating.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.DictReader(file)
+            names = lines.fieldnames or []
+            movie, stars = next((n for n in ("movie_id", "movieId") if n in names), ""), "rating"
+            if not movie or stars not in names:
+                raise ConfigError(
+                    f"{path} has the columns {', '.join(names) or '(none)'}; movie_id and rating are needed. "
+                    "Nothing was looked up. Name them in its first line."
+                )
+            return {int(line[movie]): float(line[stars]) for line in lines}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} is no CSV file that can be read: {error}. Nothing was looked up.") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path}, line {lines.line_num} is no rating: {error}. Nothing was looked up. Correct it."
+        ) from error
+
+
 def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
     low, high = pair.rating.low, pair.rating.high
     if wrong := {
@@ -71,10 +99,10 @@ def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], p
         raise ConfigError(
             f"The scale is {low:g} to {high:g} stars, given were {wrong}. Nothing was looked up. Correct them."
         )
-    if not 1 <= k <= len(catalogue) or len(ratings) > _MOST_RATINGS:
+    if not 1 <= k <= _LONGEST or len(ratings) > _MOST_RATINGS:
         raise ConfigError(
-            f"k is {k} and there are {len(ratings):,} ratings; 1 to {len(catalogue):,} movies can be listed, and "
-            f"{_MOST_RATINGS:,} ratings taken. Nothing was looked up. Ask for less."
+            f"k is {k} and there are {len(ratings):,} ratings; lists have 1 to {_LONGEST:,} movies, and up to "
+            f"{_MOST_RATINGS:,} ratings are taken. Nothing was looked up. Ask for less."
         )
     if unknown := sorted(set(ratings) - set(catalogue)):
         raise NotFoundError(

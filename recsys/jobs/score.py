@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys import columns
@@ -29,7 +28,7 @@ from recsys.scoring.similar import similar_model
 from recsys.spark import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
-from recsys.storage.tables import read_json, read_table, spark_table, write_json, write_table
+from recsys.storage.tables import read_json, read_rows, read_table, spark_table, write_json, write_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -150,8 +149,7 @@ def with_newcomers(recommender: Recommender, store: Store, snapshot_id: str) -> 
     unknown = np.setdiff1d(users, recommender.ranking.user_ids)
     if not len(unknown) or recommender.recipe is None:
         return recommender, unknown[:0]
-    ratings = read_table(store, key)
-    ratings = ratings.filter(pc.is_in(ratings.column(columns.USER_ID), pa.array(unknown)))
+    ratings = read_rows(store, key, columns.USER_ID, unknown)
     new = recommender.fold_in(*(_column(ratings, name) for name in columns.RATINGS.names))
     log.info("%d users came after the training, %d of them were folded in", len(unknown), len(new.user_ids))
     return recommender.with_users(new), new.user_ids
@@ -233,9 +231,11 @@ def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], confi
     users, movies = _column(ratings, columns.USER_ID), _column(ratings, columns.MOVIE_ID)
     lists = _stored(store, files["recommendations"], columns.RECOMMENDATIONS)
     similar = _stored(store, files["similar_movies"], columns.SIMILAR_MOVIES)
+    pair = _recommender(store, champion)
+    supported = pair.popular_ids[pair.popular_counts >= config.min_support]
     return {
         "recommendations": check_lists(lists, users, movies, catalogue, config.k),
-        "similar_movies": check_similar(similar, catalogue, config.n_similar),
+        "similar_movies": check_similar(similar, catalogue, config.n_similar, config.similarity, supported),
     }
 
 

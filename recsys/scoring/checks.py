@@ -58,6 +58,8 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
     found = np.bincount(at_users, minlength=len(all_users))
     _enforce_lengths(name, "every user has min(k, unseen movies) movies", all_users, found, wanted)
     _enforce(name, lists, _list_rules(lists, users, movies, [ALS, FOLD_IN, POPULAR]))
+    follows = _against_previous(np.equal, users) & _is(lists, FOLD_IN)
+    _enforce(name, lists, [("a user is known or folded in, not both", follows & np.roll(_is(lists, ALS), 1))])
     _enforce(name, lists, [("the user has not rated the movie", _contains(rated, _pairs(users, movies)))])
     return {
         "n_rows": lists.num_rows,
@@ -67,13 +69,17 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
     }
 
 
-def check_similar(similar: pa.Table, catalogue: Ids, n: int) -> dict[str, int]:
+def check_similar(
+    similar: pa.Table, catalogue: Ids, n: int, similarity: str = "cosine", supported: Ids | None = None
+) -> dict[str, int]:
     """Prove that the neighbours are fit to publish.
 
     Args:
         similar: rows of columns.SIMILAR_MOVIES in stored order.
         catalogue: movie ids of the snapshot.
         n: neighbours per movie.
+        similarity: what the scores by taste are: ``cosine``, or ``euclidean`` for negated distances.
+        supported: movies with ratings enough to be neighbours by taste; all by default.
 
     Returns:
         ``{n_rows, n_movies, n_als, n_genres}``.
@@ -92,9 +98,22 @@ def check_similar(similar: pa.Table, catalogue: Ids, n: int) -> dict[str, int]:
     found = np.bincount(at_movies, minlength=len(all_movies))
     _enforce_lengths(name, "every movie has min(n, other movies) neighbours", all_movies, found, wanted)
     _enforce(name, similar, _list_rules(similar, movies, neighbours, [ALS, GENRES]))
+    _enforce(
+        name, similar, _taste_rules(similar, neighbours, similarity, all_movies if supported is None else supported)
+    )
     n_als = int(_is(similar, ALS).sum())
     n_movies = len(all_movies)
     return {"n_rows": similar.num_rows, "n_movies": n_movies, "n_als": n_als, "n_genres": similar.num_rows - n_als}
+
+
+def _taste_rules(similar: pa.Table, neighbours: Ids, similarity: str, supported: Ids) -> Iterator[Rule]:
+    """What holds of the model's neighbours."""
+    by_taste, scores = _is(similar, ALS), _column(similar, columns.SCORE)
+    yield "a neighbour by taste has ratings enough", by_taste & ~np.isin(neighbours, supported)
+    if similarity == "cosine":
+        yield "cosines are in [-1, 1]", by_taste & (np.abs(scores) > 1)
+    else:
+        yield "negated distances are not above 0", by_taste & (scores > 0)
 
 
 def _list_rules(table: pa.Table, owners: Ids, movies: Ids, sources: Sequence[str]) -> Iterator[Rule]:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys.storage.store import Store
 
@@ -63,24 +65,33 @@ def read_schema(store: Store, key: str) -> pa.Schema:
     return pq.read_schema(pa.BufferReader(store.get(key)))
 
 
-def read_rows(store: Store, key: str, column: str, value: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of one Parquet object where an integer column has a value.
+def read_rows(
+    store: Store, key: str, column: str, values: int | NDArray[np.integer], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of one Parquet object where an integer column has a value, or one of several.
 
-    Row groups whose range does not hold the value are passed over, and not transferred: a sorted table of
-    25 million rows costs a look at its footer and one row group of 64k rows.
+    Row groups whose range holds none of them are passed over, and not transferred: of a sorted table of 25 million
+    rows one value costs a look at its footer and one row group of 64k rows. No more than one group is held whole.
     """
+    wanted = np.unique(values)
     with store.open(key) as file:
         parquet = pq.ParquetFile(file)
         index = parquet.schema_arrow.get_field_index(column)
-        groups = []
+        read = None if columns is None else list(dict.fromkeys([column, *columns]))
+        among = pa.array(wanted).cast(parquet.schema_arrow.field(column).type)
+        found = [parquet.read_row_groups([], columns=read)]
         for group in range(parquet.num_row_groups):
             bounds = parquet.metadata.row_group(group).column(index).statistics
-            if bounds is None or not bounds.has_min_max or bounds.min <= value <= bounds.max:
-                groups.append(group)
-        wanted = None if columns is None else list(dict.fromkeys([column, *columns]))
-        table = parquet.read_row_groups(groups, columns=wanted)
-    rows = table.filter(pc.equal(table.column(column), value)) if table.num_rows else table
+            if bounds is None or not bounds.has_min_max or _within(wanted, bounds.min, bounds.max):
+                table = parquet.read_row_group(group, columns=read)
+                found.append(table.filter(pc.is_in(table.column(column), among)))
+    rows = pa.concat_tables(found)
     return rows if columns is None else rows.select(list(columns))
+
+
+def _within(ascending: NDArray[np.integer], low: int, high: int) -> bool:
+    at = int(np.searchsorted(ascending, low))
+    return at < len(ascending) and bool(ascending[at] <= high)
 
 
 def write_json(store: Store, key: str, document: Any, *, overwrite: bool = False) -> None:

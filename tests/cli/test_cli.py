@@ -70,14 +70,61 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("ingest", "--dataset", "ml-7b"), 1, "ml-latest-small"),
         (("prune",), 2, "--keep"),
         (("recommend",), 2, "--user-id"),
+        (("recommend", "--user-id", "1", "--ratings", "1=5"), 2, "--user-id"),
+        (("recommend", "--ratings", "1:5"), 1, "'1:5' is no rating"),
+        (("recommend", "--ratings", "1=five"), 1, "'1=five' is no rating"),
+        (("recommend", "--ratings", "1=6"), 1, "The scale is 1 to 5 stars"),
+        (("recommend", "--ratings", "1=nan"), 1, "The scale is 1 to 5 stars"),
+        (("recommend", "--ratings", "471=5"), 1, "No movie has the id 471"),
+        (("recommend", "--ratings", "1=5", "--k", "0"), 2, "--k"),
+        (("recommend", "--ratings", "1=5", "--k", "1001"), 1, "lists have 1 to 1,000 movies"),
+        (("recommend", "--csv", "nowhere.csv"), 1, "nowhere.csv is no CSV file that can be read"),
         (("dance",), 2, "No such command"),
     ],
 )
 def test_a_fault_is_one_sentence_and_a_status(store, recsys, arguments, status, sentence):
+    published.store_model(store)
     got, _, err = recsys(*arguments)
     assert got == status
     assert sentence in err
     assert "Traceback" not in err
+
+
+def test_somebody_new_gets_a_list_from_ratings_and_is_told_when_it_is_the_popular_one(store, recsys):
+    published.store_model(store)
+    rows = json.loads(recsys("recommend", "--ratings", "1=5", "--k", "2", "--json")[1])
+    # Movies 1, 3 and 4 have the factors 2, 1 and -1, so who likes 1 gets 3, then 4.
+    assert [(row["title"], row["source"]) for row in rows] == [
+        ("Heat (1995)", "fold_in"), ("Story of O, The (1975)", "fold_in"),
+    ]  # fmt: skip
+    assert list(rows[0]) == ["rank", "movie_id", "title", "score", "predicted_rating", "source"]
+    status, out, _ = recsys("recommend", "--ratings", "", "--k", "2")
+    assert (status, "Popular movies" in out, "Toy Story (1995)" in out) == (0, True, True)
+
+
+def test_ratings_may_come_from_a_file(store, recsys, tmp_path):
+    published.store_model(store)
+    file = tmp_path / "mine.csv"
+    file.write_text("userId,movieId,rating\n9,1,5.0\n9,3,4.5\n", encoding="utf-8-sig")
+    written = recsys("recommend", "--ratings", "1=5,3=4.5", "--k", "2", "--json")
+    assert recsys("recommend", "--csv", str(file), "--k", "2", "--json") == written
+    assert written[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1,5.0\n", "has the columns 1, 5.0; movie_id and rating are needed"),
+        ("", r"has the columns (none)"),
+        ("movie_id,rating\n1,5\n3,good\n", "line 3 is no rating"),
+        ("movie_id,rating\n1\n", "line 2 is no rating"),
+    ],
+)
+def test_a_file_that_holds_no_ratings_is_named(store, recsys, tmp_path, text, sentence):
+    (tmp_path / "mine.csv").write_text(text)
+    status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))
+    assert status == 1
+    assert sentence in err
 
 
 def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):

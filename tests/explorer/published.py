@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 
 from recsys import columns
+from recsys.models.factors import Biases, Factors
+from recsys.models.recipe import Member, Recipe
+from recsys.models.recommender import RatingModel, Recommender
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
 from recsys.storage.tables import write_json, write_table
@@ -40,7 +44,20 @@ def publish(store: Store, version_id: str = "v1") -> None:
             )
         ],
     }
-    releases.publish(store, version_id, files, {"snapshot_id": "snap", "dataset": "sample", "is_invented": True})
+    releases.publish(
+        store, version_id, files, {"snapshot_id": "snap", "run_id": "run", "dataset": "sample", "is_invented": True}
+    )
+
+
+def store_model(store: Store) -> None:
+    """The model behind it: movies 1, 3 and 4 have the factors 2, 1 and -1, user 1 has 1; stars are 3 on average."""
+    users, movies = np.array([1], np.int32), np.array([1, 3, 4], np.int32)
+    factors = Factors(users, np.ones((1, 1), np.float32), movies, np.array([[2], [1], [-1]], np.float32))
+    biases = Biases(3.0, users, np.zeros(1, np.float32), movies, np.zeros(3, np.float32))
+    recipe = Recipe(ranking=(Member(rank=1, reg_param=1.0, alpha=1.0),), rating=(Member(rank=1, reg_param=1.0),))
+    counts = np.array([215, 102, 3], np.int32)
+    pair = Recommender(factors, RatingModel(biases, factors, 1.0, 5.0), movies, counts, recipe)
+    store.put(layout.recommender(layout.model("run")), pair.to_bytes(), overwrite=True)
 
 
 def _ranged(store, version_id, table, part, rows):

@@ -7,12 +7,13 @@ from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
 from recsys.explorer.app import create_app
+from recsys.jobs import newcomers
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from tests.explorer import published
 
 ROUTES = ["/", "/user?user_id=1", "/movie?movie_id=1", "/search?q=toy", "/poster?movie_id=4", "/reports/eda/snap.html",
-          "/api/release", "/api/users/1", "/api/movies/1/similar", "/api/movies?q=toy"]  # fmt: skip
+          "/api/release", "/api/users/1", "/api/movies/1/similar", "/api/movies?q=toy", "/new?ratings=1=5"]  # fmt: skip
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def store(settings):
 
 @pytest.fixture
 def client(settings, store):
-    with TestClient(create_app(settings)) as client:
+    published.store_model(store)
+    with TestClient(create_app(settings, recommend=newcomers.recommend)) as client:
         yield client
 
 
@@ -44,6 +46,50 @@ def test_a_users_page_shows_the_list_and_what_the_user_rated_high(client):
 
 def test_a_user_the_model_does_not_know_is_told_so(client):
     assert "these are popular movies" in client.get("/user?user_id=7").text
+
+
+def test_somebody_new_gets_a_page_from_ratings_in_the_address(client):
+    page = client.get("/new", params={"ratings": "1=5, 3=4.5"}).text
+    assert page.index("For somebody new") < page.index("Story of O, The (1975)")
+    assert 'value="1=5, 3=4.5"' in page
+    assert "popular movies" not in page
+    assert "these are popular movies" in client.get("/new").text
+    assert "<script" not in client.get("/new", params={"ratings": '"><script>'}).text
+
+
+def test_somebody_new_gets_a_list_over_the_api_with_its_source(client):
+    answer = client.post("/api/lists", json={"ratings": {"1": 5}, "k": 2})
+    # Movies 1, 3 and 4 have the factors 2, 1 and -1: one rating of 5 stars for 1 makes x = (1 + 5) 2 / (6 + 5 4 + 1).
+    assert [(row["movie_id"], row["score"], row["source"]) for row in answer.json()] == [
+        (3, pytest.approx(12 / 27), "fold_in"), (4, pytest.approx(-12 / 27), "fold_in"),
+    ]  # fmt: skip
+    popular = client.post("/api/lists", json={"ratings": {}, "k": 1}).json()
+    assert [(row["movie_id"], row["source"]) for row in popular] == [(1, "popular")]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"ratings": {"1": 6}}', 400),
+        ('{"ratings": {"1": NaN}}', 400),
+        ('{"ratings": {"1": 5}, "k": 0}', 400),
+        ('{"ratings": {"1": 5}, "k": 1000000000000}', 400),
+        ('{"ratings": {"471": 5}}', 404),
+        ('{"ratings": {"99999999999999999999": 5}}', 404),
+        ('{"ratings": {"one": 5}}', 422),
+        ('{"ratings": {"1": "five"}}', 422),
+        ('{"ratings": {"1": [NaN]}}', 422),
+        ('{"ratings": [1, 5]}', 422),
+        ('{"ratings": {}, "colour": "red"}', 422),
+        ("{}", 422),
+        ("ratings", 422),
+        ('{"ratings": {"1": Infinity}}', 400),
+    ],
+)
+def test_ratings_that_make_no_sense_are_answered_with_a_reason(client, body, status):
+    answer = client.post("/api/lists", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert answer.json()["detail"]
 
 
 def test_titles_are_escaped(client):
@@ -170,6 +216,7 @@ def test_every_route_depends_on_what_it_is_given(settings, store, path):
     def refuse():
         raise HTTPException(401)
 
-    with TestClient(create_app(settings, dependencies=[Depends(refuse)])) as client:
+    with TestClient(create_app(settings, [Depends(refuse)], newcomers.recommend)) as client:
+        assert client.post("/api/lists", json={"ratings": {}}).status_code == 401
         assert client.get(path).status_code in {401, 404}
         assert client.get(path).status_code == 401 or path in {"/docs", "/openapi.json"}

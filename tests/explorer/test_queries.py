@@ -1,5 +1,6 @@
 """Reads of the published tables by user, by movie and by title."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,9 +26,9 @@ def test_a_users_list_stands_by_rank_with_titles(store):
     ]
 
 
-def test_a_list_of_popular_movies_is_told_from_a_personal_one(store):
-    assert queries.is_personal(store, 1)
-    assert not queries.is_personal(store, 7)
+def test_a_lists_source_is_that_of_its_first_movie(store):
+    assert queries.list_source(store, 1) == "als"
+    assert queries.list_source(store, 7) == "popular"
 
 
 @pytest.mark.parametrize("user_id", [2, 99, -1, 2**40])
@@ -109,3 +110,6 @@ def test_rows_of_one_user_are_read_without_reading_the_table(tmp_path):
     assert read_rows(store, "t.parquet", "user_id", 150_000).to_pylist() == [{"user_id": 150_000, "score": 0.5}]
     assert read_rows(store, "t.parquet", "user_id", 999_999).num_rows == 0
     assert n_read < third + len(data) / 4  # one group and the footers, of four groups
+    several = read_rows(store, "t.parquet", "user_id", np.array([200_000, 3, 200_000, 999_999]), ["score", "user_id"])
+    assert several.to_pylist() == [{"score": 0.5, "user_id": 3}, {"score": 0.5, "user_id": 200_000}]
+    assert read_rows(store, "t.parquet", "user_id", np.array([], np.int32)).num_rows == 0

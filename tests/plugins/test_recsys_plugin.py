@@ -37,9 +37,13 @@ def token(client, user, password):
     return {"authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-@pytest.mark.parametrize("path", ["/", "/user?user_id=1", "/api/users/1", "/poster?movie_id=1", "/reports/eda/a.html"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/user?user_id=1", "/new?ratings=1=5", "/api/users/1", "/poster?movie_id=1", "/reports/eda/a.html"],
+)
 def test_anonymous_requests_are_turned_away(client, path):
     assert client.get(f"/recommendations{path}").status_code == 401
+    assert client.post("/recommendations/api/lists", json={"ratings": {"1": 5}}).status_code == 401
 
 
 def test_a_made_up_token_is_turned_away(client):

@@ -57,6 +57,7 @@ def test_the_order_of_the_ratings_does_not_matter():
         (changed(1, predicted_rating=np.nan), "scores and predicted ratings are finite"),
         (changed(0, source="guess"), "the source is als or fold_in or popular"),
         (changed(0, source="popular"), "als comes before fold_in comes before popular"),
+        (changed(1, source="fold_in"), "a user is known or folded in, not both"),
         (changed(0, movie_id=99), "movie_id is known"),
         (changed(0, user_id=9), "user_id is known"),
         (changed(0, score=None), "no value is missing"),
@@ -87,10 +88,10 @@ NEIGHBOURS = [(10, 1, 20, 0.9, "als"), (10, 2, 30, 0.1, "genres"), (20, 1, 10, 0
               (30, 1, 10, 0.5, "genres"), (30, 2, 20, 0.5, "genres")]  # fmt: skip
 
 
-def check_neighbours(rows):
+def check_neighbours(rows, similarity="cosine", supported=(10, 20, 30)):
     table = pa.Table.from_pylist([dict(zip(columns.SIMILAR_MOVIES.names, row, strict=True)) for row in rows],
                                  schema=columns.SIMILAR_MOVIES)  # fmt: skip
-    return check_similar(table, np.array([30, 20, 10], np.int32), n=2)
+    return check_similar(table, np.array([30, 20, 10], np.int32), 2, similarity, np.array(supported, np.int32))
 
 
 def test_sound_neighbours_pass_with_their_counts():
@@ -106,9 +107,23 @@ def test_sound_neighbours_pass_with_their_counts():
         (1, (99, 2, 30, 0.1, "genres"), "movie_id is known"),
         (1, (10, 2, 30, 0.1, "popular"), "the source is als or genres"),
         (2, (20, 1, 10, -0.9, "als"), "scores descend within a list and source"),
+        (0, (10, 1, 20, 1.5, "als"), r"cosines are in \[-1, 1\]"),
         (5, None, "every movie has min"),
     ],
 )
 def test_a_fault_in_the_neighbours_is_named(at, row, rule):
     with pytest.raises(DataError, match=f"similar_movies: the rule «{rule}"):
         check_neighbours([*NEIGHBOURS[:at], *([row] if row else []), *NEIGHBOURS[at + 1 :]])
+
+
+def test_a_neighbour_by_taste_must_have_ratings_enough_and_one_by_genre_need_not():
+    assert check_neighbours(NEIGHBOURS, supported=(10, 20, 30))["n_als"] == 3
+    with pytest.raises(DataError, match="a neighbour by taste has ratings enough» is broken by 1 of 6"):
+        check_neighbours(NEIGHBOURS, supported=(10, 20))  # 30 is 20's by taste, and 10's by genre
+
+
+def test_distances_are_negated():
+    negated = [(*row[:3], -1.5 - row[1], row[4]) if row[4] == "als" else row for row in NEIGHBOURS]
+    assert check_neighbours(negated, "euclidean")["n_als"] == 3
+    with pytest.raises(DataError, match="negated distances are not above 0» is broken by 2 of 6"):
+        check_neighbours(NEIGHBOURS, "euclidean")

@@ -119,7 +119,9 @@ def recommend(
 
     is_new = ratings is not None or csv is not None
     if is_new == (user_id is not None):
-        raise typer.BadParameter("give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv")
+        raise typer.BadParameter(
+            "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
+        )
     if user_id is not None:
         _show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
         return

@@ -197,7 +197,8 @@ def invented():
     users, movies, half_stars = (
         np.concatenate([getattr(block, name) for block in blocks]) for name in ("users", "movies", "half_stars")
     )
-    ratings = Ratings(users.astype(np.int32), movies.astype(np.int32), (half_stars / 2).astype(np.float32))
+    when = np.full(len(users), "2020-01-01", "datetime64[ms]")
+    ratings = Ratings(users.astype(np.int32), movies.astype(np.int32), (half_stars / 2).astype(np.float32), when)
     held_out = rng.random(len(ratings)) < 0.2
     return ratings.where(~held_out), ratings.where(held_out)
 

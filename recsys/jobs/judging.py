@@ -12,7 +12,7 @@ from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import positions
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
-from recsys.models.scorers import RatingMatrix, Scorer, rating_matrix
+from recsys.models.scorers import LowRank, RatingMatrix, SameForAll, Scorer, rating_matrix
 from recsys.scoring.topk import select_top, top_k
 
 PerUser = dict[str, NDArray[np.float64]]
@@ -92,6 +92,11 @@ class Exam:
 
     def rank_all(self, scorer: Scorer) -> Lists:
         """Lists as of `rank`, from a model that scores the whole catalogue: the columns of `matrix`."""
+        if isinstance(scorer, SameForAll):
+            scorer = LowRank(np.ones((len(self.matrix.user_ids), 1), np.float32), scorer.movie_scores[:, None])
+        if isinstance(scorer, LowRank):
+            vectors = scorer.user_vectors, self.matrix.movie_ids, scorer.movie_vectors
+            return self.rank(Factors(self.matrix.user_ids, *vectors))
         lists = np.full((len(self.user_ids), self.k), -1, np.int64)
         rows = positions(self.matrix.user_ids, self.user_ids)
         warm = np.flatnonzero(rows >= 0)

@@ -5,6 +5,7 @@ deterministic. Unless stated otherwise, a movie the user has not rated counts as
 methods rank well, where fitting the rated entries alone predicts stars well.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from recsys.models.scorers import Dice, LowRank, MovieToMovie, SameForAll, Score
 
 Matrix = NDArray[np.float64]
 _MOVIE_BLOCK = 512
-_MOST_MOVIES, _MOST_RATINGS = 20_000, 5_000_000
+_MOST_MOVIES, _MOST_RATINGS, _MOST_PAIRS = 20_000, 5_000_000, 2_000_000_000
 
 
 def fit_random(stars: Any, seed: int = 42) -> Dice:
@@ -218,6 +219,8 @@ def too_large(name: str, stars: Any, limit_bytes: int = 2 * 2**30) -> str:
     if name == "ease" and (size_bytes := ease_size_bytes(n_movies)) > limit_bytes:
         size = f"{size_bytes / 2**30:.1f} GiB, {limit_bytes / 2**30:.1f} are allowed"
         return f"its matrix of {n_movies:,} x {n_movies:,} movies takes {size}"
+    if name == "random" and math.prod(stars.shape) > _MOST_PAIRS:
+        return f"{math.prod(stars.shape):,} pairs of user and movie are more than {_MOST_PAIRS:,}"
     if name in ("item_knn", "pca_cosine") and (n_movies > _MOST_MOVIES or stars.nnz > _MOST_RATINGS):
         return f"{stars.nnz:,} ratings of {n_movies:,} movies are more than {_MOST_RATINGS:,} or {_MOST_MOVIES:,}"
     return ""

@@ -1,0 +1,116 @@
+"""How the whole pipeline grows with the data: ``python -m benchmarks.pipeline [--ratings 100000,1000000,25000000]``.
+
+Every job of the four DAGs runs as the scheduler runs it, in a process of its own: parse, validate, publish, explore,
+split, search (both models, successive halving), fit, evaluate, register, promote, score, publish. Data are invented,
+with ML-25M's proportions at every size: 154 ratings a user, and movies that grow with the square root.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.ingest import download, explore, parse, publish, validate
+from benchmarks.measuring import Cost, measure, report
+from recsys.config import IngestConfig, ScoreConfig, Settings, TrainConfig
+
+_LARGE = 25_000_000, 59_000
+STEPS = ("parse", "validate", "publish", "explore", "split", "search", "fit", "evaluate", "register", "promote",
+         "score_lists", "score_similar", "publish_tables")  # fmt: skip
+
+
+def train_step(name: str, state: Any, config: TrainConfig, settings: Settings) -> Any:
+    from recsys.jobs import train
+
+    return getattr(train, name)(state, config, settings)
+
+
+def split(snapshot: Any, config: TrainConfig, settings: Settings) -> Any:
+    from recsys.jobs import train
+
+    return train.split(snapshot["snapshot_id"], config, "benchmark", settings)
+
+
+def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
+    from recsys.jobs import score
+
+    return getattr(score, name)(champion, config, "benchmark", settings)
+
+
+def publish_tables(lists: Any, similar: Any, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
+    from recsys.jobs import score
+
+    return score.publish(lists, similar, champion, config, settings)
+
+
+def run(n_ratings: int, config: TrainConfig, settings: Settings) -> tuple[dict[str, Cost], dict[str, Any]]:
+    """All steps on invented data of a size: what each cost, and the model's figures on the holdout."""
+    users, movies = max(50, n_ratings // 154), max(100, round(_LARGE[1] * (n_ratings / _LARGE[0]) ** 0.5))
+    ingest = IngestConfig(sample_ratings=n_ratings, sample_users=users, sample_movies=movies)
+    costs: dict[str, Cost] = {}
+
+    def step(name: str, job: Callable[..., Any], *args: Any) -> Any:
+        costs[name] = measure(job, *args)
+        typer.echo(f"{n_ratings:,} ratings: {name} {costs[name].wall_s:.1f} s", err=True)
+        return costs[name].result
+
+    parsed = step("parse", parse, measure(download, ingest, settings).result, settings)
+    step("validate", validate, parsed, ingest, settings)
+    snapshot = step("publish", publish, parsed, settings)
+    step("explore", explore, snapshot, settings)
+    state = step("split", split, snapshot, config, settings)
+    for name in ("search", "fit", "evaluate"):
+        state = step(name, train_step, name, state, config, settings)
+    metrics = state["metrics"]
+    for name in ("register", "promote"):
+        state = step(name, train_step, name, state, config, settings)
+    scoring = ScoreConfig()
+    lists, similar = (
+        step(name, score_step, name, state, scoring, settings) for name in ("score_lists", "score_similar")
+    )
+    step("publish_tables", publish_tables, lists, similar, state, scoring, settings)
+    return costs, metrics
+
+
+def main(
+    ratings: Annotated[str, typer.Option(help="Sizes, by commas.")] = "100000,1000000,5000000,25000000",
+    trials: Annotated[int, typer.Option(help="Candidates for each of the two models.")] = 12,
+    members: Annotated[int, typer.Option(help="Fits a model is made of at most.")] = 1,
+    state: Annotated[str, typer.Option(help="Folder to work in, kept afterwards; a temporary one by default.")] = "",
+) -> None:
+    """Measure every step at every size."""
+    config = TrainConfig(
+        strategy="halving",
+        ranking_trials=trials,
+        rating_trials=trials,
+        n_folds=2,
+        n_members=members,
+        baselines=("svd",),
+    )
+    found = []
+    for n_ratings in map(int, ratings.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            costs, metrics = run(n_ratings, config, Settings(state_dir=Path(state or folder) / str(n_ratings)))
+        found.append(
+            {
+                "n_ratings": n_ratings,
+                "wall_s": {name: round(cost.wall_s, 1) for name, cost in costs.items()},
+                "cpu_s": {name: round(cost.cpu_s, 1) for name, cost in costs.items()},
+                "total_wall_s": round(sum(cost.wall_s for cost in costs.values()), 1),
+                "max_peak_gb": round(max(cost.peak_bytes for cost in costs.values()) / 1e9, 2),
+                "metrics": {name: round(value, 4) for name, value in metrics.items()},
+            }
+        )
+    rows = [[name, *(f"{each['wall_s'][name]:.1f}" for each in found)] for name in STEPS]
+    rows.append(["all", *(f"{each['total_wall_s']:.1f}" for each in found)])
+    rows.append(["peak GB", *(f"{each['max_peak_gb']:.2f}" for each in found)])
+    columns = ["wall s", *(f"{each['n_ratings']:,}" for each in found)]
+    report("pipeline by number of ratings", columns, rows, {"sizes": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:-UsePerfData")
+    typer.run(main)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from tests.cluster.standalone import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CHAMPION = {"model_version": "recsys-big-v1", "model_uri": "models:/recsys-big/1", "run_id": "r"}
-N_USERS, N_MOVIES, RANK = 60_000, 20_000, 64
+N_USERS, N_MOVIES, RANK = 150_000, 40_000, 64
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,19 @@ def environment(master, state_dir):
     }
 
 
-def start(place, folder, *command):
+@contextmanager
+def started(place, folder, *command):
+    """A job under way, and its log; a test that fails leaves none behind."""
     log = folder / "job.log"
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, *command], env=place, cwd=folder, stdout=out, stderr=subprocess.STDOUT
         )
-    return process, log
+    try:
+        yield process, log
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def wait_for(condition, process, log, timeout_s=300):
@@ -110,13 +117,13 @@ def test_training_survives_the_loss_of_a_worker(tmp_path):
         local = {**place, "RECSYS_SPARK_MASTER": "local[2]", "RECSYS_SPARK_CONF": "{}"}
         subprocess.run(ingest, env=local, cwd=tmp_path, check=True, capture_output=True)
         small = [f"{name}={value}" for name, value in {"n_folds": 2, "ranking_trials": 4, "rating_trials": 1}.items()]
-        small += ["max_rank=8", "max_iter=6", "n_members=1", "baselines=svd"]
+        small += ["max_rank=8", "max_iter=6", "n_members=1", "baselines=svd", "search_engine=mllib"]
         tune = ["-m", "recsys.cli", "tune", *(flag for each in small for flag in ("--set", each))]
-        process, log = start(place, tmp_path, *tune)
-        wait_for(lambda: "ranking trial 1/4" in log.read_text(), process, log)
-        running.kill_worker(0)
-        assert process.wait(600) == 0, log.read_text()[-3000:]
-        assert '"promoted": true' in log.read_text()
+        with started(place, tmp_path, *tune) as (process, log):
+            wait_for(lambda: "ranking trial 1/4" in log.read_text(), process, log)
+            running.kill_worker(0)
+            assert process.wait(600) == 0, log.read_text()[-3000:]
+            assert '"promoted": true' in log.read_text()
 
 
 def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running, tmp_path):
@@ -128,13 +135,12 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
         "import logging; logging.basicConfig(level=20); "
         f"print(json.dumps(score.score_lists({champion!r}, ScoreConfig(), 'lost', Settings.load())))"
     )
-    process, log = start(place, tmp_path, "-c", call)
-    wait_for(lambda: "Spark 4" in log.read_text(), process, log)
-    # A Python worker below an executor means that a task is computing lists.
-    wait_for(lambda: running.n_python_workers() >= 2, process, log)
-    time.sleep(2)
-    running.kill_worker(0)
-    assert process.wait(600) == 0, log.read_text()[-3000:]
+    with started(place, tmp_path, "-c", call) as (process, log):
+        wait_for(lambda: "Spark 4" in log.read_text(), process, log)
+        # A Python worker below an executor means that a task is computing lists.
+        wait_for(lambda: running.n_python_workers() >= 2, process, log)
+        running.kill_worker(0)
+        assert process.wait(600) == 0, log.read_text()[-3000:]
     store = open_store(settings.resolved_store_url)
     version = score.version_id_of(champion, ScoreConfig(), "lost")
     rows = read_json(store, f"{layout.version(version)}/_files/recommendations.json")

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, get_current_context, task
 
-from recsys.config import CHAIN, Settings, on_cluster, parse_chain
+from recsys.config import CHAIN, Settings, parse_chain
 from recsys.errors import ConfigError
 
 RATINGS = Asset(name="ratings", uri="x-recsys://ratings", group="recsys")
@@ -129,6 +129,8 @@ def settings() -> Settings:
     """
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from recsys.spark import on_cluster
 
     found = Settings.load()
     if "spark_master" in found.model_fields_set:

@@ -5,7 +5,6 @@ and logged whole to MLflow. Importing this module reads nothing.
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -325,36 +324,6 @@ def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
         name: config.parse({field: values[field] for field in config.model_fields if field in values})
         for name, config in configs.items()
     }
-
-
-def on_cluster(settings: Settings, host: str, port: int | None, extra: Mapping[str, Any]) -> Settings:
-    """Settings for the Spark cluster that an Airflow connection of the type Spark names.
-
-    Args:
-        settings: all the rest.
-        host: ``yarn``, ``local[4]``, ``spark://host``, ``k8s://https://host``, or a bare host, which is Spark's own
-            cluster manager.
-        port: of the host, if any.
-        extra: `queue` (YARN), `namespace` (Kubernetes), and any Spark setting by its full name.
-
-    Raises:
-        ConfigError: an entry without a meaning here, such as the deploy mode `cluster`: the driver is the task itself.
-
-    >>> on_cluster(Settings(), "spark-master", 7077, {"spark.executor.memory": "4g"}).spark_master
-    'spark://spark-master:7077'
-    """
-    is_plain = "://" in host or host == "yarn" or host.startswith("local")
-    master = (host if is_plain else f"spark://{host}") + (f":{port}" if port else "")
-    names = {"queue": "spark.yarn.queue", "namespace": "spark.kubernetes.namespace"}
-    conf = {names.get(name, name): str(value) for name, value in extra.items()}
-    strange = {name: value for name, value in conf.items() if not name.startswith("spark.")}
-    if strange.pop("deploy-mode", "client") != "client" or strange or not host:
-        raise ConfigError(
-            f"The connection to Spark has host {host!r} and extra {dict(extra)}. Nothing was started. A host is "
-            "needed, and as extra queue, namespace and Spark settings by their full names; the deploy mode is client."
-        )
-    conf.pop("deploy-mode", None)
-    return settings.model_copy(update={"spark_master": master, "spark_conf": {**settings.spark_conf, **conf}})
 
 
 def environment_dataset() -> str:

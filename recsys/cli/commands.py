@@ -1,16 +1,14 @@
 """The commands of ``recsys``."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from recsys.cli import log_to_terminal
+from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
 
@@ -65,7 +63,7 @@ def ingest(
     from recsys.jobs import pipeline
 
     more = {"append_to": append_to} if append_to else {}
-    _print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
+    print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
 
 
 @app.command()
@@ -78,7 +76,7 @@ def tune(
 
     settings = Settings.load()
     snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
-    _print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
+    print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
 
 
 @app.command()
@@ -92,7 +90,7 @@ def score(
     settings = Settings.load()
     snapshot = snapshots.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
     champion = train.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
-    _print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
+    print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
 
 
 @app.command()
@@ -100,7 +98,7 @@ def posters(given: Given = None) -> None:
     """Fetch the posters of the published lists into the store; print the manifest's summary as JSON."""
     from recsys.jobs import pipeline
 
-    _print_json(pipeline.fetch_posters(_config(PosterConfig, given), Settings.load()))
+    print_json(pipeline.fetch_posters(_config(PosterConfig, given), Settings.load()))
 
 
 @app.command()
@@ -123,13 +121,13 @@ def recommend(
             "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
         )
     if user_id is not None:
-        _show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
+        show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
         return
     given = (newcomers.read_csv(csv) if csv else {}) | queries.parse_ratings(ratings or "")
     rows = newcomers.recommend(_store(), given, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
-    _show(rows, as_json, title)
+    show(rows, as_json, title)
 
 
 @app.command()
@@ -140,7 +138,7 @@ def similar(
     """Show the published neighbours of a movie."""
     from recsys.explorer import queries
 
-    _show(queries.similar_movies(_store(), movie_id), as_json, f"Similar to movie {movie_id}")
+    show(queries.similar_movies(_store(), movie_id), as_json, f"Similar to movie {movie_id}")
 
 
 @app.command()
@@ -151,7 +149,7 @@ def find(
     """Find movies by title."""
     from recsys.explorer import queries
 
-    _show(queries.find_movies(_store(), text), as_json, f"Movies like {text!r}")
+    show(queries.find_movies(_store(), text), as_json, f"Movies like {text!r}")
 
 
 @app.command()
@@ -162,7 +160,7 @@ def summary(
     from recsys.jobs.summary import summary as collect
     from recsys.pages.summary import print_summary
 
-    print_summary(collect(Settings.load(), user_id), console=_console())
+    print_summary(collect(Settings.load(), user_id), console=console())
 
 
 @app.command()
@@ -174,7 +172,7 @@ def history(as_json: AsJson = False) -> None:
         {name: release[name] for name in ("number", "version_id", "published_at", "reason")}
         for release in releases.history(_store())
     ]
-    _show(rows, as_json, "Releases")
+    show(rows, as_json, "Releases")
 
 
 @app.command()
@@ -206,7 +204,7 @@ def snapshots(
         {**asdict(found), "kept_because": "; ".join(found.kept_because) or f"nothing: prune --keep {keep} removes it"}
         for found in _retention(keep, dataset).snapshots
     ]
-    _show(rows, as_json, "Snapshots")
+    show(rows, as_json, "Snapshots")
 
 
 @app.command()
@@ -235,7 +233,7 @@ def list_settings() -> None:
     for command, kind in _KINDS.items():
         for name, field in kind.model_fields.items():
             table.add_row(command, name, str(field.default), field.description)
-    _console().print(table)
+    console().print(table)
 
 
 _KINDS: dict[str, type[JobConfig]] = {
@@ -288,27 +286,3 @@ def _store() -> Any:
     from recsys.storage.store import open_store
 
     return open_store(Settings.load().resolved_store_url)
-
-
-def _console() -> Console:
-    """The terminal as it is; wide lines where the output goes to a file or a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 160)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, default=str))
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
-    if as_json:
-        _print_json(rows)
-        return
-    if not rows:
-        typer.echo(f"{title}: nothing.")
-        return
-    table = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")  # an id that was cut short is of no use
-    for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    _console().print(table)

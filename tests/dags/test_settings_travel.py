@@ -1,10 +1,13 @@
 """Settings given to one DAG are the defaults of the DAGs after it; unknown and impossible ones are refused at once."""
 
+import json
+
 import pytest
 import shared
 
-from recsys.config import PosterConfig, TrainConfig
+from recsys.config import PosterConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
+from recsys.spark import on_cluster
 
 
 def test_without_conf_a_dag_uses_the_defaults_of_its_config():
@@ -48,3 +51,36 @@ def test_what_is_meant_for_one_run_does_not_travel_to_those_that_repeat_it():
     ingest = shared.plan("ingest_ratings", {"when_unchanged": "train", "k": 5}, {})
     assert ingest["config"]["when_unchanged"] == "train"
     assert ingest["conf"] == {"k": 5}
+
+
+def test_the_connection_spark_default_names_the_cluster(monkeypatch):
+    connection = {"conn_type": "spark", "host": "spark-master", "port": 7077, "extra": {"spark.executor.memory": "4g"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(connection))
+    found = shared.settings()
+    assert found.spark_master == "spark://spark-master:7077"
+    assert found.spark_conf == {"spark.executor.memory": "4g"}
+    monkeypatch.setenv("RECSYS_SPARK_MASTER", "local[1]")
+    assert shared.settings().spark_master == "local[1]"
+
+
+@pytest.mark.parametrize(
+    ("host", "extra", "master"),
+    [
+        ("yarn", {"queue": "nightly"}, "yarn"),
+        ("k8s://https://cluster", {"namespace": "ml", "deploy-mode": "client"}, "k8s://https://cluster"),
+        ("local[2]", {}, "local[2]"),
+    ],
+)
+def test_clusters_of_every_kind_are_named_as_spark_names_them(host, extra, master):
+    found = on_cluster(Settings(), host, None, extra)
+    assert found.spark_master == master
+    wanted = {"queue": "spark.yarn.queue", "namespace": "spark.kubernetes.namespace"}
+    assert found.spark_conf == {wanted[name]: value for name, value in extra.items() if name in wanted}
+
+
+@pytest.mark.parametrize(
+    ("host", "extra"), [("", {}), ("yarn", {"deploy-mode": "cluster"}), ("yarn", {"colour": "red"})]
+)
+def test_a_connection_that_makes_no_sense_is_refused(host, extra):
+    with pytest.raises(ConfigError, match=r"Nothing was started\. A host is needed"):
+        on_cluster(Settings(), host, None, extra)

@@ -51,7 +51,8 @@ def invent(path: Path, n_ratings: int, n_movies: int) -> None:
 def read(path: Path) -> tuple[Ratings, Ratings]:
     """Train and held-out ratings."""
     with np.load(path) as columns:
-        ratings, held_out = Ratings(*(columns[f"arr_{n}"] for n in range(3))), columns["arr_3"]
+        times = np.zeros(len(columns["arr_0"]), "datetime64[ms]")  # nothing here looks at them
+        ratings, held_out = Ratings(*(columns[f"arr_{n}"] for n in range(3)), times), columns["arr_3"]
     return ratings.where(~held_out), ratings.where(held_out)
 
 

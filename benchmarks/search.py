@@ -18,13 +18,9 @@ from benchmarks.measuring import report
 from benchmarks.releases import read_ratings
 from recsys.config import TrainConfig
 from recsys.datasets.taste import draw_ratings, invent_world
+from recsys.jobs.fitting import Compiled, Fitter
 from recsys.jobs.judging import Exam, Ratings
 from recsys.jobs.searching import MODELS, objective, strategy
-from recsys.models.als import AlsParams
-from recsys.models.biases import fit_biases
-from recsys.models.compiled_als import Fits
-from recsys.models.interactions import Interactions
-from recsys.models.recommender import RatingModel
 from recsys.search.cross_validation import cross_validate
 from recsys.search.space import Point, show
 from recsys.search.trial import Trial
@@ -37,21 +33,13 @@ class Judge:
     """Fits points on one set of ratings and judges them on another."""
 
     def __init__(self, train: Ratings, test: Ratings, config: TrainConfig, limit_bytes: int) -> None:
-        self._config = config
         self._exam = Exam(train, test, config.k, config.relevant_rating)
-        self._biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-        data = Interactions.of(train.user_ids, train.movie_ids)
-        residuals = train.stars - self._biases.predict(train.user_ids, train.movie_ids)
-        self._labels = {"ranking": data.arranged(train.stars), "rating": data.arranged(residuals)}
-        self._fits = Fits(data, limit_bytes)
-        self._range = float(train.stars.min()), float(train.stars.max())
+        self._fitter = Fitter(Compiled(train, limit_bytes), train, config.seed, config.max_iter, config.relevant_rating)
 
     def judge(self, model: str, point: Point) -> dict[str, float]:
-        params = AlsParams(**{"max_iter": self._config.max_iter, **point}, seed=self._config.seed)
-        factors = self._fits.fit(model, self._labels[model], params)
         if model == "ranking":
-            return self._exam.judge_ranking(factors)[0]
-        return self._exam.judge_rating(RatingModel(self._biases, factors, *self._range))
+            return self._exam.judge_ranking(self._fitter.ranking(point))[0]
+        return self._exam.judge_rating(self._fitter.rating(point))
 
 
 def invent(n_users: int, n_movies: int, n_ratings: int) -> Ratings:
@@ -60,7 +48,8 @@ def invent(n_users: int, n_movies: int, n_ratings: int) -> Ratings:
     users, movies, half_stars = (
         np.concatenate([getattr(block, name) for block in blocks]) for name in ("users", "movies", "half_stars")
     )
-    return Ratings(users.astype(np.int32), movies.astype(np.int32), (half_stars / 2).astype(np.float32))
+    times = np.zeros(len(users), "datetime64[ms]")  # splits at random do not look at them
+    return Ratings(users.astype(np.int32), movies.astype(np.int32), (half_stars / 2).astype(np.float32), times)
 
 
 def run(name: str, model: str, train: Ratings, test: Ratings, config: TrainConfig) -> dict[str, Any]:
@@ -69,9 +58,8 @@ def run(name: str, model: str, train: Ratings, test: Ratings, config: TrainConfi
     config = config.model_copy(update={"strategy": name.removesuffix("_anew")})
     fold, goal = fold_of(train.user_ids, train.movie_ids, config.n_folds, config.seed), objective(model, config)
     judges = [Judge(train.where(fold != n), train.where(fold == n), config, limit_bytes) for n in range(config.n_folds)]
-    judges[0].judge(
-        model, {"rank": 8, "reg_param": 10.0, "max_iter": 1} | ({"alpha": 1.0} if model == "ranking" else {})
-    )
+    taste = {"alpha": 1.0, "preference": "stars"} if model == "ranking" else {}
+    judges[0].judge(model, {"rank": 8, "reg_param": 10.0, "max_iter": 1} | taste)  # compiles
     began = time.process_time()
     outcome = cross_validate(
         model, strategy(model, config), config.n_folds, lambda point, n: judges[n].judge(model, point), _ignore, goal
@@ -99,7 +87,7 @@ def main(
     folds: int = 3,
 ) -> None:
     """Search both models with every strategy."""
-    found = Ratings(*read_ratings(Path(data))[:3]) if data else invent(ratings // 165, movies, ratings)
+    found = Ratings(*read_ratings(Path(data))) if data else invent(ratings // 165, movies, ratings)
     config = TrainConfig(ranking_trials=trials, rating_trials=trials, max_iter=iterations, n_folds=folds)
     held_out = is_holdout(found.user_ids, found.movie_ids, config.holdout_fraction, config.seed)
     train, test = found.where(~held_out), found.where(held_out)

@@ -100,9 +100,9 @@ class Mllib:
 class Compiled:
     """The same mathematics in compiled code (`recsys.models.compiled_als`), which goes on from a shorter fit."""
 
-    def __init__(self, train: Ratings) -> None:
+    def __init__(self, train: Ratings, limit_bytes: int = _STATES_BYTES) -> None:
         self._data = Interactions.of(train.user_ids, train.movie_ids)
-        self._fits = Fits(self._data, _STATES_BYTES)
+        self._fits = Fits(self._data, limit_bytes)
         self._lock = threading.Lock()
         self._labels: OrderedDict[str, Labels] = OrderedDict()
         self._n_labels = max(1, _CACHED_RATINGS // max(1, len(train)))

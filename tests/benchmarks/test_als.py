@@ -15,7 +15,7 @@ ENGINES = {
 }  # fmt: skip
 
 
-@pytest.mark.spark
+@pytest.mark.slow
 def test_every_engine_is_measured_and_agrees():
     options = ["--ratings", "12000", "--movies", "300", "--rank", "8", "--iterations", "2", "--repeats", "1"]
     done = subprocess.run(

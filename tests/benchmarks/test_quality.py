@@ -153,8 +153,8 @@ def test_an_unknown_protocol_is_refused():
         plan_of("netflix", is_quick=True)
 
 
-@pytest.mark.spark
-@pytest.mark.parametrize("protocol", ["latest-small", pytest.param("surprise-100k", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["latest-small", "surprise-100k"])
 def test_a_protocol_prints_a_line_per_model_ours_first(tmp_path, protocol):
     (tmp_path / "u.data").write_text("\n".join("\t".join(map(str, line)) for line in invented()))
     done = subprocess.run(

@@ -23,7 +23,7 @@ def run(benchmark, *flags):
     return json.loads(printed.stdout.splitlines()[-1])
 
 
-@pytest.mark.spark
+@pytest.mark.slow
 def test_scoring_prints_the_costs_of_every_method_and_their_ratios():
     result = run("scoring", "--users", "900", "--movies", "700", "--rank", "8", "--sample", "300", "--repeats", "1")
     assert result["benchmark"] == "scoring"

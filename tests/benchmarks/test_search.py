@@ -10,6 +10,7 @@ from benchmarks.search import STRATEGIES
 from recsys.config import PROJECT_ROOT
 
 
+@pytest.mark.slow
 def test_every_strategy_searches_both_models_and_resuming_chooses_the_same():
     options = ["--ratings", "6000", "--movies", "200", "--trials", "4", "--iterations", "6", "--folds", "2"]
     done = subprocess.run(

@@ -13,7 +13,7 @@ from recsys.storage import layout, releases
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 SIZES = {"sample_users": 80, "sample_movies": 300, "sample_ratings": 3_000}
 BUDGET = {"n_folds": 2, "ranking_trials": 1, "rating_trials": 1, "max_iter": 3, "max_rank": 8, "min_gain": -1.0}

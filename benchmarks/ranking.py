@@ -27,7 +27,7 @@ class Budget(NamedTuple):
         n_members: fits in the ensemble at most, not counting seeds.
         n_seeds: seeds of each member.
         n_start: members from the beginning, the best by themselves. Where test is another period than validation,
-            greedy selection from nothing learns the validation period (Caruana et al., 2004, section 2.3).
+            greedy selection from nothing learns the validation period (the "sorted initialization" of Caruana et al., 2004, is against that).
     """
 
     n_points: int

@@ -141,6 +141,7 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
         wait_for(lambda: running.n_python_workers() >= 2, process, log)
         running.kill_worker(0)
         assert process.wait(600) == 0, log.read_text()[-3000:]
+        assert "Lost executor" in log.read_text()  # while it was needed, not after
     store = open_store(settings.resolved_store_url)
     version = score.version_id_of(champion, ScoreConfig(), "lost")
     rows = read_json(store, f"{layout.version(version)}/_files/recommendations.json")

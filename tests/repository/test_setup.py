@@ -105,11 +105,11 @@ def test_an_environment_whose_making_was_cut_short_is_not_used(setup):
 
 
 def test_the_package_index_pip_is_set_to_is_passed_on(setup, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/packages")
     monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
-    assert setup.environment()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.example/simple")
-    assert setup.environment()["UV_DEFAULT_INDEX"] == "https://other.example/simple"
+    assert setup.environment()["UV_DEFAULT_INDEX"] == "https://mirror.example/packages"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.example/packages")
+    assert setup.environment()["UV_DEFAULT_INDEX"] == "https://other.example/packages"
 
 
 def test_help_lists_every_command():

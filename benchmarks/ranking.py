@@ -26,8 +26,9 @@ class Budget(NamedTuple):
         n_finalists: points judged on all folds.
         n_members: fits in the ensemble at most, not counting seeds.
         n_seeds: seeds of each member.
-        n_start: members from the beginning, the best by themselves. Where test is another period than validation,
-            greedy selection from nothing learns the validation period (the "sorted initialization" of Caruana et al., 2004, is against that).
+        n_start: members from the beginning, the best by themselves: the "sorted initialization" that Caruana et al.
+            (2004) set against learning the validation data. Where test is another period, greedy selection from
+            nothing does.
     """
 
     n_points: int

@@ -89,6 +89,9 @@ def main(
         n_folds=2,
         n_members=members,
         baselines=("svd",),
+        # Cost is weighed here: even a model that the gate would keep back goes through all steps.
+        min_gain=-1,
+        max_rmse_loss=1,
     )
     found = []
     for n_ratings in map(int, ratings.split(",")):

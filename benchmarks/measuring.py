@@ -74,7 +74,8 @@ def weigh(step: Callable[[], Any]) -> Cost:
     finally:
         wall_s = time.perf_counter() - began
         scale.stop()
-    return Cost(wall_s, scale.cpu_s - before, scale.peak_bytes, result)
+    # The scale sits in this process: what weighing costs is not the step's.
+    return Cost(wall_s, scale.cpu_s - before - scale.own_s, scale.peak_bytes, result)
 
 
 def take_turns(steps: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Cost]:
@@ -116,6 +117,7 @@ class _Scale(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.peak_bytes = 0
+        self.own_s = 0.0  # processor seconds of this thread
         self._pid = pid
         self._cpu_s: dict[int, float] = {}  # by process, also of those that have ended
         self._is_over = threading.Event()
@@ -135,6 +137,7 @@ class _Scale(threading.Thread):
             self.peak_bytes = max(self.peak_bytes, sum(map(_pss_bytes, family)))
             for pid in family:
                 self._cpu_s[pid] = max(self._cpu_s.get(pid, 0.0), _cpu_s(pid))
+            self.own_s = time.thread_time()
             if is_last:
                 break
 

@@ -179,13 +179,17 @@ class Exam:
     def _seen(
         self, user_ids: NDArray[np.int32], movie_ids: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Rated movies per user as rows of a CSR matrix, in positions of `movie_ids`."""
-        rows, columns = positions(user_ids, self.train.user_ids), positions(movie_ids, self.train.movie_ids)
-        known = (rows >= 0) & (columns >= 0)
-        rows, columns = rows[known], columns[known]
-        order = np.lexsort((columns, rows))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(user_ids)))])
-        return indptr.astype(np.int64), columns[order].astype(np.int32)
+        """Rated movies per user as rows of a CSR matrix, in positions of `movie_ids`, which ascend."""
+        at = positions(self.matrix.user_ids, user_ids)
+        rated = self.matrix.stars[at[at >= 0]]
+        lengths = np.zeros(len(user_ids), np.int64)
+        lengths[at >= 0] = np.diff(rated.indptr)
+        indptr, indices = np.concatenate([[0], np.cumsum(lengths)]), rated.indices
+        if not np.array_equal(movie_ids, self.catalogue):
+            indices = positions(movie_ids, self.catalogue)[indices]
+            known = indices >= 0
+            indptr, indices = np.concatenate([[0], np.cumsum(known)])[indptr], indices[known]
+        return indptr, indices.astype(np.int32, copy=False)
 
 
 def _index(ids: NDArray[np.int32], lists: NDArray[np.int64]) -> NDArray[np.int64]:

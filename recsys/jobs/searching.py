@@ -75,7 +75,7 @@ class Folds:
             train = ratings.where(fold.train)
             self._fitters.append(fitter_of(spark, train, config))
             self._exams.append(Exam(train, ratings.where(fold.validation), config.k, config.relevant_rating))
-            _ = self._exams[-1].popularity
+            _ = self._exams[-1].popularity, self._exams[-1].matrix
 
     def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
         """Fit a point on a fold's training part and return its metrics on the rest of the fold."""

@@ -144,7 +144,7 @@ PLANS: dict[str, Plan] = {
             "half_life_days": LogUniform(10, 1_600),
         },
         n_folds=2,
-        budget=Budget(60, 2, 16, 12, 2, n_start=6),
+        budget=Budget(60, 2, 16, 4, 2, n_start=4),
     ),
     "surprise-100k": Plan(PARTS["surprise-100k"], rating=_FEW_RATINGS),
     "surprise-1m": Plan(PARTS["surprise-1m"], rating=_MANY_RATINGS),

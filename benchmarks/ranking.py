@@ -72,7 +72,13 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
         points: the candidates.
         budget: how much is tried.
     """
-    finalists, models = _finalists(fits, exams, points, budget)
+    return combine(exams, *finalists(fits, exams, points, budget), budget)
+
+
+def combine(
+    exams: Sequence[Exam], finalists: Sequence[Point], models: Sequence[Sequence[Factors]], budget: Budget
+) -> Choice:
+    """The best of the finalists, and the best of their combinations; `models` by finalist, then by exam."""
     scores = [[exam.scores(m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
 
     def value(chosen: tuple[int, ...]) -> float:
@@ -101,7 +107,7 @@ def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: i
     return weighted_sum(fits.all("ranking members", jobs), weights)
 
 
-def _finalists(
+def finalists(
     fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget
 ) -> tuple[list[Point], list[list[Factors]]]:
     """The points that did best on the first folds, and their models by point, then by fold."""
@@ -109,9 +115,9 @@ def _finalists(
     models = _fit_all(fits, "ranking search", first, points)
     values = [np.mean([e.ndcg(e.scores(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
     order = np.argsort(values)[::-1][: budget.n_finalists]
-    finalists = [points[i] for i in order]
-    more = _fit_all(fits, "ranking finalists", later, finalists)
-    return finalists, [models[i] + of_point for i, of_point in zip(order, more, strict=True)]
+    best = [points[i] for i in order]
+    more = _fit_all(fits, "ranking finalists", later, best)
+    return best, [models[i] + of_point for i, of_point in zip(order, more, strict=True)]
 
 
 def _fit_all(fits: Fits, what: str, exams: Sequence[Exam], points: Sequence[Point]) -> list[list[Factors]]:

@@ -13,14 +13,13 @@ from benchmarks.measuring import Cost, weigh
 from benchmarks.peers import Ids, Peer, check
 from recsys import columns
 from recsys.config import Settings
+from recsys.jobs.listing import write_lists
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
-from recsys.scoring.lists import list_model
-from recsys.scoring.parts import write_parts
 from recsys.scoring.seen import seen_lists
 from recsys.spark import spark_session
 from recsys.storage.store import Store, open_store
-from recsys.storage.tables import read_table, spark_table, write_table
+from recsys.storage.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,7 +40,7 @@ def run(problem: Problem, k: int, n_sampled: int, folder: Path) -> tuple[dict[st
     _store_inputs(problem, store)
     recalls, costs = {}, {}
     with spark_session(settings, "benchmarks.scoring") as spark:
-        _score(spark, store, "warm-up", k, max_user_id=n_sampled)
+        _score(spark, store, "warm-up", k)
         costs[JOB] = weigh(lambda: _score(spark, store, "all", k))
         recalls[JOB] = check(JOB, PEERS[JOB], _lists(store, costs[JOB].result, k), problem.first(_N_CHECKED), k)
         model = _als_model(spark, problem, folder)
@@ -64,23 +63,11 @@ def _store_inputs(problem: Problem, store: Store) -> None:
     write_table(store, "seen.parquet", seen_lists(pa.table(rated)), row_group_rows=20_000)
 
 
-def _score(
-    spark: "SparkSession", store: Store, name: str, k: int, max_user_id: int | None = None
-) -> list[dict[str, Any]]:
+def _score(spark: "SparkSession", store: Store, name: str, k: int) -> list[dict[str, Any]]:
     """As `recsys.jobs.score.score_lists`: read factors and seen lists, score, write Parquet."""
     recommender = Recommender.from_bytes(store.get("recommender.npz"))
-    ranking = recommender.ranking
-    model = list_model(
-        (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
-        (recommender.popular_ids, recommender.popular_counts),
-        ranking.movie_ids,
-        recommender.rating.predict,
-        k,
-    )
-    users = spark_table(spark, store, ["seen.parquet"], columns.SEEN_LISTS)
-    if max_user_id is not None:
-        users = users.where(users[columns.USER_ID] < max_user_id)
-    return write_parts(users, model, store, f"lists/{name}", columns.USER_ID, spark.sparkContext.defaultParallelism)
+    movie_ids = recommender.ranking.movie_ids
+    return write_lists(spark, store, recommender, movie_ids, "seen.parquet", f"lists/{name}", k)
 
 
 def _lists(store: Store, written: list[dict[str, Any]], k: int) -> Ids:

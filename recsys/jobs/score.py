@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
 from recsys.errors import AlreadyExistsError
+from recsys.jobs.listing import write_lists
 from recsys.jobs.snapshots import seen_key
 from recsys.models.recommender import Recommender
 from recsys.scoring.catalogue import catalogue_table
 from recsys.scoring.checks import check_lists, check_similar
-from recsys.scoring.lists import list_model
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
 from recsys.spark import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
-from recsys.storage.tables import read_json, read_rows, read_table, spark_table, write_json, write_table
+from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,17 +56,16 @@ def score_lists(
 
     def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
         recommender, folded = with_newcomers(_recommender(store, champion), store, champion["snapshot_id"])
-        ranking = recommender.ranking
-        model = list_model(
-            (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
-            (recommender.popular_ids, recommender.popular_counts),
+        return write_lists(
+            spark,
+            store,
+            recommender,
             _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID),
-            recommender.rating.predict,
+            seen_key(store, champion["snapshot_id"]),
+            layout.version_table(version_id, "recommendations"),
             config.k,
             folded,
         )
-        users = spark_table(spark, store, [seen_key(store, champion["snapshot_id"])], columns.SEEN_LISTS)
-        return _write_parts(spark, users, model, store, version_id, "recommendations", columns.USER_ID)
 
     return _once("recommendations", champion, config, scoring_id, settings, write)
 
@@ -87,8 +86,9 @@ def score_similar(
             config.similarity,
             config.min_support,
         )
-        frame = spark.createDataFrame(movies.select([columns.MOVIE_ID]))
-        return _write_parts(spark, frame, model, store, version_id, "similar_movies", columns.MOVIE_ID)
+        frame, n_tasks = spark.createDataFrame(movies.select([columns.MOVIE_ID])), spark.sparkContext.defaultParallelism
+        prefix = layout.version_table(version_id, "similar_movies")
+        return write_parts(frame, model, store, prefix, columns.MOVIE_ID, n_tasks)
 
     return _once("similar_movies", champion, config, scoring_id, settings, write)
 
@@ -203,13 +203,6 @@ def _once_written(store: Store, version_id: str, table: str, write: Callable[[],
 
 def _files_key(version_id: str, table: str) -> str:
     return f"{layout.version(version_id)}/_files/{table}.json"
-
-
-def _write_parts(
-    spark: "SparkSession", frame: Any, model: Any, store: Store, version_id: str, table: str, id_column: str
-) -> Rows:
-    n_partitions = spark.sparkContext.defaultParallelism
-    return write_parts(frame, model, store, layout.version_table(version_id, table), id_column, n_partitions)
 
 
 def _write_catalogue(store: Store, champion: dict[str, Any], version_id: str) -> Rows:

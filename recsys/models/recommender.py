@@ -10,6 +10,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.models.factors import Biases, Factors, Floats, Ids
 from recsys.models.newcomers import Folder, NewUsers
 from recsys.models.recipe import Recipe
+from recsys.models.users import UserRows
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,34 @@ class Recommender:
 
     def with_users(self, new: NewUsers) -> "Recommender":
         """The same models over their users and some that were folded in; those they know already are replaced."""
-        ranking, rating = self.ranking, self.rating
-        users, vectors = _joined(ranking.user_ids, ranking.user_factors, new.user_ids, new.ranking)
-        rated, rows = _joined(rating.residuals.user_ids, rating.residuals.user_factors, new.user_ids, new.residuals)
-        biased, biases = _joined(rating.biases.user_ids, rating.biases.user_bias, new.user_ids, new.biases)
+        known = self.user_rows()
+        return self.over(
+            UserRows(
+                *_joined(known.ranking_ids, known.ranking, new.user_ids, new.ranking),
+                *_joined(known.residual_ids, known.residuals, new.user_ids, new.residuals),
+                *_joined(known.bias_ids, known.biases, new.user_ids, new.biases),
+            )
+        )
+
+    def user_rows(self) -> UserRows:
+        """All that is known of users, apart from the movies."""
+        residuals, biases = self.rating.residuals, self.rating.biases
+        return UserRows(
+            *(self.ranking.user_ids, self.ranking.user_factors),
+            *(residuals.user_ids, residuals.user_factors),
+            *(biases.user_ids, biases.user_bias),
+        )
+
+    def over(self, users: UserRows) -> "Recommender":
+        """The same models over these users and no others."""
+        rating = self.rating
         return replace(
             self,
-            ranking=replace(ranking, user_ids=users, user_factors=vectors),
+            ranking=replace(self.ranking, user_ids=users.ranking_ids, user_factors=users.ranking),
             rating=replace(
                 rating,
-                residuals=replace(rating.residuals, user_ids=rated, user_factors=rows),
-                biases=replace(rating.biases, user_ids=biased, user_bias=biases),
+                residuals=replace(rating.residuals, user_ids=users.residual_ids, user_factors=users.residuals),
+                biases=replace(rating.biases, user_ids=users.bias_ids, user_bias=users.biases),
             ),
         )
 

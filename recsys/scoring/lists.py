@@ -76,6 +76,8 @@ class ListModel:
         is_als = movies >= 0
         short = known[~is_als[known, -1]]
         for rows, rest in ((unknown, np.ones(len(self.fallback), bool)), (short, ~np.isin(self.fallback, self.warm))):
+            if not len(rows):
+                continue
             ones, popularity = np.ones((len(rows), 1), np.float32), self.popularity[rest, None]
             more, more_scores = self._top(ones, popularity, self.fallback[rest], rows, seen)
             # Stable: what a list holds stays in front, only its empty places move to the end.

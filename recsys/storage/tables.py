@@ -89,6 +89,21 @@ def read_rows(
     return rows if columns is None else rows.select(list(columns))
 
 
+def group_ranges(store: Store, key: str, column: str) -> list[tuple[int, int]]:
+    """The smallest and the largest value of an integer column in each row group of a Parquet object with statistics."""
+    with store.open(key) as file:
+        parquet = pq.ParquetFile(file)
+        index = parquet.schema_arrow.get_field_index(column)
+        groups = [parquet.metadata.row_group(group).column(index) for group in range(parquet.num_row_groups)]
+    return [(chunk.statistics.min, chunk.statistics.max) for chunk in groups if chunk.num_values]
+
+
+def read_group(store: Store, key: str, group: int) -> pa.Table:
+    """One row group of a Parquet object; no other is transferred."""
+    with store.open(key) as file:
+        return pq.ParquetFile(file).read_row_group(group)
+
+
 def _within(ascending: NDArray[np.integer], low: int, high: int) -> bool:
     at = int(np.searchsorted(ascending, low))
     return at < len(ascending) and bool(ascending[at] <= high)

@@ -43,11 +43,14 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    """One Spark session for all tests that compute on tables themselves."""
+    """One Spark session for all tests that compute on tables: small ones, where compiling outweighs computing."""
     from recsys.spark import spark_session
 
     with spark_session(
-        Settings(state_dir=tmp_path_factory.mktemp("spark"), spark_master="local[2]"), "tests", n_partitions=2
+        Settings(state_dir=tmp_path_factory.mktemp("spark"), spark_master="local[2]"),
+        "tests",
+        n_partitions=2,
+        is_brief=True,
     ) as session:
         yield session
 

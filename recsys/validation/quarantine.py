@@ -124,7 +124,7 @@ def examine(
     """Check the staged tables of a source, and what is left of them without single faulty rows.
 
     Args:
-        tables: as for `check`; all of `columns.SNAPSHOT_TABLES`.
+        tables: as for `check`, movies among them; a source's are all of `columns.SNAPSHOT_TABLES`.
         limits: the numbers to compare with.
         max_quarantined: the share of a table's rows, malformed ones included, that may be kept out of it.
         n_malformed: rows the parser could not read, by table.

@@ -1,6 +1,5 @@
 """Explore over a real store: what is written, returned, refused and repeated."""
 
-from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from recsys.storage.store import FileStore, open_store
 from recsys.storage.tables import read_json, write_json, write_table
 from recsys.tracking import Tracking
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 
 THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
 TABLES = {
@@ -29,17 +28,6 @@ TABLES = {
     "tags": {"user_id": [1], "movie_id": [10], "tag": ["heist"], "timestamp": [THEN]},
     "details": {"movie_id": [10], "language": ["en"], "keywords": [["heist"]], "directors": [[]], "actors": [[]]},
 }
-
-
-@pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture(autouse=True)
-def _share_the_session(spark, monkeypatch):
-    """Jobs end the session they start; here all share the one of the tests, which must outlive them."""
-    monkeypatch.setattr(exploration, "spark_session", lambda *_, **__: nullcontext(spark))
 
 
 def snapshot(settings, snapshot_id="tiny-1", tables=TABLES, **manifest):

@@ -1,7 +1,6 @@
 """Validate over a real store: what is written, returned, refused and repeated."""
 
 import json
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_table, write_json, write_table
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 
 THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
 TABLES = {
@@ -35,17 +34,6 @@ PARSED = {"ingest_id": "i-1", "dataset": "tiny", "is_invented": True, "staging":
 COUNTS = {f"n_{name}": len(columns["movie_id"]) for name, columns in TABLES.items()}
 CONFIG = IngestConfig(min_ratings=3)
 N_RULES = 72  # with the row counts of all five tables
-
-
-@pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture(autouse=True)
-def _share_the_session(spark, monkeypatch):
-    """Jobs end the session they start; here all share the one of the tests, which must outlive them."""
-    monkeypatch.setattr(quality, "spark_session", lambda *_, **__: nullcontext(spark))
 
 
 def stage(settings, **changes):

@@ -25,11 +25,6 @@ LATER = NOW + timedelta(days=2)  # leftovers of today are then old enough
 
 
 @pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture
 def store(settings):
     return open_store(settings.resolved_store_url)
 

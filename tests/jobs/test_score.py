@@ -21,7 +21,7 @@ from recsys.storage import layout, releases
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 
 CHAMPION = {
     "model_version": "recsys-tiny-v3",
@@ -72,14 +72,6 @@ def store(settings):
     )
     store.put(layout.recommender("models/run3"), recommender.to_bytes())
     return store
-
-
-@pytest.fixture(autouse=True)
-def _one_session(spark, monkeypatch):
-    """The jobs use the tests' session instead of starting, and stopping, their own."""
-    from contextlib import nullcontext
-
-    monkeypatch.setattr(score, "spark_session", lambda *_: nullcontext(spark))
 
 
 def run(settings, scoring_id="first", config=CONFIG):

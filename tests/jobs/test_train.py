@@ -13,20 +13,7 @@ from recsys.storage.tables import read_json, read_table
 from recsys.tracking import CHAMPION, Tracking
 from tests.jobs.tiny import CONFIG, train_once, write_snapshot
 
-pytestmark = pytest.mark.spark
-
-
-@pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture(autouse=True)
-def _share_the_session(spark, monkeypatch):
-    """Jobs stop their session at the end; within the tests they borrow the shared one."""
-    from contextlib import nullcontext
-
-    monkeypatch.setattr(train, "spark_session", lambda *_, **__: nullcontext(spark))
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 
 
 def test_the_split_is_disjoint_and_written_once(settings):
@@ -41,9 +28,7 @@ def test_the_split_is_disjoint_and_written_once(settings):
     assert train.split(snapshot_id, CONFIG, "a", settings) == state
 
 
-def test_a_first_model_that_beats_popularity_becomes_champion(settings):
-    write_snapshot(settings)
-    champion = train_once(settings, "first")
+def test_a_first_model_that_beats_popularity_becomes_champion(settings, champion):
     assert champion["promoted"]
     assert champion["model_version"] == "recsys-tiny-v1"
     tracking = Tracking(settings)
@@ -65,9 +50,7 @@ def test_a_first_model_that_beats_popularity_becomes_champion(settings):
         assert trial["metrics"]["fold_ndcg_at_5"] == by_fold[-1]  # the last step of the series
 
 
-def test_the_training_run_carries_its_pictures_and_says_why_the_points_were_chosen(settings):
-    write_snapshot(settings)
-    champion = train_once(settings, "pictures")
+def test_the_training_run_carries_its_pictures_and_says_why_the_points_were_chosen(settings, champion):
     run = Tracking(settings).get_run(champion["run_id"])
     assert "Ranking model" in run["tags"]["mlflow.note.content"]
     assert "2 of 2 planned trials were judged" in run["tags"]["mlflow.note.content"]
@@ -114,13 +97,11 @@ def test_a_search_out_of_time_has_tried_the_known_good_points_and_says_so(settin
     assert "Time was up: 1 of 2 planned trials were judged" in run["tags"]["mlflow.note.content"]
 
 
-def test_an_equal_challenger_is_registered_but_the_champion_stays(settings):
-    write_snapshot(settings)
-    first = train_once(settings, "first")
+def test_an_equal_challenger_is_registered_but_the_champion_stays(settings, champion):
     second = train_once(settings, "second")
     assert not second["promoted"]
-    assert second["model_version"] == first["model_version"]
-    assert second["training_run_id"] != first["run_id"]
+    assert second["model_version"] == champion["model_version"]
+    assert second["training_run_id"] != champion["run_id"]
     assert "does not beat champion" in second["reason"]
 
 
@@ -153,21 +134,16 @@ def test_a_killed_search_goes_on_where_it_stopped(settings, monkeypatch):
     assert len(tracking.find_runs(trials.EXPERIMENT, {"training_id": "killed", "kind": "training"})) == 1
 
 
-def test_the_holdout_is_looked_at_once_per_training(settings):
-    write_snapshot(settings)
-    state = train.split("tiny-1", CONFIG, "once", settings)
-    for step in (train.search, train.fit, train.evaluate):
-        before, state = state, step(state, CONFIG, settings)
+def test_the_holdout_is_looked_at_once_per_training(settings, trained):
+    fitted, evaluated = trained["fit"], trained["evaluate"]
     store = open_store(settings.resolved_store_url)
-    store.delete(state["holdout"])  # a second look would fail
-    assert train.evaluate(before, CONFIG, settings) == state
-    checks = read_json(store, layout.evaluation(state["model_prefix"]))["checks"]
+    store.delete(fitted["holdout"])  # a second look would fail
+    assert train.evaluate(fitted, CONFIG, settings) == evaluated
+    checks = read_json(store, layout.evaluation(evaluated["model_prefix"]))["checks"]
     assert [check["name"] for check in checks] == ["beats popularity", "stars no worse than biases"]
 
 
-def test_a_wiped_store_gets_the_champion_back_from_the_registry(settings):
-    write_snapshot(settings)
-    champion = train_once(settings, "first")
+def test_a_wiped_store_gets_the_champion_back_from_the_registry(settings, champion):
     store = open_store(settings.resolved_store_url)
     key = layout.recommender(champion["model_prefix"])
     kept = store.get(key)

@@ -1,7 +1,7 @@
 """What a training may be told: splits, preferences, ensembles, baselines; with real Spark and MLflow."""
 
 import json
-from contextlib import nullcontext
+import shutil
 
 import numpy as np
 import pytest
@@ -20,18 +20,8 @@ from recsys.storage.tables import read_json, read_table
 from recsys.tracking import Tracking
 from tests.jobs.tiny import CONFIG, train_once, write_snapshot
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 SPLITS = ["random", "per_user", "per_movie", "time", "last_n"]
-
-
-@pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture(autouse=True)
-def _share_the_session(spark, monkeypatch):
-    monkeypatch.setattr(train, "spark_session", lambda *_, **__: nullcontext(spark))
 
 
 def changed(**values):
@@ -80,6 +70,7 @@ def test_the_same_snapshot_config_and_seed_give_the_same_training(settings, tmp_
     runs = []
     for name in ("a", "b"):
         place = settings.model_copy(update={"state_dir": tmp_path / name})
+        shutil.copytree(settings.state_dir, place.state_dir)  # MLflow's database, made already
         write_snapshot(place)
         config = changed(n_members=2, ranking_trials=3, strategy="bayesian")
         state = train_once(place, f"{name}-run", config=config)
@@ -184,9 +175,7 @@ def test_every_baseline_is_a_run_beside_the_trials_with_the_same_metrics(setting
     assert interval["low"] <= interval["mean"] == document["models"]["challenger"]["ndcg_at_5"] <= interval["high"]
 
 
-def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(settings):
-    write_snapshot(settings)
-    first = train_once(settings, "first")
+def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(settings, champion):
     second = train_once(settings, "second", config=changed(seed=7))
     document = read_json(
         open_store(settings.resolved_store_url), layout.evaluation(f"models/{second['training_run_id']}")
@@ -195,9 +184,9 @@ def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(s
     seen = int(np.isin(held.pairs(), own.pairs()).sum())
     assert 0.6 * len(held) < seen == document["duel"]["n_seen"]  # four fifths of the other seed's holdout
     assert "champion" not in document["intervals"]
-    assert first["model_version"] == "recsys-tiny-v1"
+    assert champion["model_version"] == "recsys-tiny-v1"
     pair = Recommender.from_bytes(
-        open_store(settings.resolved_store_url).get(layout.recommender(first["model_prefix"]))
+        open_store(settings.resolved_store_url).get(layout.recommender(champion["model_prefix"]))
     )
     left = held.where(~np.isin(held.pairs(), own.pairs()))
     exam = Exam(parts_of(settings, changed(seed=7))[0], left, CONFIG.k, CONFIG.relevant_rating)

@@ -13,6 +13,7 @@ from tests.validation.healthy import NOW, THEN, tables
 pytestmark = pytest.mark.spark
 
 NEVER = float("nan")
+RATED = ["ratings", "movies"]  # where the other tables play no part: each costs a second
 
 
 def quarantined(found):
@@ -27,6 +28,11 @@ def ratings(*rows):
         (user, movie, stars, None if day is None else THEN + timedelta(days=day)) for user, movie, stars, day in rows
     ]
     return {("ratings", name): list(values) for name, values in zip(names, zip(*later, strict=True), strict=True)}
+
+
+def one_off_the_scale(spark):
+    """Four ratings, the first of 9 stars, and their movies."""
+    return tables(spark, {("ratings", "rating"): [9.0, 5, 3, 4.5]}, names=RATED)
 
 
 def test_healthy_tables_are_checked_once_and_lose_nothing(spark):
@@ -97,7 +103,7 @@ def test_of_several_ratings_the_latest_stays_then_the_lowest_on_the_page_and_a_f
         (3, 10, 7.0, 9),
         (3, 20, 5.0, 0),
     )
-    found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.5)
+    found = examine(tables(spark, changes, names=RATED), Limits.at(NOW), max_quarantined=0.5)
     assert found.success
     assert quarantined(found) == [("ratings", 3, "duplicate"), ("ratings", 4, "duplicate"), ("ratings", 7, "off_scale")]
     assert found.faults["fault"].to_pylist()[0] == "user 1 rated movie 10 again: the rating on line 2 counts"
@@ -115,7 +121,8 @@ def test_a_movie_that_goes_takes_along_what_refers_to_it(spark):
 
 def test_only_tables_that_were_touched_are_checked_again(spark):
     limits = Limits.at(NOW, n_rows={"ratings": 4, "tags": 2}, official={"tags": 2}, is_official_binding=True)
-    found = examine(tables(spark, {("tags", "tag"): ["heist", " "]}), limits, max_quarantined=0.5)
+    changed = tables(spark, {("tags", "tag"): ["heist", " "]}, names=[*RATED, "tags"])
+    found = examine(changed, limits, max_quarantined=0.5)
     assert found.success
     assert {outcome.table for outcome in found.second.outcomes} == {"tags"}
     assert len(found.verdict.outcomes) == len(found.first.outcomes)
@@ -126,9 +133,7 @@ def test_only_tables_that_were_touched_are_checked_again(spark):
 
 @pytest.mark.parametrize(("max_quarantined", "passes"), [(0.25, True), (0.24, False)])
 def test_the_limit_is_a_share_of_the_rows_and_is_itself_allowed(spark, max_quarantined, passes):
-    found = examine(
-        tables(spark, {("ratings", "rating"): [9.0, 5, 3, 4.5]}), Limits.at(NOW), max_quarantined=max_quarantined
-    )
+    found = examine(one_off_the_scale(spark), Limits.at(NOW), max_quarantined=max_quarantined)
     assert found.success is passes
     assert [removal.table for removal in found.over] == ([] if passes else ["ratings"])
     assert found.faults.num_rows == (1 if passes else 0)
@@ -136,29 +141,27 @@ def test_the_limit_is_a_share_of_the_rows_and_is_itself_allowed(spark, max_quara
 
 
 def test_malformed_rows_count_against_the_limit_too(spark):
-    changes = {("ratings", "rating"): [9.0, 5, 3, 4.5]}
-    found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.3, n_malformed={"ratings": 1})
+    found = examine(one_off_the_scale(spark), Limits.at(NOW), max_quarantined=0.3, n_malformed={"ratings": 1})
     assert not found.success
     assert (found.over[0].n_out, found.over[0].n_in, found.over[0].share) == (2, 5, 0.4)
 
 
 def test_malformed_rows_alone_can_be_too_many(spark):
-    found = examine(tables(spark), Limits.at(NOW), max_quarantined=0.1, n_malformed={"tags": 1, "links": 0})
+    healthy = tables(spark, names=["movies", "links", "tags"])
+    found = examine(healthy, Limits.at(NOW), max_quarantined=0.1, n_malformed={"tags": 1, "links": 0})
     assert not found.success
     assert [(removal.table, removal.share) for removal in found.over] == [("tags", 1 / 3)]
 
 
 def test_a_fault_of_the_table_as_a_whole_takes_nothing_out(spark):
     limits = Limits.at(NOW, n_rows={"ratings": 5})
-    found = examine(tables(spark, {("ratings", "rating"): [9.0, 5, 3, 4.5]}), limits, max_quarantined=1)
+    found = examine(one_off_the_scale(spark), limits, max_quarantined=1)
     assert not found.success
     assert (found.second, found.faults.num_rows) == (None, 0)
 
 
 def test_too_few_remaining_rows_fail_the_second_check(spark):
-    found = examine(
-        tables(spark, {("ratings", "rating"): [9.0, 5, 3, 4.5]}), Limits.at(NOW, min_ratings=4), max_quarantined=1
-    )
+    found = examine(one_off_the_scale(spark), Limits.at(NOW, min_ratings=4), max_quarantined=1)
     assert not found.success
     assert not found.over
     assert [o.rule for o in found.verdict.faults] == ["there are at least 4 ratings"]
@@ -167,7 +170,7 @@ def test_too_few_remaining_rows_fail_the_second_check(spark):
 def test_lines_that_are_not_unique_fail_the_second_check_instead_of_losing_rows(spark):
     limits = Limits.at(NOW, n_rows={"ratings": 4})
     changes = {("ratings", "rating"): [9.0, 5, 3, 4.5], ("ratings", "line"): [2, 2, 3, 4]}
-    found = examine(tables(spark, changes), limits, max_quarantined=1)
+    found = examine(tables(spark, changes, names=RATED), limits, max_quarantined=1)
     assert not found.success
     assert [re.sub("[0-9]+", "N", o.rule) for o in found.verdict.faults] == [
         "the table has the N rows that were counted on the way here"
@@ -176,7 +179,8 @@ def test_lines_that_are_not_unique_fail_the_second_check_instead_of_losing_rows(
 
 def test_every_reason_has_a_sample_however_rare_it_is(spark):
     many = [(user, 10, 9.0, 0) for user in range(30)]
-    found = examine(tables(spark, ratings(*many, (31, 99, 4.0, 0))), Limits.at(NOW), max_quarantined=0.5)
+    changes = ratings(*many, (31, 99, 4.0, 0))
+    found = examine(tables(spark, changes, names=RATED), Limits.at(NOW), max_quarantined=0.5)
     assert found.over[0].by_reason == {"off_scale": 30, "unknown_movie": 1}
     assert {sample["reason"] for sample in found.over[0].samples} == {"off_scale", "unknown_movie"}
     assert len(found.over[0].samples) <= 12
@@ -184,5 +188,5 @@ def test_every_reason_has_a_sample_however_rare_it_is(spark):
 
 def test_a_fault_quotes_no_more_than_a_line(spark):
     changes = {("links", "imdb_id"): ["x" * 10_000, "tt1", None]}
-    found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.5)
+    found = examine(tables(spark, changes, names=["movies", "links"]), Limits.at(NOW), max_quarantined=0.5)
     assert len(found.faults["fault"][0].as_py()) == 300

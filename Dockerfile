@@ -32,7 +32,8 @@ ENV PATH=/srv/venv/bin:$PATH \
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False \
     GX_ANALYTICS_ENABLED=false \
     MLFLOW_DISABLE_TELEMETRY=true \
-    RECSYS_STATE_DIR=/srv/recsys/state
+    RECSYS_STATE_DIR=/srv/recsys/state \
+    NUMBA_CACHE_DIR=/srv/recsys/state/numba
 USER 50000:0
 # Made here so that volumes mounted on them belong to the user.
 RUN mkdir -p /srv/recsys/airflow/logs /srv/recsys/state

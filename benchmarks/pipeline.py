@@ -46,9 +46,18 @@ def publish_tables(lists: Any, similar: Any, champion: Any, config: ScoreConfig,
     return score.publish(lists, similar, champion, config, settings)
 
 
+def proportions(n_ratings: int) -> tuple[int, int]:
+    """Users and movies for a number of ratings, as ML-25M has them.
+
+    >>> proportions(25_000_000), proportions(100_000)
+    ((162337, 59000), (649, 3731))
+    """
+    return max(50, n_ratings // 154), max(100, round(_LARGE[1] * (n_ratings / _LARGE[0]) ** 0.5))
+
+
 def run(n_ratings: int, config: TrainConfig, settings: Settings) -> tuple[dict[str, Cost], dict[str, Any]]:
     """All steps on invented data of a size: what each cost, and the model's figures on the holdout."""
-    users, movies = max(50, n_ratings // 154), max(100, round(_LARGE[1] * (n_ratings / _LARGE[0]) ** 0.5))
+    users, movies = proportions(n_ratings)
     ingest = IngestConfig(sample_ratings=n_ratings, sample_users=users, sample_movies=movies)
     costs: dict[str, Cost] = {}
 
@@ -100,6 +109,7 @@ def main(
         found.append(
             {
                 "n_ratings": n_ratings,
+                **dict(zip(("n_users", "n_movies"), proportions(n_ratings), strict=True)),
                 "wall_s": {name: round(cost.wall_s, 1) for name, cost in costs.items()},
                 "cpu_s": {name: round(cost.cpu_s, 1) for name, cost in costs.items()},
                 "total_wall_s": round(sum(cost.wall_s for cost in costs.values()), 1),

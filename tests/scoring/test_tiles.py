@@ -24,7 +24,8 @@ features = binding.get_host_cpu_features()
 if "avxvnni" in sys.argv:
     true_features = features.flatten()
     features.flatten = lambda: true_features
-features.update({name: False for name in ("avx512f", "avx512vnni", "avxvnni")} | {name: True for name in sys.argv[1:]})
+kinds = "avx2", "avx512f", "avx512bw", "avx512vnni", "avxvnni"
+features.update({name: name in sys.argv for name in kinds})
 binding.get_host_cpu_features = lambda: features
 from recsys.scoring import tiles
 from tests.scoring.test_tiles import digest
@@ -45,10 +46,12 @@ def digest(path):
 
 
 KINDS = {  # what the processor is said to have, what it must have for that, and the tile that is then taken
-    "AVX2 or another": ((), None, "False 16"),
-    "AVX-512": (("avx512f",), "avx512f", "False 48"),
-    "AVX-VNNI": (("avxvnni",), "avx512vnni", "True 16"),
-    "AVX-512 VNNI": (("avx512f", "avx512vnni"), "avx512vnni", "True 48"),
+    "none of these": ("", None, "False 16"),
+    "AVX2": ("avx2", "avx2", "True 16"),
+    "AVX-512": ("avx2 avx512f", "avx512f", "False 48"),
+    "AVX-512 BW": ("avx2 avx512f avx512bw", "avx512bw", "True 48"),
+    "AVX-VNNI": ("avx2 avxvnni", "avx512vnni", "True 16"),
+    "AVX-512 VNNI": ("avx2 avx512f avx512bw avx512vnni", "avx512vnni", "True 48"),
 }
 
 
@@ -62,7 +65,7 @@ def processes(tmp_path_factory):
                 # numba's cache does not ask for the kind, so each keeps its code apart.
                 cache = {"NUMBA_CACHE_DIR": str(tmp_path_factory.mktemp("numba"))}
                 environment = {**os.environ, **cache, "PYTHONPATH": str(PROJECT_ROOT)}
-                command = [sys.executable, "-c", SCRIPT, *has]
+                command = [sys.executable, "-c", SCRIPT, *has.split()]
                 process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE)
                 started[kind] = stack.enter_context(process)
         yield started

@@ -145,12 +145,29 @@ def heap_mb(n_ratings: int, memory_mb: int) -> int:
 
 
 def machine_mb() -> int:
-    """Memory of this machine, or of the container this process is confined to."""
+    """Memory of this machine, or of the control group (a container, a service) this process is confined to."""
     size_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        size_bytes = min(size_bytes, int(text))
-    return size_bytes // 2**20
+    groups = Path("/proc/self/cgroup")  # Linux alone has it
+    limits = group_limits(groups.read_text(), Path("/sys/fs/cgroup")) if groups.is_file() else []
+    return min([size_bytes, *limits]) // 2**20
+
+
+def group_limits(groups: str, root: Path) -> list[int]:
+    """The limits of memory in bytes that hold for a process, of both versions of control groups.
+
+    Args:
+        groups: what ``/proc/<pid>/cgroup`` says.
+        root: where control groups are mounted. Inside a container a process may find its own group at the root.
+    """
+    found = []
+    for line in groups.splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds in ("", "memory"):
+            top, name = (root / kinds, "memory.limit_in_bytes") if kinds else (root, "memory.max")
+            files = {folder / name for folder in (top, top / path.lstrip("/"))}
+            texts = [file.read_text().strip() for file in files if file.is_file()]
+            found += [int(text) for text in texts if text.isdigit()]  # it may say "max"
+    return found
 
 
 def blas_in_use(spark: "SparkSession") -> str:

@@ -9,6 +9,7 @@ of the search, and those of a search that was killed by retention.
 import hashlib
 import io
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from recsys.models.als import AlsParams
 from recsys.models.compiled_als import State, States, StatesInMemory
 from recsys.models.factors import Factors
 from recsys.search.space import Point
-from recsys.spark import as_raised, blas_in_use, is_local
+from recsys.spark import as_raised, blas_in_use, is_local, machine_mb
 from recsys.storage import layout
 from recsys.storage.store import Store
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Ratings of the folds that one Python worker keeps ready, at about 60 bytes each; every core has a worker.
-_KEPT_RATINGS = 20_000_000
+# A fold and its labels, measured at 2 million ratings, by all ratings.
+_BYTES_PER_RATING = 64
 _SETTLED_S = 2.0
 # Of a Python worker: the folds of the search it worked for last.
 _FOLDS: dict[str, Folds] = {}
@@ -47,7 +48,7 @@ _FOLDS: dict[str, Folds] = {}
 def judges(
     spark: "SparkSession | None", ratings: Ratings, config: TrainConfig, store: Store | None = None
 ) -> Iterator[Judges]:
-    """Where candidates are fitted: without Spark in threads of compiled code; on Spark by MLlib, or in such tasks.
+    """Where candidates are fitted: without Spark in threads of compiled code, on Spark by MLlib or in such tasks.
 
     Args:
         spark: open for the length of the block.
@@ -87,9 +88,8 @@ class Work:
         if self.search_id not in _FOLDS:
             _FOLDS.clear()
             ratings = self.ratings.value
-            _FOLDS[self.search_id] = Folds(
-                None, ratings, self.config, max(1, _KEPT_RATINGS // max(1, len(ratings))), self._states
-            )
+            n_kept = n_folds_kept(len(ratings), machine_mb(), os.cpu_count() or 1)
+            _FOLDS[self.search_id] = Folds(None, ratings, self.config, n_kept, self._states)
         return _FOLDS[self.search_id]
 
     def _states(self, fold: int) -> States:
@@ -171,6 +171,17 @@ class StatesInStore:
     def _key(self, scheme: str, params: AlsParams) -> str:
         digest = hashlib.sha256(f"{scheme}\0{params.model_dump_json()}".encode()).hexdigest()[:32]
         return f"{self._prefix}/{digest}.npz"
+
+
+def n_folds_kept(n_ratings: int, memory_mb: int, n_cores: int) -> int:
+    """Folds that a Python worker keeps ready: every core has a worker, and all have a third of the machine for it.
+
+    Another fold is prepared anew, which costs 30 to 70 % of a fit of ten iterations.
+
+    >>> n_folds_kept(1_000_000, 24_000, 2), n_folds_kept(25_000_000, 24_000, 2), n_folds_kept(25_000_000, 64_000, 16)
+    (65, 2, 1)
+    """
+    return max(1, memory_mb * 2**20 // (3 * n_cores * _BYTES_PER_RATING * max(1, n_ratings)))
 
 
 def n_slots(spark: "SparkSession") -> int:

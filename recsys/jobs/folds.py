@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from recsys.config import TrainConfig
@@ -14,7 +13,6 @@ from recsys.jobs.judging import Exam, Ratings
 from recsys.models.compiled_als import States
 from recsys.models.factors import Factors
 from recsys.search.space import Point
-from recsys.splitting import split
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,14 +95,11 @@ class Folds:
                 self._ready.popitem(last=False)
             return self._ready[number]
 
-    @cached_property
-    def _parts(self) -> list[split.Fold]:
-        ratings, config = self._ratings, self._config
-        return split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)
-
     def _prepare(self, number: int) -> Fold:
-        part, config = self._parts[number], self._config
-        train, validation = self._ratings.where(part.train), self._ratings.where(part.validation)
+        ratings, config = self._ratings, self._config
+        # All folds' masks take ten bytes a rating: made anew for each, not kept.
+        part = split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)[number]
+        train, validation = ratings.where(part.train), ratings.where(part.validation)
         states = self._states_of(number) if self._states_of else None
         fold = Fold(
             fitter_of(self._spark, train, config, states), Exam(train, validation, config.k, config.relevant_rating)

@@ -106,6 +106,17 @@ def test_a_state_that_is_gone_is_no_state(store):
     assert states.get("stars", AlsParams(rank=4, reg_param=0.1, max_iter=0)) is None
 
 
+def test_a_worker_keeps_the_folds_of_its_last_search_alone(spark, ratings, monkeypatch):
+    monkeypatch.setattr(cluster, "_FOLDS", {})
+    shared = spark.sparkContext.broadcast(ratings)
+    one, other = (cluster.Work(search_id, CONFIG, None, shared) for search_id in ("one", "other"))
+    folds = one.folds()
+    assert one.folds() is folds
+    assert other.folds() is not folds
+    assert list(cluster._FOLDS) == ["other"]
+    shared.destroy()
+
+
 @pytest.mark.parametrize("folds_kept", [1, 2])
 def test_what_a_worker_keeps_does_not_change_the_answer(ratings, folds_kept):
     everything, some = Folds(None, ratings, CONFIG), Folds(None, ratings, CONFIG, folds_kept)

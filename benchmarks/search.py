@@ -21,6 +21,7 @@ from recsys.datasets.taste import draw_ratings, invent_world
 from recsys.jobs.fitting import Compiled, Fitter
 from recsys.jobs.judging import Exam, Ratings
 from recsys.jobs.searching import MODELS, objective, strategy
+from recsys.models.compiled_als import StatesInMemory
 from recsys.search.cross_validation import cross_validate
 from recsys.search.space import Point, show
 from recsys.search.trial import Trial
@@ -34,7 +35,8 @@ class Judge:
 
     def __init__(self, train: Ratings, test: Ratings, config: TrainConfig, limit_bytes: int) -> None:
         self._exam = Exam(train, test, config.k, config.relevant_rating)
-        self._fitter = Fitter(Compiled(train, limit_bytes), train, config.seed, config.max_iter, config.relevant_rating)
+        engine = Compiled(train, StatesInMemory(limit_bytes))
+        self._fitter = Fitter(engine, train, config.seed, config.max_iter, config.relevant_rating)
 
     def judge(self, model: str, point: Point) -> dict[str, float]:
         if model == "ranking":

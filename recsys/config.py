@@ -230,8 +230,9 @@ class TrainConfig(JobConfig):
     )
     search_engine: Literal["compiled", "mllib"] = Field(
         "compiled",
-        description="What fits candidates: `compiled` code on the cores of one machine, with MLlib's objective and a "
-        "fraction of its cost; or `mllib`, for data that need a cluster. What is chosen is always fitted by MLlib.",
+        description="What fits candidates: `compiled` code with MLlib's objective and a fraction of its cost, one fit "
+        "a core, here or on Spark's cluster; or `mllib`, for data too large for a copy per core. What is chosen is "
+        "always fitted by MLlib.",
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
     relevant_rating: float = Field(

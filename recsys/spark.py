@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys import errors
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.errors import ConfigError
 
@@ -49,7 +50,6 @@ def spark_session(
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     # One BLAS thread per task: Spark's own parallelism already fills the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    is_local = settings.spark_master.startswith("local")
     # Workers are separate processes and must find this package whether or not it is installed.
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     heap = settings.spark_driver_memory or f"{heap_mb(n_ratings, machine_mb())}m"
@@ -75,15 +75,16 @@ def spark_session(
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
     )
-    if is_local:
+    if is_local(settings.spark_master):
         builder = builder.config("spark.executorEnv.PYTHONPATH", os.pathsep.join(dict.fromkeys(paths)))
         # Otherwise the driver listens on the machine's public address.
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     for name, value in settings.spark_conf.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    if not is_local:
-        spark.sparkContext.addPyFile(str(_package(scratch)))
+    if not is_local(settings.spark_master):
+        # Unpacked on every executor: from within an archive numba could not keep compiled code.
+        spark.sparkContext.addArchive(f"{_package(scratch)}#{Path(__file__).parent.name}")
     checkpoints = settings.spark_checkpoint_dir or str(scratch / "checkpoints")
     spark.sparkContext.setCheckpointDir(checkpoints)
     log.info("Spark %s on %s, heap %s", spark.version, settings.spark_master, heap)
@@ -91,6 +92,15 @@ def spark_session(
         yield spark
     finally:
         spark.stop()
+
+
+def is_local(master: str) -> bool:
+    """Whether a Spark master is this process, not a cluster.
+
+    >>> is_local("local[4]"), is_local("spark://master:7077")
+    (True, False)
+    """
+    return master.startswith("local")
 
 
 def on_cluster(settings: Settings, host: str, port: int | None, extra: Mapping[str, Any]) -> Settings:
@@ -124,12 +134,22 @@ def on_cluster(settings: Settings, host: str, port: int | None, extra: Mapping[s
 
 
 def _package(scratch: Path) -> Path:
-    """This package as a zip, which executors on other machines import it from: the code that the driver runs."""
+    """The code that the driver runs as an archive, which executors unpack into the folder their Python begins with."""
     path = scratch / f"recsys-{uuid.uuid4().hex[:12]}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(Path(__file__).parent.rglob("*.py")):
-            archive.write(file, file.relative_to(PROJECT_ROOT))
+            archive.write(file, file.relative_to(Path(__file__).parent))
     return path
+
+
+def as_raised(error: Exception) -> Exception:
+    """The error of this package that a Python worker's traceback ends with; the error itself without one."""
+    for line in reversed(str(error).splitlines()):
+        name, _, message = line.strip().partition(": ")
+        kind = getattr(errors, name.removeprefix("recsys.errors."), None) if name.startswith("recsys.errors.") else None
+        if isinstance(kind, type) and issubclass(kind, errors.RecsysError):
+            return kind(message)
+    return error
 
 
 def heap_mb(n_ratings: int, memory_mb: int) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 
 from recsys.config import TrainConfig
 from recsys.evaluation.metrics import rmse
-from recsys.jobs.fitting import Fitter, fitter_of, n_parallel, split_of
+from recsys.jobs.fitting import Fitter, fitter_of, n_parallel
+from recsys.jobs.folds import Fold, Judges
 from recsys.jobs.judging import Exam, Ratings
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
 from recsys.models.ensemble import grow, weighted_sum
@@ -44,7 +45,7 @@ class Part:
     point: Point
 
     def fit(self, fitter: Fitter, seed: int | None = None) -> Factors:
-        return (fitter.ranking if self.model == "ranking" else fitter.residuals)(self.point, seed)
+        return fitter.fit(self.model, self.point, seed)
 
     def __str__(self) -> str:
         return f"{self.model} {show(self.point)}"
@@ -75,14 +76,11 @@ class Composition:
         }
 
 
-def choose(
-    spark: "SparkSession | None", ratings: Ratings, found: Sequence[Searched], config: TrainConfig
-) -> Composition:
+def choose(folds: Judges, found: Sequence[Searched], config: TrainConfig) -> Composition:
     """Fit the best candidates on the last fold's training part and combine them by what they bring on the rest of it.
 
     Args:
-        spark: where fits run; without it, the compiled engine fits.
-        ratings: all to train on.
+        folds: those of the search.
         found: both searches, that of the ranking model first.
         config: `n_members` parts of each model at most.
     """
@@ -92,15 +90,13 @@ def choose(
     )
     if config.n_members == 1:
         return Composition(ranking[:1], rating[:1], None, [])
-    fold = split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)[-1]
-    fitter = fitter_of(spark, ratings.where(fold.train), config)
-    exam = Exam(fitter.train, ratings.where(fold.validation), config.k, config.relevant_rating)
-    parts = [*rating, *ranking]
+    parts, last = [*rating, *ranking], config.n_folds - 1
     log.info("combining: %d candidates are fitted on a fold", len(parts))
-    with ThreadPoolExecutor(n_parallel(spark)) as pool:
-        models = list(pool.map(lambda part: part.fit(fitter), parts))
-    members, of_ranking = _choose_ranking(exam, ranking, models[len(rating) :], config.n_members)
-    blended_parts, blend, of_rating = _choose_rating(fitter, exam, parts, models, config.n_members)
+    with ThreadPoolExecutor(folds.n_parallel) as pool:
+        models = list(pool.map(lambda part: folds.fit(part.model, part.point, last), parts))
+    fold = folds.fold(last)
+    members, of_ranking = _choose_ranking(fold.exam, ranking, models[len(rating) :], config.n_members)
+    blended_parts, blend, of_rating = _choose_rating(fold, parts, models, config.n_members)
     for sentence in (of_ranking, of_rating):
         log.info("%s", sentence)
     return Composition(members, blended_parts, blend, [of_ranking, of_rating])
@@ -167,10 +163,10 @@ def _choose_ranking(exam: Exam, parts: list[Part], models: list[Factors], n_memb
 
 
 def _choose_rating(
-    fitter: Fitter, exam: Exam, parts: list[Part], models: list[Factors], n_members: int
+    fold: Fold, parts: list[Part], models: list[Factors], n_members: int
 ) -> tuple[list[Part], Blend | None, str]:
     """Parts by RMSE on the fold, weights fitted on other ratings of it; the search's winner comes first."""
-    test = exam.test
+    fitter, exam, test = fold.fitter, fold.exam, fold.exam.test
     if len(test) < _LEAST_RATINGS:
         few = f"{len(test):,} ratings of a fold are too few to weigh others"
         return parts[:1], None, f"The rating model is its best candidate: {few}."

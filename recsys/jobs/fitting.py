@@ -4,6 +4,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from recsys.config import TrainConfig
 from recsys.jobs.judging import Ratings
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
-from recsys.models.compiled_als import Fits
+from recsys.models.compiled_als import Fits, States, StatesInMemory
 from recsys.models.factors import Biases, Factors
 from recsys.models.interactions import Interactions, Labels
 from recsys.models.preferences import preference
@@ -100,22 +101,30 @@ class Mllib:
 class Compiled:
     """The same mathematics in compiled code (`recsys.models.compiled_als`), which goes on from a shorter fit."""
 
-    def __init__(self, train: Ratings, limit_bytes: int = _STATES_BYTES) -> None:
-        self._data = Interactions.of(train.user_ids, train.movie_ids)
-        self._fits = Fits(self._data, limit_bytes)
+    def __init__(self, train: Ratings, states: States | None = None) -> None:
+        self._train, self._states = train, states or StatesInMemory(_STATES_BYTES)
         self._lock = threading.Lock()
         self._labels: OrderedDict[str, Labels] = OrderedDict()
         self._n_labels = max(1, _CACHED_RATINGS // max(1, len(train)))
 
+    @cached_property
+    def _data(self) -> Interactions:
+        return Interactions.of(self._train.user_ids, self._train.movie_ids)
+
+    @cached_property
+    def _fits(self) -> Fits:
+        return Fits(self._data, self._states)
+
     def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
         with self._lock:
+            fits = self._fits
             if scheme not in self._labels:
                 self._labels[scheme] = self._data.arranged(make_labels())
             self._labels.move_to_end(scheme)
             labels = self._labels[scheme]
             while len(self._labels) > self._n_labels:
                 self._labels.popitem(last=False)
-        return self._fits.fit(scheme, labels, params)
+        return fits.fit(scheme, labels, params)
 
 
 class Fitter:
@@ -141,6 +150,10 @@ class Fitter:
     def residuals(self, point: Point, seed: int | None = None) -> Factors:
         """Explicit ALS on what the biases leave over."""
         return self._engine.fit("rest", self._rest, self._params(point, seed))
+
+    def fit(self, model: str, point: Point, seed: int | None = None) -> Factors:
+        """A fit of a point of the search of `model`: ``ranking`` (implicit) or ``rating`` (explicit)."""
+        return (self.ranking if model == "ranking" else self.residuals)(point, seed)
 
     def rating(self, point: Point) -> RatingModel:
         return self.with_biases(self.residuals(point))
@@ -189,9 +202,11 @@ class Fitter:
         return AlsParams(**{"max_iter": self._max_iter, **given}, seed=self._seed if seed is None else seed)
 
 
-def fitter_of(spark: "SparkSession | None", train: Ratings, config: TrainConfig) -> Fitter:
-    """Fits by MLlib on Spark, or without Spark by the compiled engine."""
-    engine = Compiled(train) if spark is None else Mllib(spark, train)
+def fitter_of(
+    spark: "SparkSession | None", train: Ratings, config: TrainConfig, states: States | None = None
+) -> Fitter:
+    """Fits by MLlib on Spark, or without Spark by the compiled engine, which keeps its states in `states`."""
+    engine = Compiled(train, states) if spark is None else Mllib(spark, train)
     return Fitter(engine, train, config.seed, config.max_iter, config.relevant_rating)
 
 

@@ -10,9 +10,9 @@ A snapshot stays when one of these holds; all else goes:
   base of a base may go.)
 
 With a snapshot go its splits and the staging of its ingest; further, staging older than a week, archives that no
-snapshot names any more (never the newest of a data set), and what killed runs left behind. Manifests and notes go
-first: from then on readers see nothing, and a removal that is killed is ended by the next. Reports, models and
-published tables are not touched.
+snapshot names any more (never the newest of a data set), and what killed runs and searches left behind. Manifests and
+notes go first: from then on readers see nothing, and a removal that is killed is ended by the next. Reports, models
+and published tables are not touched.
 """
 
 import logging
@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from recsys.config import Settings
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, NotFoundError
 from recsys.jobs import trials
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
@@ -111,6 +111,7 @@ def plan(
     now = now or datetime.now(UTC)
     # The snapshots last: what a run makes of one that it publishes meanwhile is then not seen without it.
     splits, staging = _folders(store, layout.split("")), _folders(store, layout.staging(""))
+    scratch = _folders(store, layout.scratch(""))
     archives, folders = _folders(store, layout.archives()), _folders(store, layout.snapshot(""))
     manifests = [
         read_json(store, layout.snapshot_manifest(name)) for name, keys in folders.items() if _has_manifest(name, keys)
@@ -129,6 +130,7 @@ def plan(
         *_orphans(store, {name: keys for name, keys in folders.items() if not _has_manifest(name, keys)}, now),
         *_splits(splits, {m["snapshot_id"] for m in staying}),
         *_staging(store, staging, {m["lineage"]["ingest_id"] for m in manifests if m["snapshot_id"] in going}, now),
+        *_scratch(store, scratch, now),
         *_archives(store, _of_dataset(archives, dataset, manifests, going), staying, now),
     )
     return Plan(snapshots, removals)
@@ -211,6 +213,17 @@ def _staging(store: Store, folders: Mapping[str, list[str]], going: set[str], no
             yield _removal(layout.staging(ingest_id), "its snapshot goes", keys, first)
         elif now - _newest_of(store, keys) > _STAGING_KEPT:
             yield _removal(layout.staging(ingest_id), f"older than {_STAGING_KEPT.days} days", keys, first)
+
+
+def _scratch(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
+    for search_id, keys in folders.items():
+        try:
+            newest = _newest_of(store, keys)
+        except NotFoundError:  # its search has just ended and removes it
+            continue
+        if now - newest > _ORPHANS_KEPT:
+            reason = "its search did not remove it, and nobody has written to it for a day"
+            yield _removal(layout.scratch(search_id), reason, keys)
 
 
 def _archives(

@@ -1,30 +1,22 @@
-"""The search of both models: what is searched, the folds it is judged on, and the record it leaves."""
+"""The search of both models: what is searched, how, and the record it leaves."""
 
-import logging
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys.config import TrainConfig
-from recsys.jobs import fitting, trials
-from recsys.jobs.fitting import Fitter, fitter_of, split_of
-from recsys.jobs.judging import Exam, Ratings
+from recsys.jobs import trials
+from recsys.jobs.folds import Judges
 from recsys.search import strategies
 from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.report import Searched
 from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.spark import blas_in_use
 from recsys.tracking import Tracking
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-log = logging.getLogger(__name__)
 
 MODELS = ("ranking", "rating")
 # Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
@@ -64,48 +56,19 @@ def objective(model: str, config: TrainConfig) -> Objective:
     return Objective(f"ndcg_at_{config.k}") if model == "ranking" else Objective("rmse", lower_is_better=True)
 
 
-class Folds:
-    """The folds, each prepared once: what does not depend on a candidate is shared by all."""
-
-    def __init__(self, spark: "SparkSession | None", ratings: Ratings, config: TrainConfig) -> None:
-        self._fitters: list[Fitter] = []
-        self._exams: list[Exam] = []
-        parts = split_of(config).folds(config.n_folds, ratings.user_ids, ratings.movie_ids, ratings.timestamps)
-        for fold in parts:
-            train = ratings.where(fold.train)
-            self._fitters.append(fitter_of(spark, train, config))
-            self._exams.append(Exam(train, ratings.where(fold.validation), config.k, config.relevant_rating))
-            _ = self._exams[-1].popularity, self._exams[-1].matrix
-
-    def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
-        """Fit a point on a fold's training part and return its metrics on the rest of the fold."""
-        fitter, exam = self._fitters[fold], self._exams[fold]
-        if model == "ranking":
-            return exam.judge_ranking(fitter.ranking(point))[0]
-        return exam.judge_rating(fitter.rating(point))
-
-
 def search_both(
-    spark: "SparkSession | None",
-    ratings: Ratings,
+    folds: Judges,
     split: dict[str, Any],
     config: TrainConfig,
     tracking: Tracking,
     run_id: str,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
-    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves.
-
-    Without `spark` the compiled engine fits.
-    """
-    n_parallel = fitting.n_parallel(spark)
-    by = f"MLlib, matrices multiplied by {blas_in_use(spark)}" if spark else "compiled code"
-    log.info("%d fits at a time by %s", n_parallel, by)
+    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
     known = {model: trials.finished_trials(tracking, run_id, model) for model in MODELS}
     # The limit is for all attempts together.
-    spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / n_parallel
+    spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / folds.n_parallel
     started = clock() - spent_s
-    folds = Folds(spark, ratings, config)
     champion = trials.champion_points(tracking, split["dataset"])
     found = []
     for model in MODELS:
@@ -117,12 +80,12 @@ def search_both(
             partial(folds.judge, model),
             partial(trials.log_trial, tracking, run_id, split, config, model),
             goal,
-            n_parallel=n_parallel,
+            n_parallel=folds.n_parallel,
             known=known[model],
             limit_s=_limit_s(model, config) - (clock() - started),
             clock=clock,
         )
-        curve = learning_curve(partial(folds.judge, model), goal, goal.best(outcome.trials), config, n_parallel)
+        curve = learning_curve(partial(folds.judge, model), goal, goal.best(outcome.trials), config, folds.n_parallel)
         found.append(Searched(model, goal, searched, outcome, curve))
     return found
 

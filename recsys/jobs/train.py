@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from recsys.config import Settings, TrainConfig
 from recsys.errors import GateError, NotFoundError
-from recsys.jobs import combining, pictures, searching, trials
+from recsys.jobs import cluster, combining, pictures, searching, trials
 from recsys.jobs.fitting import split_name, split_of
 from recsys.jobs.holdout import sit_exam
 from recsys.jobs.judging import Ratings
-from recsys.spark import spark_session
+from recsys.spark import is_local, spark_session
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
@@ -72,8 +72,11 @@ def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None
     with trials.failing(tracking, run_id):
         if not store.exists(key):
             ratings = Ratings.from_table(read_table(store, split["train"]))
-            with _engine(settings, config, len(ratings)) as spark:
-                searched = searching.search_both(spark, ratings, split, config, tracking, run_id)
+            with (
+                _engine(settings, config, len(ratings)) as spark,
+                cluster.judges(spark, ratings, config, store) as folds,
+            ):
+                searched = searching.search_both(folds, split, config, tracking, run_id)
             write_json(store, key, searching.to_record(searched))
         found = searching.from_record(read_json(store, key), config)
         trials.log_search(tracking, run_id, found)
@@ -84,10 +87,15 @@ def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None
 def _engine(
     settings: Settings, config: TrainConfig, n_ratings: int
 ) -> "contextlib.AbstractContextManager[SparkSession | None]":
-    """A Spark session where MLlib fits the candidates, nothing where compiled code does."""
-    if config.search_engine == "compiled":
+    """A Spark session where candidates are fitted on Spark, nothing where this process fits them."""
+    if not _is_on_spark(settings, config):
         return contextlib.nullcontext()
     return spark_session(settings, "recsys search", n_ratings=n_ratings)
+
+
+def _is_on_spark(settings: Settings, config: TrainConfig) -> bool:
+    """Whether candidates are fitted on Spark: by MLlib, or in a cluster's tasks. Here, threads do without copies."""
+    return config.search_engine == "mllib" or not is_local(settings.spark_master)
 
 
 def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
@@ -102,8 +110,9 @@ def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None
             trials.failing(tracking, searched["run_id"]),
             spark_session(settings, "recsys fit", n_ratings=len(ratings)) as spark,
         ):
-            engine = spark if config.search_engine == "mllib" else None
-            composition = combining.choose(engine, ratings, found, config)
+            engine = spark if _is_on_spark(settings, config) else None
+            with cluster.judges(engine, ratings, config) as folds:
+                composition = combining.choose(folds, found, config)
             trials.log_composition(tracking, searched["run_id"], found, composition)
             pair = combining.fit(spark, ratings, composition, config)
         store.put(layout.recommender(prefix), pair.to_bytes(), overwrite=True)

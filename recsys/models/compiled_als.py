@@ -8,6 +8,7 @@ found here holds there. What does not depend on a candidate is prepared once: `I
 
 import threading
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -37,6 +38,41 @@ class State:
         return self.user_factors.nbytes + self.movie_factors.nbytes
 
 
+class States(Protocol):
+    """States of fits on one set of ratings, by the name of the labels and the parameters without `max_iter`.
+
+    Whatever was put may be gone or older when it is asked for: that decides the cost of a fit alone.
+    """
+
+    def get(self, scheme: str, params: AlsParams) -> State | None: ...
+
+    def put(self, scheme: str, params: AlsParams, state: State) -> None: ...
+
+
+class StatesInMemory:
+    """The longest state of each fit, for the threads of this process.
+
+    Args:
+        limit_bytes: of all states kept together; beyond it the one not used for longest goes first.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._states: dict[tuple[str, AlsParams], State] = {}
+        self._lock = threading.Lock()
+
+    def get(self, scheme: str, params: AlsParams) -> State | None:
+        with self._lock:
+            return self._states.get((scheme, params))
+
+    def put(self, scheme: str, params: AlsParams, state: State) -> None:
+        with self._lock:
+            before = self._states.pop((scheme, params), state)
+            self._states[scheme, params] = max(before, state, key=lambda each: each.n_iterations)
+            while sum(each.size_bytes for each in self._states.values()) > self._limit_bytes:
+                del self._states[next(iter(self._states))]
+
+
 class Fits:
     """Fits of many candidates on one set of ratings; a longer fit goes on from a shorter one of the same candidate.
 
@@ -45,13 +81,11 @@ class Fits:
 
     Args:
         data: what is fitted.
-        limit_bytes: of all states kept together; beyond it the one not used for longest goes first.
+        states: where states are kept between fits.
     """
 
-    def __init__(self, data: Interactions, limit_bytes: int) -> None:
-        self._data, self._limit_bytes = data, limit_bytes
-        self._states: dict[tuple[str, AlsParams], State] = {}
-        self._lock = threading.Lock()
+    def __init__(self, data: Interactions, states: States) -> None:
+        self._data, self._states = data, states
 
     def fit(self, scheme: str, labels: Labels, params: AlsParams) -> Factors:
         """Factors after `max_iter` iterations.
@@ -61,21 +95,13 @@ class Fits:
             labels: `arranged` labels.
             params: errors as of `iterate`.
         """
-        key = scheme, params.model_copy(update={"max_iter": 0})
-        with self._lock:
-            known = self._states.get(key)
+        any_length = params.model_copy(update={"max_iter": 0})
+        known = self._states.get(scheme, any_length)
         if known is None or known.n_iterations > params.max_iter:
             known = start(self._data, params)
         state = iterate(self._data, labels, params, known, params.max_iter - known.n_iterations)
-        self._keep(key, state)
+        self._states.put(scheme, any_length, state)
         return to_factors(self._data, state)
-
-    def _keep(self, key: tuple[str, AlsParams], state: State) -> None:
-        with self._lock:
-            before = self._states.pop(key, state)
-            self._states[key] = max(before, state, key=lambda each: each.n_iterations)
-            while sum(each.size_bytes for each in self._states.values()) > self._limit_bytes:
-                del self._states[next(iter(self._states))]
 
 
 def start(data: Interactions, params: AlsParams) -> State:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from recsys import errors
+from recsys.spark import as_raised
 from recsys.storage.store import Store
 from recsys.storage.tables import write_table
 
@@ -64,7 +64,7 @@ def write_parts(
     try:
         written = [row.asDict() for row in ordered.mapInArrow(run, from_arrow_schema(_WRITTEN)).collect()]
     except PythonException as error:
-        raise _as_raised(error) from error
+        raise as_raised(error) from error
     finally:
         shared.unpersist()
     for row in written:
@@ -92,13 +92,3 @@ def _write_one(table: pa.Table, store: Store, name: str, id_column: str) -> pa.R
     ids = table.column(id_column)
     row |= {"min_id": ids[0].as_py(), "max_id": ids[-1].as_py()}
     return pa.RecordBatch.from_pylist([row], schema=_WRITTEN)
-
-
-def _as_raised(error: Exception) -> Exception:
-    """The error of this package that a Python worker's traceback ends with; the error itself without one."""
-    for line in reversed(str(error).splitlines()):
-        name, _, message = line.strip().partition(": ")
-        kind = getattr(errors, name.removeprefix("recsys.errors."), None) if name.startswith("recsys.errors.") else None
-        if isinstance(kind, type) and issubclass(kind, errors.RecsysError):
-            return kind(message)
-    return error

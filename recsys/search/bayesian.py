@@ -28,6 +28,8 @@ class Bayesian:
         seed: same seed and same outcomes, same candidates.
     """
 
+    prunes = True
+
     def __init__(self, space: Space, points: Sequence[Point], n_trials: int, objective: Objective, seed: int) -> None:
         import optuna
 

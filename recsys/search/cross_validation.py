@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 
 from recsys.search.space import Point, show
 from recsys.search.strategies import Strategy
@@ -48,17 +49,18 @@ def cross_validate(
         name: for the log.
         strategy: its very first candidate is judged whatever the limit; it must be one to be judged in full.
         n_folds: folds are numbered from 0.
-        judge: fits on all folds but one and returns the metrics on that one; called from `n_parallel` threads.
+        judge: fits on all folds but one and returns the metrics on that one; called from `n_parallel` threads, for the
+            folds of a candidate at once unless the strategy prunes.
         on_trial: called in this thread once per newly finished trial, as soon as it is finished.
         objective: shown in the log, and what the strategy may prune by.
-        n_parallel: trials under way at once; does not change what is asked.
+        n_parallel: trials under way at once, and fits; does not change what is asked.
         known: trials of an interrupted search; they answer instead of `judge`.
         limit_s: no trial is begun later than this; what runs is finished.
         clock: seconds.
     """
-    search = _Search(name, strategy, n_folds, judge, objective, known, limit_s, clock)
     trials: list[Trial] = []
-    with ThreadPoolExecutor(n_parallel) as pool:
+    with ThreadPoolExecutor(n_parallel) as fits, ThreadPoolExecutor(n_parallel) as pool:
+        search = _Search(name, strategy, n_folds, judge, fits, objective, known, limit_s, clock)
         while batch := strategy.ask():
             judged = search.run(pool, batch, len(trials), on_trial)
             trials += [trial for trial in judged if trial is not None]
@@ -90,6 +92,7 @@ class _Search:
     strategy: Strategy
     n_folds: int
     judge: Callable[[Point, int], dict[str, float]]
+    fits: ThreadPoolExecutor
     objective: Objective
     known: Sequence[Trial]
     limit_s: float
@@ -133,22 +136,34 @@ class _Search:
         if known is None and number > 0 and self.is_out_of_time():
             return None
         started = self.clock()
-        folds: list[dict[str, float]] = []
-        stage: Stage = "rung" if candidate.is_rung else "full"
-        for fold in range(self.n_folds):
-            # A known trial goes the same way again, so that the strategy hears of every fold as it did before.
-            is_known = known is not None and fold < len(known.fold_metrics)
-            folds.append(known.fold_metrics[fold] if known and is_known else self.judge(candidate.point, fold))
-            values = [metrics[self.objective.metric] for metrics in folds]
-            if fold + 1 < self.n_folds and self.strategy.is_hopeless(candidate, values):
-                stage = "pruned"
-                break
+        before = known.fold_metrics[: self.n_folds] if known else []
+        if self.strategy.prunes:
+            folds, is_pruned = self._judged_in_turn(candidate, before)
+        else:
+            missing = range(len(before), self.n_folds)
+            folds, is_pruned = [*before, *self.fits.map(partial(self.judge, candidate.point), missing)], False
+        stage: Stage = "pruned" if is_pruned else "rung" if candidate.is_rung else "full"
         if known is not None and len(folds) <= len(known.fold_metrics):
             return _Answer(
                 replace(known, number=number, point=candidate.point, stage=stage), is_new=False, at_s=started
             )
         ended = self.clock()
         return _Answer(Trial(number, candidate.point, folds, ended - started, stage), is_new=True, at_s=ended)
+
+    def _judged_in_turn(
+        self, candidate: Candidate, before: Sequence[dict[str, float]]
+    ) -> tuple[list[dict[str, float]], bool]:
+        """Metrics fold by fold until the strategy gives the candidate up, and whether it did.
+
+        A known trial goes the same way again, so that the strategy hears of every fold as it did before.
+        """
+        folds: list[dict[str, float]] = []
+        for fold in range(self.n_folds):
+            folds.append(before[fold] if fold < len(before) else self.judge(candidate.point, fold))
+            values = [metrics[self.objective.metric] for metrics in folds]
+            if fold + 1 < self.n_folds and self.strategy.is_hopeless(candidate, values):
+                return folds, True
+        return folds, False
 
     def _report(self, answer: "_Answer") -> None:
         """Say how a trial went and how long the rest may take, at the pace of this attempt."""

@@ -17,9 +17,11 @@ class Strategy(Protocol):
 
     Attributes:
         plan: the cost of each judgement it means to ask for, in order, in fits of full length; it may ask for fewer.
+        prunes: whether `is_hopeless` may be true; where it never is, all folds of a candidate may be fitted at once.
     """
 
     plan: list[float]
+    prunes: bool
 
     def ask(self) -> list[Candidate]:
         """The next batch; empty when there is nothing left to try."""
@@ -33,6 +35,8 @@ class Strategy(Protocol):
 
 class Listed:
     """Points that are known beforehand, every one judged in full: grid and random search."""
+
+    prunes = False
 
     def __init__(self, points: Sequence[Point]) -> None:
         self._batches = [[Candidate(point) for point in points]]
@@ -66,6 +70,8 @@ class Halving:
         first_rung: the fewest iterations worth looking at; below 3 the order says little about the final one.
         is_resumed: the judge goes on from a point's rung below; for the plan's costs alone.
     """
+
+    prunes = False
 
     def __init__(
         self,

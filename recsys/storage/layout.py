@@ -11,6 +11,7 @@
     reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
     models/<run_id>/...                           fitted factors and per-user metrics of a training run
+    scratch/<search_id>/...                       states of a search's fits on a cluster; gone when it ends
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
     tables/_releases/00000042.json                create-only: the point of truth
     tables/current.json                           convenience pointer, overwritten last
@@ -128,6 +129,11 @@ def recommender(model_prefix: str) -> str:
 def search(model_prefix: str) -> str:
     """Every trial of both searches, written when they are over."""
     return f"{model_prefix}/search.json"
+
+
+def scratch(search_id: str) -> str:
+    """What is of use to one search alone; without an id the prefix of all of them."""
+    return f"scratch/{search_id}"
 
 
 def evaluation(model_prefix: str) -> str:

@@ -19,16 +19,20 @@ class Cluster:
     """A master and its workers; each worker has one core."""
 
     def __init__(self, folder: Path, n_workers: int) -> None:
-        self._folder, self._processes = folder, []
+        self.folder, self._processes = folder, []
         self.master = ""
         log = self._start("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         self.master = self._wait(log, r"Starting Spark master at (spark://\S+)")
         for number in range(n_workers):
             options = ["--cores", "1", "--memory", "1500m", "--host", "127.0.0.1", "--webui-port", "0"]
-            work = ["--work-dir", str(folder / f"work-{number}")]
+            work = ["--work-dir", str(self.work_dir(number))]
             self._wait(
                 self._start("worker.Worker", *options, *work, self.master), r"(Successfully registered with master)"
             )
+
+    def work_dir(self, number: int) -> Path:
+        """Where a worker's executors run, one folder each, and leave their logs."""
+        return self.folder / f"work-{number}"
 
     def kill_worker(self, number: int) -> None:
         """End a worker and its executor at once, as a lost machine does."""
@@ -55,10 +59,11 @@ class Cluster:
                     child.kill()
 
     def _start(self, name: str, *arguments: str) -> Path:
-        log = self._folder / f"{name}-{len(self._processes)}.log"
+        log = self.folder / f"{name}-{len(self._processes)}.log"
         command = [str(Path(pyspark.__file__).parent / "bin" / "spark-class"), f"{_CLASSES}.{name}", *arguments]
         environment = {
-            **os.environ,
+            # As on other machines, the package is not on the executors' path: it must come from the driver.
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             "PYSPARK_PYTHON": sys.executable,

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys import columns
-from recsys.config import ScoreConfig, Settings
-from recsys.jobs import score
+from recsys.config import PROJECT_ROOT, ScoreConfig, Settings, TrainConfig
+from recsys.jobs import score, train
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, write_json, write_table
 from tests.cluster.standalone import cluster
+from tests.jobs.tiny import write_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CHAMPION = {"model_version": "recsys-big-v1", "model_uri": "models:/recsys-big/1", "run_id": "r"}
@@ -43,8 +44,8 @@ def environment(master, state_dir):
         "spark.driver.bindAddress": "127.0.0.1",
     }
     return {
-        # The package is not on the executors' path: it must come from the driver.
-        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        **os.environ,
+        "PYTHONPATH": str(PROJECT_ROOT),
         "RECSYS_STATE_DIR": str(state_dir),
         "RECSYS_SPARK_MASTER": master,
         "RECSYS_SPARK_CONF": json.dumps(conf),
@@ -124,6 +125,45 @@ def test_training_survives_the_loss_of_a_worker(tmp_path):
             running.kill_worker(0)
             assert process.wait(600) == 0, log.read_text()[-3000:]
             assert '"promoted": true' in log.read_text()
+
+
+def trials_of(settings, state):
+    """The trials of both searches and the learning curves, without the seconds they took."""
+    record = read_json(open_store(settings.resolved_store_url), layout.search(layout.model(state["run_id"])))
+    trials = [trial for each in record.values() for trial in each["outcome"]["trials"]]
+    return repr([{**trial, "seconds": 0} for trial in trials]), [each["curve"] for each in record.values()]
+
+
+def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of_threads(tracked_settings, tmp_path):
+    settings = tracked_settings
+    write_snapshot(settings)
+    shape = {"n_folds": 2, "k": 5, "max_rank": 8, "n_members": 1, "strategy": "halving", "max_iter": 24}
+    config = TrainConfig(**shape, ranking_trials=40, rating_trials=8)
+    call = (
+        "import json; from recsys.config import TrainConfig; from recsys.jobs import train; "
+        "import logging; logging.basicConfig(level=20); "
+        f"config = TrainConfig.model_validate_json({config.model_dump_json()!r}); "
+        "print(json.dumps(train.search(train.split('tiny-1', config, 'tasks'), config)))"
+    )
+    with cluster(tmp_path) as running:
+        place = environment(running.master, settings.state_dir)
+        with started(place, tmp_path, "-c", call) as (process, log):
+            wait_for(lambda: "ranking trial 5/" in log.read_text(), process, log)
+            running.kill_worker(0)
+            assert process.wait(600) == 0, log.read_text()[-3000:]
+        said = log.read_text()
+        assert f"2 fits at a time by compiled code in tasks on {running.master}" in said
+        assert "Lost executor" in said.partition("rating trial 1/")[0]
+    # Executors import the driver's package from a folder, and keep there what they compile.
+    [package] = running.work_dir(1).glob("app-*/*/recsys")
+    assert all(list(package.glob(f"{room}/__pycache__/*.nbi")) for room in ("models", "scoring"))
+    assert "NUMBA_CACHE_DIR" not in (package.parent / "stderr").read_text()
+    store = open_store(settings.resolved_store_url)
+    assert not list(store.list(layout.scratch("")))
+    lines = said.splitlines()
+    in_threads = train.search(train.split("tiny-1", config, "threads", settings), config, settings)
+    in_tasks = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
+    assert trials_of(settings, in_tasks) == trials_of(settings, in_threads)
 
 
 def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running, tmp_path):

@@ -226,6 +226,18 @@ def test_what_is_being_written_now_is_left_alone_and_collected_when_nobody_ended
     assert "staging/ingest-9" in prefixes
 
 
+def test_what_a_killed_search_left_goes_when_nobody_has_written_to_it_for_a_day(store, tracking, monkeypatch):
+    store.put(f"{layout.scratch('search')}/fold-0/state.npz", b"x")
+    assert retention.plan(store, tracking, 1).removals == ()
+    found = retention.plan(store, tracking, 1, now=LATER)
+    assert [removal.prefix for removal in found.removals] == ["scratch/search"]
+    retention.apply(store, found)
+    assert not list(store.list("scratch/"))
+    # Between listing and looking a search may end and remove its own: that is no fault.
+    monkeypatch.setattr(store, "list", lambda prefix: iter([f"{prefix}search/a.npz"] * (prefix == "scratch/")))
+    assert retention.plan(store, tracking, 1, now=LATER).removals == ()
+
+
 def test_the_log_says_what_stays_what_goes_and_why(store, settings, caplog):
     caplog.set_level(logging.INFO)
     for day in (1, 2):

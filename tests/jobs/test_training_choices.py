@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from recsys.config import TrainConfig
-from recsys.jobs import combining, fitting, holdout, searching, train
+from recsys.jobs import combining, fitting, holdout, train
+from recsys.jobs.folds import Folds
 from recsys.jobs.judging import Exam, Ratings
 from recsys.models.blend import Blend
 from recsys.models.recommender import Recommender
@@ -36,14 +37,15 @@ def parts_of(settings, config):
 
 
 @pytest.mark.parametrize("kind", SPLITS)
-def test_nothing_a_model_is_fitted_on_is_ever_asked_about(settings, spark, kind):
+def test_nothing_a_model_is_fitted_on_is_ever_asked_about(settings, kind):
     config = changed(split=kind, n_last=2)
     write_snapshot(settings)
     ratings, held = parts_of(settings, config)
     assert not np.isin(ratings.pairs(), held.pairs()).any()
     assert len(held)
-    folds = searching.Folds(spark, ratings, config)
-    for fitter, exam in zip(folds._fitters, folds._exams, strict=True):
+    folds = Folds(None, ratings, config)
+    for fold in map(folds.fold, range(config.n_folds)):
+        fitter, exam = fold.fitter, fold.exam
         fitted, asked = fitter.train.pairs(), exam.test.pairs()
         assert len(fitted)
         assert len(asked)
@@ -113,14 +115,16 @@ def test_members_are_only_taken_for_what_they_bring_and_the_best_stands_first(se
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
     monkeypatch.setattr(combining, "_LEAST_RATINGS", 100)
-    composition = combining.choose(spark, ratings, found, changed(n_members=3))
+    config = changed(n_members=3)
+    folds = Folds(spark, ratings, config)
+    composition = combining.choose(folds, found, config)
     assert composition.ranking[0].point["rank"] == 2
     assert composition.rating[0].model == "rating"
     assert len(composition.ranking) <= 3
     assert len(composition.sentences) == 2
     monkeypatch.setattr(combining, "_LEAST_NDCG", 1.0)
     monkeypatch.setattr(combining, "_LEAST_RMSE", 5.0)
-    alone = combining.choose(spark, ratings, found, changed(n_members=3))
+    alone = combining.choose(folds, found, config)
     assert [part.point["rank"] for part in alone.ranking] == [2]
     assert (len(alone.rating), alone.blend) == (1, None)
 

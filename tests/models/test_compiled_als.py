@@ -11,7 +11,7 @@ from recsys.jobs.judging import Exam, Ratings
 from recsys.models import compiled_als
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
-from recsys.models.compiled_als import Fits, State, fit, iterate, start, to_factors
+from recsys.models.compiled_als import Fits, State, StatesInMemory, fit, iterate, start, to_factors
 from recsys.models.interactions import Interactions
 from recsys.models.recommender import RatingModel
 
@@ -107,7 +107,7 @@ def test_a_longer_fit_goes_on_from_a_shorter_one_while_memory_lasts(drawn, monke
     monkeypatch.setattr(compiled_als, "iterate", counted)
     data = Interactions.of(*drawn[:2])
     labels = data.arranged(drawn[2])
-    fits = Fits(data, limit_bytes=2_000)
+    fits = Fits(data, StatesInMemory(limit_bytes=2_000))
     one, other = (AlsParams(rank=4, reg_param=reg_param, max_iter=3) for reg_param in (0.1, 0.2))
     longer = AlsParams(rank=4, reg_param=0.1, max_iter=5)
     fits.fit("stars", labels, one)

@@ -54,6 +54,28 @@ def test_every_point_is_judged_on_every_fold_and_returned_in_order():
     assert (outcome.n_planned, outcome.is_out_of_time) == (3, False)
 
 
+def test_the_folds_of_a_trial_are_judged_side_by_side_where_none_is_given_up_early():
+    """A cluster has more cores than a search has candidates."""
+    everyone = threading.Barrier(3)
+
+    def waits(point, fold):
+        everyone.wait(10)  # for the other two folds
+        return judge(point, fold)
+
+    outcome = cross_validate("t", listed(1.0), 3, waits, lambda trial: None, RMSE, n_parallel=3)
+    assert outcome.trials[0].fold_metrics == [{"rmse": 1.0}, {"rmse": 1.1}, {"rmse": 1.2}]
+
+
+def test_a_fold_that_fails_fails_the_search():
+    def fails(point, fold):
+        if fold == 1:
+            raise ZeroDivisionError
+        return judge(point, fold)
+
+    with pytest.raises(ZeroDivisionError):
+        cross_validate("t", listed(1.0, 2.0), 3, fails, lambda trial: None, RMSE, n_parallel=2)
+
+
 def test_a_trial_is_reported_when_it_is_finished_even_if_an_earlier_one_is_not():
     first_may_end, seen = threading.Event(), []
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -102,6 +103,7 @@ class _Search:
         self._started = self.clock()
         self._finished: set[int] = set()
         self._n_new_fits = 0.0
+        self._has_failed = threading.Event()
         if self.known:
             log.info("%s: %d trials of an interrupted attempt are used", self.name, len(self.known))
 
@@ -112,7 +114,7 @@ class _Search:
         self, pool: ThreadPoolExecutor, batch: Sequence[Candidate], n_before: int, on_trial: Callable[[Trial], None]
     ) -> list[Trial | None]:
         """The trials of a batch, in its order; None where time was up before one began."""
-        futures = [pool.submit(self._answer, n_before + at, candidate) for at, candidate in enumerate(batch)]
+        futures = [pool.submit(self._begin, n_before + at, candidate) for at, candidate in enumerate(batch)]
         places = {future: at for at, future in enumerate(futures)}
         waiting = set(futures)
         try:
@@ -130,8 +132,18 @@ class _Search:
         answers = [future.result() for future in futures]
         return [None if answer is None else answer.trial for answer in answers]
 
+    def _begin(self, number: int, candidate: Candidate) -> "_Answer | None":
+        """`_answer` in a thread of the pool, and nothing where another one has failed."""
+        if self._has_failed.is_set():
+            return None
+        try:
+            return self._answer(number, candidate)
+        except BaseException:
+            self._has_failed.set()
+            raise
+
     def _answer(self, number: int, candidate: Candidate) -> "_Answer | None":
-        """The candidate's trial; None where time is up. Runs in a thread of the pool."""
+        """The candidate's trial; None where time is up."""
         known = next((trial for trial in self.known if trial.point == candidate.point), None)
         if known is None and number > 0 and self.is_out_of_time():
             return None

@@ -24,11 +24,6 @@ HALVING = {"strategy": "halving", "max_iter": 6, "ranking_trials": 4, "rating_tr
 
 
 @pytest.fixture
-def settings(tracked_settings):
-    return tracked_settings
-
-
-@pytest.fixture
 def store(settings):
     return open_store(settings.resolved_store_url)
 

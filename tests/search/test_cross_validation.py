@@ -203,4 +203,4 @@ def test_a_candidate_that_fails_fails_the_search_and_nothing_more_is_begun():
 
     with pytest.raises(ValueError, match="singular"):
         cross_validate("t", listed(*map(float, range(1, 50))), 2, failing, lambda trial: None, RMSE)
-    assert len(ran) < 10
+    assert set(ran) == {1.0}  # on one fold, or on both at once

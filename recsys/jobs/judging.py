@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -116,6 +117,11 @@ class Exam:
         """The training ratings as the baselines are fitted on them."""
         return rating_matrix(self.train.user_ids, self.train.movie_ids, self.train.stars)
 
+    @cached_property
+    def _raters(self) -> Any:
+        """Who rated each movie of the catalogue: a SciPy sparse array of ones; shape (n_movies, n_users)."""
+        return self.matrix.stars.astype(bool).astype(np.float32).T.tocsr()
+
     def judge_ranking(self, factors: Factors) -> tuple[dict[str, float], PerUser]:
         """Means over users, and the values per user in the order of `user_ids`."""
         return self.judge_lists(self.rank(factors))
@@ -137,11 +143,10 @@ class Exam:
         """
         ranked = _index(self.catalogue, lists)
         some = ranked[np.unique(np.linspace(0, len(ranked) - 1, _DIVERSITY_USERS).astype(np.int64))]
-        rated = self.matrix.stars.astype(bool).astype(np.float32).T.tocsr()
         return {
             "gini": beyond_accuracy.exposure_gini(ranked, len(self.catalogue)),
             "novelty": _mean(beyond_accuracy.novelty(ranked, self._counts)),
-            "diversity": _mean(beyond_accuracy.intra_list_diversity(some, rated)),
+            "diversity": _mean(beyond_accuracy.intra_list_diversity(some, self._raters)),
             "popularity_lift": beyond_accuracy.popularity_lift(
                 ranked, self._counts, *self._seen(self.user_ids, self.catalogue)
             ),

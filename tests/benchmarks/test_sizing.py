@@ -45,6 +45,8 @@ def test_costs_that_are_linear_are_found_again_and_go_on_at_other_sizes():
     assert model.core_s("search", size) == pytest.approx(3 + 2 * (20 + 5_000), rel=1e-3)  # 100,000 x 50,000 pairs
     assert model.core_s("score_similar", size) == pytest.approx(3 + 2 * 2_500)  # 50,000 x 50,000
     assert model.memory_gb(size) == pytest.approx(1 + 0.3 * 20)
+    crowd = Size(1_540_000, 1_010_000, 50_000)  # a million users more than 154 ratings each make
+    assert model.memory_gb(crowd) == pytest.approx(1 + 0.3 * 1.54 + 1.024)
 
 
 def test_only_steps_inside_spark_gain_from_cores():

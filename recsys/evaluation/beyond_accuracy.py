@@ -124,12 +124,11 @@ def intra_list_diversity(ranked: Lists, vectors: Any) -> PerUser:
         block = ranked[start : start + _USER_BLOCK]
         listed = block >= 0
         n = listed.sum(axis=1)
-        # Lists of a block have movies in common: cosines are computed once for the different ones.
-        movies, at = np.unique(block[listed], return_inverse=True)
-        alike = unit[movies] @ unit[movies].T
-        member = csr_array((np.ones(len(at)), (np.nonzero(listed)[0], at)), shape=(len(block), len(movies)))
-        # The sum over a list's rows and columns holds every pair twice, and each movie with itself once.
-        pairs = (member @ alike).multiply(member).sum(axis=1) - member @ (norms[movies] > 0).astype(np.float64)
+        rows, movies = np.nonzero(listed)[0], block[listed]
+        member = csr_array((np.ones(len(rows)), (rows, movies)), shape=(len(block), len(norms)))
+        together = member @ unit
+        # The square of the summed unit vectors holds every pair twice, and each movie with itself once.
+        pairs = together.multiply(together).sum(axis=1) - member @ (norms > 0).astype(np.float64)
         long = n > 1
         values[start : start + _USER_BLOCK][long] = 1 - pairs[long] / (n * (n - 1))[long]
     return values

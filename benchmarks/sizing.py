@@ -137,10 +137,10 @@ def main(
     for each in found:
         at = f"{each['total_wall_s'] / 60:.1f}", f"{each['max_peak_gb']:.1f}"
         rows.append((size_of(each), "measured", *at, f"{model.minutes(size_of(each)):.1f}"))
-    for size in PROJECTED:
-        minutes = f"{model.minutes(size):.0f}"
-        rows.append((size, "projected", minutes, f"{model.memory_gb(size):.0f}", minutes))
-    columns = ["ratings", "users", "movies", "cores", "", "minutes", "driver GB", "minutes by the model"]
+    rows += [
+        (size, "projected", f"{model.minutes(size):.0f}", f"{model.memory_gb(size):.0f}", "") for size in PROJECTED
+    ]
+    columns = ["ratings", "users", "movies", "cores", "", "minutes", "driver GB", "by the model"]
     lines = [
         [f"{size.n_ratings:,}", f"{size.n_users:,}", f"{size.n_movies:,}", str(size.n_cores), *texts]
         for size, *texts in rows

@@ -24,6 +24,7 @@ _MODULES = (
     "models/preferences.py",
     "models/recipe.py",
     "models/recommender.py",
+    "models/users.py",
 )
 _COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), ("double", "score"), ("string", "source"))
 

@@ -179,6 +179,7 @@ def test_an_unchanged_source_makes_no_snapshot_and_starts_no_training_and_a_task
     assert (releases.history(store), sorted(store.list("snapshots/"))) == before
 
 
+@pytest.mark.slow
 def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_report(
     settings, stack, finished, store, tmp_path
 ):

@@ -55,13 +55,18 @@ KINDS = {  # what the processor is said to have, what it must have for that, and
 }
 
 
+# Each compiles for ten seconds and more. What is left out here shares its instructions with two of the others.
+MANY = ("AVX-512", "AVX-VNNI", "AVX-512 VNNI")
+PARAMETERS = [pytest.param(kind, marks=pytest.mark.slow if kind in MANY else ()) for kind in KINDS]
+
+
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
-    """All kinds at once, as each spends most of its time on one core, compiling."""
-    started = {}
+def processes(tmp_path_factory, request):
+    """All kinds that are asked about at once, as each spends most of its time on one core, compiling."""
+    started, asked = {}, {item.callspec.params["kind"] for item in request.session.items if item.path == request.path}
     with contextlib.ExitStack() as stack:
         for kind, (has, needs, _) in KINDS.items():
-            if needs is None or FEATURES.get(needs):
+            if kind in asked and (needs is None or FEATURES.get(needs)):
                 # numba's cache does not ask for the kind, so each keeps its code apart.
                 cache = {"NUMBA_CACHE_DIR": str(tmp_path_factory.mktemp("numba"))}
                 environment = {**os.environ, **cache, "PYTHONPATH": str(PROJECT_ROOT)}
@@ -71,7 +76,7 @@ def processes(tmp_path_factory):
         yield started
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PARAMETERS)
 def test_every_kind_of_tile_gives_the_bits_of_the_path_without_compiler(kind, processes):
     if kind not in processes:
         pytest.skip(f"this processor has no {KINDS[kind][1]}")

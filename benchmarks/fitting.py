@@ -41,15 +41,13 @@ class Job(NamedTuple):
 
 
 def ranking_job(train: Columns, point: Point, max_iter: int, seed: int) -> Job:
-    """An implicit fit of a point: flavour, strength, rank, reg_param and, where age matters, half_life_days.
+    """An implicit fit of a point: flavour, strength, rank and reg_param.
 
     `strength` is the confidence that the average label adds, whatever the flavour's unit: alpha times that label.
     """
     flavour = FLAVOURS[point["flavour"]]
     labels = preference(train.stars, train.user_ids, train.timestamps, **flavour)
     alpha = point["strength"] / float(np.abs(labels[labels != 0]).mean())
-    if half_life := point.get("half_life_days"):
-        labels = preference(train.stars, train.user_ids, train.timestamps, **flavour, half_life_days=half_life)
     params = AlsParams(
         rank=point["rank"], reg_param=point["reg_param"], alpha=float(f"{alpha:.4g}"), max_iter=max_iter, seed=seed
     )

@@ -18,8 +18,6 @@ from recsys.search.space import LogUniform, Space
 
 Parts = Callable[[Columns], list[Part]]
 _CARVE_SEED = 1
-# A rating older than that much of the data's span is hardly older than any other: drawn beyond, it means no decay.
-_NO_DECAY_DAYS = 400
 
 
 def tenths(train: Columns) -> list[Part]:
@@ -80,12 +78,8 @@ class Plan:
         return Exam(train, test, self.relevant_rating, is_map_of_all=self.is_map_of_all)
 
     def ranking_points(self, n: int) -> list[Point]:
-        """Drawn points; a half-life of too many days is left out."""
-        points = candidates(self.flavours, self.ranking_space, n, [])
-        return [
-            {name: value for name, value in point.items() if name != "half_life_days" or value < _NO_DECAY_DAYS}
-            for point in points
-        ]
+        """Points drawn from the space of the ranking model."""
+        return candidates(self.flavours, self.ranking_space, n, [])
 
 
 _FEW_RATINGS = RatingPlan(
@@ -137,11 +131,12 @@ PLANS: dict[str, Plan] = {
         PARTS["replay-1m"],
         carve=two_periods,
         flavours=("all", "stars", "squared"),
+        # Ratings do not fade: test reaches two years beyond train, validation two weeks, so no half-life that could
+        # be learned there would be one to rely on.
         ranking_space={
             "strength": LogUniform(0.07, 7.0),
             "rank": LogUniform(4, 24),
             "reg_param": LogUniform(0.005, 0.5),
-            "half_life_days": LogUniform(10, 1_600),
         },
         n_folds=2,
         budget=Budget(60, 2, 16, 4, 2, n_start=4),

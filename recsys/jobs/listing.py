@@ -18,6 +18,7 @@ from recsys.models.recommender import Recommender
 from recsys.models.users import UserRows
 from recsys.scoring.lists import ListModel, list_model
 from recsys.scoring.parts import write_parts
+from recsys.storage import layout
 from recsys.storage.store import Store
 from recsys.storage.tables import group_ranges, read_group
 
@@ -75,7 +76,7 @@ def write_lists(
         pair: the models.
         movie_ids: the snapshot's movies, which lists are drawn from.
         seen_key: a table columns.SEEN_LISTS, sorted by user.
-        prefix: the folder of the lists. The users' rows stand there too while the tasks run.
+        prefix: the folder of the lists. The users' rows stand in a scratch folder of the store while the tasks run.
         k: list length.
         folded: users of the models that were folded in after the training; nobody by default.
     """
@@ -84,7 +85,7 @@ def write_lists(
     ranking, popular = movies.ranking, (pair.popular_ids, pair.popular_counts)
     factors = ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors
     model = list_model(factors, popular, movie_ids, movies.rating.predict, k, folded)
-    scratch = f"{prefix}/_users-{uuid.uuid4().hex[:12]}"
+    scratch = layout.scratch(uuid.uuid4().hex)
     ranges = []
     try:
         for group, (first, last) in enumerate(group_ranges(store, seen_key, columns.USER_ID)):

@@ -132,7 +132,7 @@ def search(model_prefix: str) -> str:
 
 
 def scratch(search_id: str) -> str:
-    """What is of use to one search alone; without an id the prefix of all of them."""
+    """What is of use to one search or scoring alone, while it runs; without an id the prefix of all of them."""
     return f"scratch/{search_id}"
 
 

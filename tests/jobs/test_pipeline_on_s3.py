@@ -48,13 +48,13 @@ def recsys(settings, bucket, *arguments):
     return done.stdout
 
 
-def test_the_whole_chain_runs_against_an_s3_endpoint(tracked_settings, bucket):
+def test_the_whole_chain_runs_against_an_s3_endpoint(settings, bucket):
     given = {**SIZES, **BUDGET, **LISTS}
-    shown = recsys(tracked_settings, bucket, "run", *(f"--set={name}={value}" for name, value in given.items()))
+    shown = recsys(settings, bucket, "run", *(f"--set={name}={value}" for name, value in given.items()))
     assert "invented" in shown
     assert "popularity" in shown
 
-    settings = tracked_settings.model_copy(update={"store_url": bucket})
+    settings = settings.model_copy(update={"store_url": bucket})
     store = open_store(settings.resolved_store_url)
     for table, schema in columns.RELEASE_TABLES.items():
         for key in releases.table_keys(store, table):
@@ -70,6 +70,6 @@ def test_the_whole_chain_runs_against_an_s3_endpoint(tracked_settings, bucket):
     assert read_json(store, layout.POSTER_MANIFEST)
     assert not (settings.state_dir / "store").exists()
 
-    listed = json.loads(recsys(tracked_settings, bucket, "recommend", "--user-id", str(min(users)), "--json"))
+    listed = json.loads(recsys(settings, bucket, "recommend", "--user-id", str(min(users)), "--json"))
     assert [row["rank"] for row in listed] == [1, 2, 3, 4, 5]
     assert set(listed[0]) == {"rank", "movie_id", "title", "score", "predicted_rating"}

@@ -16,17 +16,17 @@ FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" /
 pytestmark = [pytest.mark.realdata, pytest.mark.spark]
 
 
-def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(spark, tracked_settings, monkeypatch):
+def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(spark, settings, monkeypatch):
     archive = FOLDER / "ml-latest-small.zip"
     if not archive.is_file():
         pytest.skip(f"{archive.name} is not in {FOLDER}: fetch it from {RELEASES['ml-latest-small'].url}")
     for job in (quality, exploration):
         monkeypatch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
     config = IngestConfig(dataset=str(archive))
-    parsed = ingest.parse(ingest.download(config, "i-1", tracked_settings), tracked_settings)
-    assert quality.validate(parsed, config, tracked_settings)["success"] is True
-    snapshot = snapshots.publish(parsed, tracked_settings)
-    html = Path(exploration.explore(snapshot["snapshot_id"], tracked_settings)["report"]).read_text()
+    parsed = ingest.parse(ingest.download(config, "i-1", settings), settings)
+    assert quality.validate(parsed, config, settings)["success"] is True
+    snapshot = snapshots.publish(parsed, settings)
+    html = Path(exploration.explore(snapshot["snapshot_id"], settings)["report"]).read_text()
     assert len(html.encode()) < MAX_BYTES
     # GroupLens' README: 100,836 ratings and 3,683 tags of 9,742 movies by 610 users.
     for count in ("100,836", "3,683", "9,742", "610"):

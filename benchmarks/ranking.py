@@ -76,23 +76,23 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: B
 
 
 def combine(
-    exams: Sequence[Exam], finalists: Sequence[Point], models: Sequence[Sequence[Factors]], budget: Budget
+    exams: Sequence[Exam], points: Sequence[Point], models: Sequence[Sequence[Factors]], budget: Budget
 ) -> Choice:
-    """The best of the finalists, and the best of their combinations; `models` by finalist, then by exam."""
+    """The best of the finalists, and the best of their combinations; `models` by point, then by exam."""
     scores = [[exam.scores(m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
 
     def value(chosen: tuple[int, ...]) -> float:
         sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(exams)))
         return float(np.mean([exam.ndcg(total) for exam, total in zip(exams, sums, strict=True)]))
 
-    singles = [value((i,)) for i in range(len(finalists))]
+    singles = [value((i,)) for i in range(len(points))]
     for i in np.argsort(singles)[::-1]:
-        log.info("validation nDCG %.4f: %s", singles[i], finalists[i])
+        log.info("validation nDCG %.4f: %s", singles[i], points[i])
     best = int(np.argmax(singles))
     start = tuple(int(i) for i in np.argsort(singles)[::-1][: budget.n_start])
-    members, ensemble_value = grow(value, len(finalists), budget.n_members, start=start)
+    members, ensemble_value = grow(value, len(points), budget.n_members, start=start)
     log.info("validation nDCG %.4f by %d members, %.4f by the best", ensemble_value, len(members), singles[best])
-    return Choice(finalists[best], singles[best], [finalists[i] for i in members], ensemble_value)
+    return Choice(points[best], singles[best], [points[i] for i in members], ensemble_value)
 
 
 def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: int) -> Factors:

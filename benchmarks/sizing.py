@@ -29,7 +29,8 @@ DRIVERS = {
     "evaluate": ("ratings", "pairs"),
     "register": ("users",),
     "promote": (),
-    "score_lists": ("ratings", "pairs"),
+    # Ratings and pairs grow together where it was measured; what grows faster is the one to go on from.
+    "score_lists": ("pairs",),
     "score_similar": ("movie_pairs",),
     "publish_tables": ("ratings", "users"),
 }

@@ -1,9 +1,9 @@
 """A search by the compiled engine on a cluster: one candidate on one fold is one Spark task.
 
-The ratings go to each executor once, by broadcast: executors pass it on among themselves, need no access to the store
-for it, and see the rows in the driver's order. A Python worker prepares a fold when it is first asked about it. States
-that successive halving goes on from lie in the store, as the next task may run elsewhere; they are removed with the end
-of the search, and those of a search that was killed by retention.
+The ratings go to each executor once, by broadcast: executors pass them on among themselves, need no access to the
+store for them, and see the rows in the driver's order. A Python worker prepares a fold when it is first asked about it.
+States that successive halving goes on from lie in the store, as the next task may run elsewhere; they are removed with
+the end of the search, and those of a search that was killed by retention.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A fold and its labels, measured at 2 million ratings, by all ratings: 64, and 8 for the matrix of its exam.
+# By all ratings: a fold and its labels, 64 as measured at 2 million, and 8 that the matrix of its exam must take.
 _BYTES_PER_RATING = 72
 _SETTLED_S = 2.0
 # Of a Python worker: the folds of the search it worked for last.

@@ -216,14 +216,14 @@ def _staging(store: Store, folders: Mapping[str, list[str]], going: set[str], no
 
 
 def _scratch(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
-    for search_id, keys in folders.items():
+    for owner_id, keys in folders.items():
         try:
             newest = _newest_of(store, keys)
-        except NotFoundError:  # its search has just ended and removes it
+        except NotFoundError:  # what it belongs to has just ended and removes it
             continue
         if now - newest > _ORPHANS_KEPT:
-            reason = "its search did not remove it, and nobody has written to it for a day"
-            yield _removal(layout.scratch(search_id), reason, keys)
+            reason = "what it belongs to did not remove it, and nobody has written to it for a day"
+            yield _removal(layout.scratch(owner_id), reason, keys)
 
 
 def _archives(

@@ -11,7 +11,7 @@
     reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
     models/<run_id>/...                           fitted factors and per-user metrics of a training run
-    scratch/<search_id>/...                       states of a search's fits on a cluster; gone when it ends
+    scratch/<owner_id>/...                        what tasks of one search or scoring share; gone when it ends
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
     tables/_releases/00000042.json                create-only: the point of truth
     tables/current.json                           convenience pointer, overwritten last
@@ -131,9 +131,9 @@ def search(model_prefix: str) -> str:
     return f"{model_prefix}/search.json"
 
 
-def scratch(search_id: str) -> str:
+def scratch(owner_id: str) -> str:
     """What is of use to one search or scoring alone, while it runs; without an id the prefix of all of them."""
-    return f"scratch/{search_id}"
+    return f"scratch/{owner_id}"
 
 
 def evaluation(model_prefix: str) -> str:

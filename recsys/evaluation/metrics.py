@@ -8,6 +8,8 @@ purpose instead of counting them as 0.
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.ids import positions
+
 Hits = NDArray[np.bool_]
 PerUser = NDArray[np.float64]
 
@@ -27,7 +29,7 @@ def hits(ranked: NDArray[np.integer], relevant: NDArray[np.int64], n_movies: int
     [[False, True, False]]
     """
     codes = np.arange(len(ranked), dtype=np.int64)[:, None] * n_movies + ranked
-    return (ranked >= 0) & np.isin(codes, relevant)
+    return (ranked >= 0) & (positions(relevant, codes.ravel()) >= 0).reshape(ranked.shape)
 
 
 def ndcg_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:

@@ -139,6 +139,7 @@ class Fitter:
     def __init__(self, engine: Engine, train: Ratings, seed: int, max_iter: int, relevant_rating: float = 4.0) -> None:
         self.train, self._seed, self._max_iter, self._liked = train, seed, max_iter, relevant_rating
         self._engine = engine
+        self._sizes: dict[str, float] = {}  # mean sizes of labels, by preference
         self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
 
     def ranking(self, point: Point, seed: int | None = None) -> Factors:
@@ -178,9 +179,12 @@ class Fitter:
 
     def alpha(self, point: Point) -> float:
         """The alpha that MLlib is told: the point's, by the average size of a label."""
-        labels = self._preference({"preference": point["preference"]})
-        some = labels[labels != 0]
-        return float(f"{point['alpha'] / float(np.abs(some).mean() if len(some) else 1.0):.6g}")
+        name = point["preference"]
+        if name not in self._sizes:
+            labels = self._preference({"preference": name})
+            some = labels[labels != 0]
+            self._sizes[name] = float(np.abs(some).mean() if len(some) else 1.0)
+        return float(f"{point['alpha'] / self._sizes[name]:.6g}")
 
     def _preference(self, point: Point) -> NDArray[np.float32]:
         train = self.train

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.config import TrainConfig
 from recsys.evaluation.compare import mean_with_interval, paired_bootstrap, paired_permutation
+from recsys.ids import distinct, positions
 from recsys.jobs import pictures
 from recsys.jobs.judging import Exam, Lists, Ratings
 from recsys.jobs.trials import EXPERIMENT, registered_name
@@ -113,7 +114,7 @@ def _duel(
     exam: Exam, challenger: Recommender, champion: Recommender, known: NDArray[np.int64], config: TrainConfig
 ) -> Duel:
     """Judge both on what is new to both. Where nothing relevant is, on all: that favours the champion."""
-    seen = np.isin(exam.test.pairs(), known)
+    seen = positions(distinct(known), exam.test.pairs()) >= 0
     if seen.any():
         fair = Exam(exam.train, exam.test.where(~seen), config.k, config.relevant_rating)
         exam = fair if len(fair.user_ids) else exam

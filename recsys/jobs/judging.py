@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.evaluation import beyond_accuracy, metrics
-from recsys.ids import positions
+from recsys.ids import distinct, positions
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
 from recsys.models.scorers import LowRank, RatingMatrix, SameForAll, Scorer, rating_matrix
@@ -59,19 +59,19 @@ class Exam:
 
     def __init__(self, train: Ratings, test: Ratings, k: int, relevant_rating: float) -> None:
         self.train, self.test, self.k = train, test, k
-        self.catalogue = np.unique(train.movie_ids)
+        self.catalogue = distinct(train.movie_ids)
         liked = test.where(test.stars >= relevant_rating)
-        self.user_ids = np.unique(liked.user_ids)
+        self.user_ids = distinct(liked.user_ids)
         # Movies nobody rated in training cannot be recommended, yet they count as missed.
         self._all_movies = np.union1d(self.catalogue, liked.movie_ids)
         rows = positions(self.user_ids, liked.user_ids)
-        self._relevant = np.unique(rows * len(self._all_movies) + positions(self._all_movies, liked.movie_ids))
+        self._relevant = distinct(rows * len(self._all_movies) + positions(self._all_movies, liked.movie_ids))
         self._n_relevant = np.bincount(self._relevant // len(self._all_movies), minlength=len(self.user_ids))
 
     @cached_property
     def popularity(self) -> Factors:
         """Ratings per movie as a factorisation of rank 1: the same list for everybody."""
-        users, counts = np.unique(self.train.user_ids), self._counts[:, None].astype(np.float32)
+        users, counts = distinct(self.train.user_ids), self._counts[:, None].astype(np.float32)
         return Factors(users, np.ones((len(users), 1), np.float32), self.catalogue, counts)
 
     @cached_property
@@ -158,8 +158,8 @@ class Exam:
         `rating_coverage` is the share of them whose user and movie both have factors; the rest gets the bias part.
         """
         predicted, actual = self.stars(model)
-        warm = np.isin(self.test.user_ids, model.residuals.user_ids)
-        warm &= np.isin(self.test.movie_ids, model.residuals.movie_ids)
+        warm = positions(model.residuals.user_ids, self.test.user_ids) >= 0
+        warm &= positions(model.residuals.movie_ids, self.test.movie_ids) >= 0
         return {
             "rmse": metrics.rmse(predicted, actual),
             "mae": metrics.mae(predicted, actual),

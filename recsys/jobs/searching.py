@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -85,7 +85,7 @@ def search_both(
             limit_s=_limit_s(model, config) - (clock() - started),
             clock=clock,
         )
-        curve = learning_curve(partial(folds.judge, model), goal, goal.best(outcome.trials), config, folds.n_parallel)
+        curve = learning_curve(partial(folds.judge, model), goal, outcome.trials, config, folds.n_parallel)
         found.append(Searched(model, goal, searched, outcome, curve))
     return found
 
@@ -112,16 +112,26 @@ def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> 
 def learning_curve(
     judge: Callable[[Point, int], dict[str, float]],
     goal: Objective,
-    chosen: Trial,
+    judged: Sequence[Trial],
     config: TrainConfig,
     n_parallel: int,
 ) -> dict[int, float]:
-    """The chosen point's metric on the first fold after 1, 2, 4, … iterations, in all about one and a half fits."""
-    n_iterations = chosen.point.get("max_iter", config.max_iter)
-    steps = [2**i for i in range(n_iterations.bit_length()) if 2**i < n_iterations]
+    """The chosen point's metric on the first fold after 1, 2, 4, … iterations.
+
+    Where it climbed the rungs of halving, the curve goes through them, and only what is below the first is fitted; a
+    point judged in full at once takes one and a half fits more.
+    """
+    chosen = goal.best(judged)
+    n_iterations: int = chosen.point.get("max_iter", config.max_iter)
+    curve: dict[int, float] = {
+        trial.point.get("max_iter", n_iterations): trial.values(goal.metric)[0]
+        for trial in judged
+        if {**trial.point, "max_iter": n_iterations} == {**chosen.point, "max_iter": n_iterations}
+    }
+    longest_first = [2**i for i in reversed(range(n_iterations.bit_length())) if 2**i < min(curve)]
     with ThreadPoolExecutor(n_parallel) as pool:
-        judged = list(pool.map(lambda step: judge({**chosen.point, "max_iter": step}, 0)[goal.metric], steps))
-    return {**dict(zip(steps, judged, strict=True)), n_iterations: chosen.values(goal.metric)[0]}
+        fitted = pool.map(lambda step: judge({**chosen.point, "max_iter": step}, 0)[goal.metric], longest_first)
+    return dict(sorted({**curve, **dict(zip(longest_first, fitted, strict=True))}.items()))
 
 
 def to_record(found: list[Searched]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ On ml-latest-small these alone beat plain explicit ALS, which spends its factors
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.ids import distinct, positions
 from recsys.models.factors import Biases
 
 _N_SWEEPS = 10
@@ -29,8 +30,8 @@ def fit_biases(
     >>> b.mean, b.movie_bias.round(3).tolist()
     (4.0, [-0.5, 0.5])
     """
-    users, u = np.unique(user_ids, return_inverse=True)
-    movies, m = np.unique(movie_ids, return_inverse=True)
+    users, movies = distinct(user_ids), distinct(movie_ids)
+    u, m = positions(users, user_ids), positions(movies, movie_ids)
     mean = float(ratings.mean(dtype=np.float64))
     rest = ratings.astype(np.float64) - mean
     per_user, per_movie = np.bincount(u) + damping, np.bincount(m) + damping

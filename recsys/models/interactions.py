@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.ids import positions
+from recsys.ids import distinct, positions
 from recsys.models.factors import Floats, Ids
 
 _MOST_RATINGS = 2**32  # places are unsigned 32-bit integers
@@ -64,7 +64,7 @@ class Interactions:
                 f"{len(user_ids):,} ratings: 1 to {_MOST_RATINGS - 1:,} can be fitted. Nothing was fitted. "
                 "Pass ratings, or fit larger sets by MLlib."
             )
-        users, movies = np.unique(user_ids), np.unique(movie_ids)
+        users, movies = distinct(user_ids), distinct(movie_ids)
         rows, columns = (positions(*pair).astype(np.int32) for pair in ((users, user_ids), (movies, movie_ids)))
         return cls(_side(users, rows, columns), _side(movies, columns, rows))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
+from recsys.ids import distinct, positions
 
 Scheme = Literal["stars", "centred", "liked", "all"]
 _DAY = np.timedelta64(1, "D")
@@ -83,9 +84,9 @@ def _damped_means(
     stars: NDArray[np.float64], user_ids: NDArray[np.integer], damping: float, mean: float | None
 ) -> NDArray[np.float64]:
     """Each rating's user mean, as if the user had given `damping` more ratings of everybody's mean."""
-    _, rows, n_ratings = np.unique(user_ids, return_inverse=True, return_counts=True)
+    rows = positions(distinct(user_ids), user_ids)
     pull = damping * (stars.mean() if mean is None else mean)
-    means: NDArray[np.float64] = (np.bincount(rows, stars) + pull) / (n_ratings + damping)
+    means: NDArray[np.float64] = (np.bincount(rows, stars) + pull) / (np.bincount(rows) + damping)
     return means[rows]
 
 

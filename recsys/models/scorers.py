@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
-from recsys.ids import positions
+from recsys.ids import distinct, positions
 from recsys.models.factors import Floats, Ids
 
 Rows = NDArray[np.integer]
@@ -48,7 +48,7 @@ def rating_matrix(
     >>> matrix.stars.toarray().tolist(), matrix.user_ids.tolist(), matrix.movie_ids.tolist()
     ([[3.0, 0.0], [1.0, 4.0]], [5, 9], [20, 30])
     """
-    users, movies = np.unique(user_ids), np.unique(movie_ids)
+    users, movies = distinct(user_ids), distinct(movie_ids)
     at = positions(users, user_ids), positions(movies, movie_ids)
     values = csr_array((stars.astype(np.float32), at), shape=(len(users), len(movies)))
     return RatingMatrix(values, users, movies)

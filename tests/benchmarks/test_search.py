@@ -25,8 +25,11 @@ def test_every_strategy_searches_both_models_and_resuming_chooses_the_same():
     assert [(each["model"], each["strategy"]) for each in searches] == [
         (model, name) for model in ("ranking", "rating") for name in STRATEGIES
     ]
-    for resumed, anew in ((searches[2], searches[3]), (searches[6], searches[7])):
+    by_name = {(each["model"], each["strategy"]): each for each in searches}
+    for model in ("ranking", "rating"):
+        resumed, anew = by_name[model, "halving"], by_name[model, "halving_anew"]
         assert resumed["point"] == anew["point"]
         assert resumed["test"] == pytest.approx(anew["test"])
-    assert all(0 < each["test"] < 1 for each in searches[:4])  # nDCG
-    assert all(0.3 < each["test"] < 2 for each in searches[4:])  # stars
+    n = len(STRATEGIES)
+    assert all(0 < each["test"] < 1 for each in searches[:n])  # nDCG
+    assert all(0.3 < each["test"] < 2 for each in searches[n:])  # stars

@@ -61,3 +61,15 @@ def test_the_pair_survives_its_bytes(rating_model):
     np.testing.assert_array_equal(again.rating.predict(users, movies), pair.rating.predict(users, movies))
     np.testing.assert_array_equal(again.ranking.movie_factors, pair.ranking.movie_factors)
     np.testing.assert_array_equal(again.popular_ids, [10, 20])
+
+
+def test_scores_of_many_pairs_are_those_of_each_pair():
+    rng = np.random.default_rng(0)
+    users, movies = np.arange(0, 80, 2, dtype=np.int32), np.arange(30, dtype=np.int32)
+    factors = Factors(users, rng.random((40, 5), np.float32), movies, rng.random((30, 5), np.float32))
+    user_ids, movie_ids = rng.integers(0, 80, 20_000), rng.integers(0, 33, 20_000)  # more than a block, some cold
+    scores = factors.dot(user_ids, movie_ids)
+    is_warm = (user_ids % 2 == 0) & (movie_ids < 30)
+    product = factors.user_factors @ factors.movie_factors.T
+    np.testing.assert_allclose(scores[is_warm], product[user_ids[is_warm] // 2, movie_ids[is_warm]], rtol=1e-6)
+    assert not scores[~is_warm].any()

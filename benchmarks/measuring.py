@@ -6,11 +6,13 @@ JVM and Python workers included, sampled twice a second: summing the pages of la
 milliseconds, and ten times a second that took a sixth of a core from what was measured. This needs Linux.
 """
 
+import contextlib
 import itertools
 import json
 import multiprocessing
 import os
 import platform
+import signal
 import statistics
 import threading
 import time
@@ -60,6 +62,19 @@ def measure(step: Callable[..., Any], *args: Any) -> Cost:
         scale.stop()
         process.join()
     return Cost(wall_s, scale.cpu_s, scale.peak_bytes, result)
+
+
+def interrupt(step: Callable[..., Any], *args: Any, after_s: float) -> bool:
+    """Run a function in a process of its own and kill it and all below it after some seconds; whether it still ran."""
+    process = multiprocessing.get_context("spawn").Process(target=step, args=args)
+    process.start()
+    process.join(after_s)
+    still_runs = process.is_alive()
+    for pid in _family(process.pid or 0) if still_runs else []:
+        with contextlib.suppress(ProcessLookupError):  # it may end with the one above it
+            os.kill(pid, signal.SIGKILL)
+    process.join()
+    return still_runs
 
 
 def weigh(step: Callable[[], Any]) -> Cost:

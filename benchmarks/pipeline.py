@@ -5,16 +5,17 @@ split, search (both models, successive halving), fit, evaluate, register, promot
 with ML-25M's proportions at every size: 154 ratings a user, and movies that grow with the square root.
 """
 
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from benchmarks.ingest import download, explore, parse, publish, validate
-from benchmarks.measuring import Cost, measure, report
+from benchmarks.measuring import Cost, interrupt, measure, report
 from recsys.config import IngestConfig, ScoreConfig, Settings, TrainConfig
 
 _LARGE = 25_000_000, 59_000
@@ -55,13 +56,25 @@ def proportions(n_ratings: int) -> tuple[int, int]:
     return max(50, n_ratings // 154), max(100, round(_LARGE[1] * (n_ratings / _LARGE[0]) ** 0.5))
 
 
-def run(n_ratings: int, config: TrainConfig, settings: Settings) -> tuple[dict[str, Cost], dict[str, Any]]:
-    """All steps on invented data of a size: what each cost, and the model's figures on the holdout."""
+def run(
+    n_ratings: int, config: TrainConfig, settings: Settings, interrupt_s: Mapping[str, float] | None = None
+) -> tuple[dict[str, Cost], dict[str, Any]]:
+    """All steps on invented data of a size: what each cost, and the model's figures on the holdout.
+
+    Args:
+        n_ratings: how many ratings to invent.
+        config: of the training.
+        settings: where state is kept.
+        interrupt_s: kill each step after that many seconds, then run it again; its cost is then that of going on.
+    """
     users, movies = proportions(n_ratings)
     ingest = IngestConfig(sample_ratings=n_ratings, sample_users=users, sample_movies=movies)
     costs: dict[str, Cost] = {}
 
     def step(name: str, job: Callable[..., Any], *args: Any) -> Any:
+        if interrupt_s:
+            was_killed = interrupt(job, *args, after_s=interrupt_s[name])
+            typer.echo(f"{name} {'killed' if was_killed else 'done'} after {interrupt_s[name]:.1f} s", err=True)
         costs[name] = measure(job, *args)
         typer.echo(f"{n_ratings:,} ratings: {name} {costs[name].wall_s:.1f} s", err=True)
         return costs[name].result
@@ -89,6 +102,9 @@ def main(
     trials: Annotated[int, typer.Option(help="Candidates for each of the two models.")] = 12,
     members: Annotated[int, typer.Option(help="Fits a model is made of at most.")] = 1,
     state: Annotated[str, typer.Option(help="Folder to work in, kept afterwards; a temporary one by default.")] = "",
+    halfway: Annotated[
+        str, typer.Option(help="Output of an earlier run: every step is killed at half its time there, and run again.")
+    ] = "",
 ) -> None:
     """Measure every step at every size."""
     config = TrainConfig(
@@ -102,10 +118,15 @@ def main(
         min_gain=-1,
         max_rmse_loss=1,
     )
+    earlier = _steps_of(Path(halfway)) if halfway else {}
     found = []
     for n_ratings in map(int, ratings.split(",")):
+        if halfway and n_ratings not in earlier:
+            raise typer.BadParameter(f"{halfway} has no run of {n_ratings:,} ratings, only of {sorted(earlier)}.")
         with tempfile.TemporaryDirectory() as folder:
-            costs, metrics = run(n_ratings, config, Settings(state_dir=Path(state or folder) / str(n_ratings)))
+            costs, metrics = run(
+                n_ratings, config, Settings(state_dir=Path(state or folder) / str(n_ratings)), earlier.get(n_ratings)
+            )
         found.append(
             {
                 "n_ratings": n_ratings,
@@ -122,6 +143,12 @@ def main(
     rows.append(["peak GB", *(f"{each['max_peak_gb']:.2f}" for each in found)])
     columns = ["wall s", *(f"{each['n_ratings']:,}" for each in found)]
     report("pipeline by number of ratings", columns, rows, {"sizes": found})
+
+
+def _steps_of(output: Path) -> dict[int, dict[str, float]]:
+    """Half the wall seconds of each step by number of ratings, from the last line that this benchmark printed."""
+    sizes = json.loads(output.read_text().splitlines()[-1])["sizes"]
+    return {size["n_ratings"]: {name: wall_s / 2 for name, wall_s in size["wall_s"].items()} for size in sizes}
 
 
 if __name__ == "__main__":

@@ -185,8 +185,11 @@ def test_what_cannot_be_fitted_is_refused(drawn):
     for wrong in ({"reg_param": 0.0}, {"reg_param": 0.1, "alpha": 0.0}):
         with pytest.raises(ConfigError, match="both must be above 0"):
             fit(data, labels, AlsParams(rank=2, max_iter=1, **wrong))
+    # Five movies cannot tell eight factors: without a ridge there is no one answer.
+    users, movies = np.repeat(np.arange(3, dtype=np.int32), 40), np.tile(np.arange(5, dtype=np.int32), 24)
+    data = Interactions.of(users, movies)
     with pytest.raises(DataError, match=r"reg_param 1e-30 is too small for float32"):
-        fit(data, labels, AlsParams(rank=32, max_iter=2, reg_param=1e-30))
+        fit(data, data.arranged(movies + np.float32(1)), AlsParams(rank=8, max_iter=2, reg_param=1e-30))
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,19 @@ def group_limits(groups: str, root: Path) -> list[int]:
     return found
 
 
+def task_bytes(spark: "SparkSession") -> int:
+    """Memory for data in the heap that each of the tasks running side by side has: on the smallest machine, if many."""
+    context = spark.sparkContext
+    sizes = context._jsc.sc().getExecutorMemoryStatus().values().iterator()  # type: ignore[attr-defined]
+    found = []
+    while sizes.hasNext():
+        found.append(int(sizes.next()._1()))
+    # On a cluster the driver is one of them, and runs no tasks.
+    n_executors = 1 if is_local(context.master) else max(1, len(found) - 1)
+    n_tasks: int = context.defaultParallelism
+    return min(found) * n_executors // n_tasks
+
+
 def blas_in_use(spark: "SparkSession") -> str:
     """The class that multiplies MLlib's matrices: `JNIBLAS` where the system has a BLAS, else one in Java.
 

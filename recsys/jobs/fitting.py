@@ -21,6 +21,7 @@ from recsys.models.preferences import preference
 from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
 from recsys.search.space import Point
+from recsys.spark import task_bytes
 from recsys.splitting.split import Split
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ PREFERENCES: dict[str, dict[str, Any]] = {
     "all": {"scheme": "all"},
 }
 _RATINGS_PER_BLOCK = 500_000
+_BLOCK_BYTES_PER_RATING = 180
 # Labels of that many ratings are kept between fits of one set of ratings, and states of that size.
 _CACHED_RATINGS = 20_000_000
 _STATES_BYTES = 256 * 2**20
@@ -76,9 +78,7 @@ class Mllib:
         self._spark, self._train = spark, train
         self._lock = threading.Lock()
         self._frames: OrderedDict[str, DataFrame] = OrderedDict()
-        # Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit
-        # on ml-latest-small).
-        self._n_blocks = min(spark.sparkContext.defaultParallelism, 1 + len(train) // _RATINGS_PER_BLOCK)
+        self._n_blocks = n_blocks(len(train), spark.sparkContext.defaultParallelism, task_bytes(spark))
 
     def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
         return fit_als(self._frame(scheme, make_labels), params, self._n_blocks)
@@ -96,6 +96,26 @@ class Mllib:
                 _, oldest = self._frames.popitem(last=False)
                 oldest.unpersist()  # a fit that still reads it makes it again
             return self._frames[scheme]
+
+
+def n_blocks(n_ratings: int, n_slots: int, memory_bytes: int) -> int:
+    """Blocks that MLlib parts users, and movies, into: one a task, and more where a task could not hold its block.
+
+    Small fits run side by side, one per core: more blocks only add shuffles (3.9 core-s against 3.2 a fit on
+    ml-latest-small). A large block is built in arrays that double as they grow, beside the ratings that go into it: 10
+    million ratings do not fit into 700 MB.
+
+    Args:
+        n_ratings: to fit.
+        n_slots: tasks at once.
+        memory_bytes: what each of them has, as of `task_bytes`.
+
+    >>> n_blocks(100_000, 2, 10**9), n_blocks(20_000_000, 2, 2_300 * 10**6), n_blocks(20_000_000, 2, 700 * 10**6)
+    (1, 2, 6)
+    """
+    few = min(n_slots, 1 + n_ratings // _RATINGS_PER_BLOCK)
+    rounds = -(-n_ratings * _BLOCK_BYTES_PER_RATING // (n_slots * memory_bytes))
+    return max(few, n_slots * rounds if rounds > 1 else few)
 
 
 class Compiled:

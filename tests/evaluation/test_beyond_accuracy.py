@@ -55,9 +55,17 @@ def test_diversity_is_one_minus_the_mean_cosine_of_all_pairs():
     np.testing.assert_allclose(got, [1 - (0.6 + 0 + 0.8) / 3, 1.0, np.nan])
 
 
-def test_diversity_does_not_depend_on_the_block_a_user_falls_into(monkeypatch):
+def test_diversity_is_that_of_dense_cosines_whoever_else_is_asked_about():
     rng = np.random.default_rng(1)
     vectors, ranked = csr_array((rng.random((30, 12)) < 0.3).astype(np.int8)), rng.integers(-1, 30, (17, 5))
-    whole = beyond_accuracy.intra_list_diversity(ranked, vectors)
-    monkeypatch.setattr(beyond_accuracy, "_USER_BLOCK", 4)
-    np.testing.assert_allclose(beyond_accuracy.intra_list_diversity(ranked, vectors), whole)
+    dense = vectors.toarray() / np.maximum(np.sqrt(vectors.toarray().sum(axis=1, keepdims=True)), 1)
+    cosines = dense @ dense.T
+    expected = []
+    for row in ranked:
+        movies = row[row >= 0]
+        between = cosines[np.ix_(movies, movies)][~np.eye(len(movies), dtype=bool)]
+        expected.append(1 - between.mean() if len(movies) > 1 else np.nan)
+    found = beyond_accuracy.intra_list_diversity(ranked, vectors)
+    np.testing.assert_allclose(found, expected)
+    alone = [beyond_accuracy.intra_list_diversity(row[None], vectors)[0] for row in ranked]
+    np.testing.assert_array_equal(alone, found)

@@ -153,15 +153,16 @@ def as_raised(error: Exception) -> Exception:
 
 
 def heap_mb(n_ratings: int, memory_mb: int) -> int:
-    """A heap for the driver: 2 GB and 250 bytes a rating, but no more than a third of the machine, and at least 1 GB.
+    """A heap for the driver: 2 GB and 120 bytes a rating, but no more than a third of the machine, and at least 1 GB.
 
-    MLlib holds each rating twice in its blocks, and caches the rest on disk when it must. The other two thirds are for
-    Python: the ratings and factors of this process, and the workers.
+    MLlib holds each rating twice in its blocks, which are smaller in a smaller heap (`recsys.jobs.fitting.n_blocks`),
+    and caches on disk what does not fit. The other two thirds are for Python: the ratings and factors of this process,
+    and the workers.
 
     >>> heap_mb(100_000, 24_000), heap_mb(25_000_000, 24_000), heap_mb(25_000_000, 8_000)
-    (2071, 8000, 2666)
+    (2059, 4909, 2666)
     """
-    return max(1024, min(2048 + 250 * n_ratings // 2**20, memory_mb // 3))
+    return max(1024, min(2048 + 120 * n_ratings // 2**20, memory_mb // 3))
 
 
 def machine_mb() -> int:

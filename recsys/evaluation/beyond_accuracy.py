@@ -136,7 +136,7 @@ def _squared_sums(
 ) -> PerUser:
     """The squared norm of the sum of each list's vectors, the rows of a CSR matrix; shape (n_users,).
 
-    SciPy's product of the lists with the vectors says the same in 15 times the time at 25 million ratings.
+    SciPy's product of the lists with the vectors says the same in four times the time at 25 million ratings.
     """
     found, sums = np.zeros(len(ranked)), np.zeros(n_features)
     for number, movies in enumerate(ranked):

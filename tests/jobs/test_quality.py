@@ -117,6 +117,7 @@ def test_the_corrected_source_passes_and_replaces_the_reports_of_the_same_ingest
     assert all(key.endswith(".html") and "old" not in key for key in docs)
 
 
+@pytest.mark.slow
 def test_the_scale_and_the_counts_are_those_of_the_release(settings):
     stage(settings, ratings={"rating": [4.0, 2.0, 5.0]})
     parsed = {**PARSED, **COUNTS, "release": "ml-100k"}
@@ -134,6 +135,7 @@ def test_a_scale_of_ones_own_is_held(settings):
         quality.validate({**PARSED, **COUNTS}, IngestConfig(rating_scale="1-5/3"), settings)
 
 
+@pytest.mark.slow
 def test_drift_from_the_snapshot_before_fails_unless_the_data_are_invented(settings):
     store = stage(settings)
     before = pa.table({"rating": pa.array([1.0] * 50, pa.float32())})

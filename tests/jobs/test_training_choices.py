@@ -68,6 +68,7 @@ def test_a_split_by_time_goes_through_the_whole_training_and_searches_how_fast_t
     assert tags["split"] == "time-holdout0.2"
 
 
+@pytest.mark.slow
 def test_the_same_snapshot_config_and_seed_give_the_same_training(settings, tmp_path):
     runs = []
     for name in ("a", "b"):
@@ -111,6 +112,7 @@ def found():
     ]
 
 
+@pytest.mark.slow
 def test_members_are_only_taken_for_what_they_bring_and_the_best_stands_first(settings, spark, found, monkeypatch):
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
@@ -210,6 +212,7 @@ def test_what_is_too_large_for_a_baseline_is_left_out_and_said(settings, monkeyp
     assert "svd was left out: it is told so" in page.read_text()
 
 
+@pytest.mark.slow
 def test_folding_in_a_known_user_gives_back_what_all_members_were_fitted_to(settings, spark):
     """Sums and blends of every preference: the row of each user is what that user's ratings alone lead to."""
     write_snapshot(settings)

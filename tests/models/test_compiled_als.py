@@ -245,6 +245,7 @@ def test_implicit_fits_rank_as_mllib_does(spark, invented, rank, alpha, centre):
 
 
 @pytest.mark.spark
+@pytest.mark.slow
 def test_beginnings_of_our_own_do_as_well_as_mllib_s(spark, invented):
     """The mean of three seeds each. One seed of MLlib differs from another by up to 0.011 here."""
     train, test = invented

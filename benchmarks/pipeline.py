@@ -118,11 +118,12 @@ def main(
         min_gain=-1,
         max_rmse_loss=1,
     )
+    sizes = list(map(int, ratings.split(",")))
     earlier = _steps_of(Path(halfway)) if halfway else {}
+    if halfway and (missing := sorted(set(sizes) - set(earlier))):
+        raise typer.BadParameter(f"{halfway} has no run of {missing} ratings, only of {sorted(earlier)}. Nothing ran.")
     found = []
-    for n_ratings in map(int, ratings.split(",")):
-        if halfway and n_ratings not in earlier:
-            raise typer.BadParameter(f"{halfway} has no run of {n_ratings:,} ratings, only of {sorted(earlier)}.")
+    for n_ratings in sizes:
         with tempfile.TemporaryDirectory() as folder:
             costs, metrics = run(
                 n_ratings, config, Settings(state_dir=Path(state or folder) / str(n_ratings)), earlier.get(n_ratings)

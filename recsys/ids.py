@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Id = TypeVar("Id", bound=np.integer)
-
-
 _SPARSE = 4  # numbers between the lowest and the highest id, for each id there is, from which tables do not pay
 
 
 def distinct(ids: NDArray[Id]) -> NDArray[Id]:
-    """The ids that occur, each once and ascending. A hundredth of the time of `np.unique` where ids are dense.
+    """The ids that occur, each once and ascending. A twentieth of the time of `np.unique` where ids are dense.
 
     >>> distinct(np.array([9, 3, 9, 5], np.int32)).tolist(), distinct(np.array([2_000_000_000, 3, 3])).tolist()
     ([3, 5, 9], [3, 2000000000])

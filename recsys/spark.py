@@ -198,10 +198,12 @@ def task_bytes(spark: "SparkSession") -> int:
     found = []
     while sizes.hasNext():
         found.append(int(sizes.next()._1()))
-    # On a cluster the driver is one of them, and runs no tasks.
-    n_executors = 1 if is_local(context.master) else max(1, len(found) - 1)
     n_tasks: int = context.defaultParallelism
-    return min(found) * n_executors // n_tasks
+    if not is_local(context.master):
+        # The driver is one of them, and runs no tasks. Executors may still be coming: what one has was perhaps said.
+        said = int(context.getConf().get("spark.executor.cores") or 0)
+        n_tasks = said or -(-n_tasks // max(1, len(found) - 1))
+    return min(found) // n_tasks
 
 
 def blas_in_use(spark: "SparkSession") -> str:

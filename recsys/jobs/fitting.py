@@ -37,6 +37,7 @@ PREFERENCES: dict[str, dict[str, Any]] = {
     "all": {"scheme": "all"},
 }
 _RATINGS_PER_BLOCK = 500_000
+# Of a task's memory: at 67 bytes a rating MLlib could not build a block, at 200 it could (20 million ratings in 8 GB).
 _BLOCK_BYTES_PER_RATING = 180
 # Labels of that many ratings are kept between fits of one set of ratings, and states of that size.
 _CACHED_RATINGS = 20_000_000
@@ -115,7 +116,7 @@ def n_blocks(n_ratings: int, n_slots: int, memory_bytes: int) -> int:
     """
     few = min(n_slots, 1 + n_ratings // _RATINGS_PER_BLOCK)
     rounds = -(-n_ratings * _BLOCK_BYTES_PER_RATING // (n_slots * memory_bytes))
-    return max(few, n_slots * rounds if rounds > 1 else few)
+    return n_slots * rounds if rounds > 1 else few
 
 
 class Compiled:

@@ -9,7 +9,7 @@ from recsys.ids import positions
 
 Ids = NDArray[np.int32]
 Floats = NDArray[np.float32]
-# Both rows of that many pairs stay in the cache: copies of all pairs' rows take five times as long.
+# Both rows of that many pairs stay in the cache: copies of all pairs' rows take seven times as long.
 _PAIRS_BLOCK = 8_192
 
 

@@ -17,7 +17,7 @@ from recsys.models.ridge_tiles import TILE_COLUMNS, TILE_ROWS, add_row, add_tile
 
 Floats = NDArray[np.float32]
 
-_PANEL_ROWS = 128  # ratings gathered at once: 32 KB at rank 64
+_PANEL_ROWS = 128  # ratings gathered at once: 40 KB at rank 64
 _FAST = {"contract", "reassoc"}  # fused multiply-add and vector sums; NaN and infinity keep their meaning
 
 
@@ -155,7 +155,7 @@ def solve_rows(
     size = max(_PANEL_ROWS, width) * (width + TILE_COLUMNS)
     panel, matrix = np.empty(size, np.float32), np.empty(size, np.float32)
     corner = np.empty(TILE_ROWS**2 + TILE_ROWS, np.float32)
-    strength = np.float32(alpha)
+    single_alpha = np.float32(alpha)
     right, solution, scale = np.empty(width, np.float32), np.empty(width, np.float32), np.zeros(width, np.float32)
     for i in range(len(indptr) - 1):
         rated, given = others[indptr[i] : indptr[i + 1]], labels[indptr[i] : indptr[i + 1]]
@@ -166,9 +166,9 @@ def solve_rows(
         for p in range(rank):
             scale[p] = 1 / np.sqrt(base[p] + reg_param * n_counted)
         if 2 * _padded(len(rated)) <= width:  # otherwise arranging ratings as columns costs what they save
-            solved = _solve_dual(rated, given, flat, scale, strength, panel, matrix, right, corner, solution)
+            solved = _solve_dual(rated, given, flat, scale, single_alpha, panel, matrix, right, corner, solution)
         else:
-            solved = _solve_primal(rated, given, flat, scale, strength, panel, matrix, right, corner, solution)
+            solved = _solve_primal(rated, given, flat, scale, single_alpha, panel, matrix, right, corner, solution)
         if not solved:
             return i
         for p in range(rank):

@@ -15,8 +15,8 @@ from tests.cluster.standalone import cluster
 from tests.e2e.test_chain import CONF
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-APPLICATIONS = ["validate", "explore", "recsys search", "recsys fit", "recsys score recommendations"]
-APPLICATIONS.append("recsys score similar_movies")
+SCORING = ("recsys score recommendations", "recsys score similar_movies")
+APPLICATIONS = ("validate", "explore", "recsys search", "recsys fit", *SCORING)
 
 
 def test_the_connection_spark_default_moves_every_spark_task_to_the_cluster(tmp_path):

@@ -6,6 +6,8 @@ BIN := .venv/bin
 SETUP := python3 scripts/setup.py
 # Tests write below the clone too, and the launcher JVM of Spark leaves nothing in /tmp.
 TEST_ENV := TMPDIR="$(CURDIR)/.state/test" SPARK_LAUNCHER_OPTS=-XX:-UsePerfData
+# A test waits for Spark, Airflow or a subprocess as long as it computes: three files at a time keep two cores busy.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +32,7 @@ status: setup ## what is running, and where
 
 test: setup-dev ## all tests, a run of the whole chain under a real scheduler included
 	@mkdir -p .state/test
-	@$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not realdata" $(ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not realdata" $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: setup-dev ## the tests that take many minutes
 	@mkdir -p .state/test

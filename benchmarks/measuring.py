@@ -65,15 +65,21 @@ def measure(step: Callable[..., Any], *args: Any) -> Cost:
 
 
 def interrupt(step: Callable[..., Any], *args: Any, after_s: float) -> bool:
-    """Run a function in a process of its own and kill it and all below it after some seconds; whether it still ran."""
+    """Run a function in a process of its own and kill it and all below it after some seconds; whether it still ran.
+
+    Whatever was killed has ended then: what runs next has the machine for itself.
+    """
     process = multiprocessing.get_context("spawn").Process(target=step, args=args)
     process.start()
     process.join(after_s)
     still_runs = process.is_alive()
-    for pid in _family(process.pid or 0) if still_runs else []:
+    family = _family(process.pid or 0) if still_runs else []
+    for pid in family:
         with contextlib.suppress(ProcessLookupError):  # it may end with the one above it
             os.kill(pid, signal.SIGKILL)
     process.join()
+    while any(map(_is_running, family)):
+        time.sleep(_SAMPLE_S)
     return still_runs
 
 
@@ -180,6 +186,10 @@ def _stat(folder: Path) -> list[str]:
         return (folder / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _is_running(pid: int) -> bool:
+    return _stat(Path(f"/proc/{pid}"))[:1] not in ([], ["Z"])
 
 
 def _cpu_s(pid: int) -> float:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ os.environ |= {
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+# The main module of a pytest-xdist worker has neither file nor spec: PySpark would take it for a run of its own
+# doctests, and exit.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The chain under a real scheduler mostly waits: begun first, it passes beside all other files."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The command line: JSON for programs, tables for people, and an exit status for both."""
 
 import json
+import logging
 import sys
 
 import pytest
@@ -33,7 +34,12 @@ def recsys(monkeypatch, capsys):
         out, err = capsys.readouterr()
         return end.value.code or 0, out, err
 
-    return run
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield run
+    for handler in set(root.handlers).difference(before):
+        root.removeHandler(handler)  # it writes to this test's standard error
+    root.setLevel(level)
 
 
 def test_a_users_list_as_json_has_the_agreed_fields(store, recsys):

@@ -1,6 +1,7 @@
 """Fixtures every room shares: settings in a temporary folder, and one Spark session."""
 
 import atexit
+import logging
 import os
 import shutil
 import sys
@@ -34,6 +35,8 @@ os.environ |= {
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+# Airflow has everything logged from INFO on to a stream of its import, which py4j outlives.
+logging.getLogger("py4j").setLevel(logging.WARNING)
 # The main module of a pytest-xdist worker has neither file nor spec: PySpark would take it for a run of its own
 # doctests, and exit.
 if "PYTEST_XDIST_WORKER" in os.environ:

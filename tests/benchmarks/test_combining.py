@@ -1,6 +1,7 @@
 """The study of ways to combine: problems end where they say, and every way chooses from the same finalists."""
 
 import numpy as np
+import pytest
 
 from benchmarks.combining import WAYS, judge, problems
 
@@ -29,6 +30,7 @@ def test_a_problem_is_the_first_part_of_a_release_and_its_test_is_later_than_its
     assert half.test.timestamps.max() < whole.test.timestamps.min()
 
 
+@pytest.mark.slow
 def test_every_way_is_judged_and_all_are_the_same_where_there_is_one_model_to_choose(tmp_path):
     [(_, exam)] = problems(write_release(tmp_path / "u.data"), [1.0])
     alone, several = judge(exam, n_points=1), judge(exam, n_points=4)

@@ -7,6 +7,7 @@ SETUP := python3 scripts/setup.py
 # Tests write below the clone too, and the launcher JVM of Spark leaves nothing in /tmp.
 TEST_ENV := TMPDIR="$(CURDIR)/.state/test" SPARK_LAUNCHER_OPTS=-XX:-UsePerfData
 # A test waits for Spark, Airflow or a subprocess as long as it computes: three files at a time keep two cores busy.
+# One after the other, for a debugger: make test ARGS="-n 0 -s tests/cli".
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## list the commands

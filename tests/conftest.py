@@ -1,4 +1,4 @@
-"""Fixtures every room shares: settings in a temporary folder, and one Spark session."""
+"""What every room shares: the environment, the order, settings in a temporary folder, a Spark session a process."""
 
 import atexit
 import logging

@@ -19,7 +19,8 @@ def write_done(path: Path) -> None:
 
 def test_a_step_is_killed_with_all_below_it(tmp_path):
     pid_file = tmp_path / "pid"
-    assert interrupt(sleep_beside_a_child, pid_file, after_s=15)  # starting Python takes seconds where the cores are busy
+    # Starting Python takes seconds where the cores are busy.
+    assert interrupt(sleep_beside_a_child, pid_file, after_s=15)
     assert not psutil.pid_exists(child := int(pid_file.read_text())) or psutil.Process(child).status() == "zombie"
 
 

@@ -108,7 +108,9 @@ def main(
 ) -> None:
     """Search both models with every strategy."""
     found = Ratings(*read_ratings(Path(data))) if data else invent(ratings // 165, movies, ratings)
-    config = TrainConfig(ranking_trials=trials, rating_trials=trials, max_iter=iterations, n_folds=folds)
+    config = TrainConfig(
+        ranking_trials=trials, rating_trials=trials, max_iter=iterations, n_folds=folds, relevant_rating=4.0
+    )
     held_out = is_holdout(found.user_ids, found.movie_ids, config.holdout_fraction, config.seed)
     train, test = found.where(~held_out), found.where(held_out)
     searches = [run(name, model, train, test, config, repeats) for model in MODELS for name in STRATEGIES]

@@ -4,6 +4,8 @@ Ids are 32-bit integers as MovieLens publishes them (MLlib's ALS accepts no wide
 stars; timestamps are UTC with millisecond resolution, the finest both Parquet and Spark agree on.
 """
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 USER_ID = "user_id"
@@ -71,6 +73,24 @@ SNAPSHOT_TABLES: dict[str, pa.Schema] = {
     "details": DETAILS,  # what only some sources know of a movie; empty for MovieLens
 }
 
+# Where a source's ids are no 32-bit integers (text, larger numbers, zeros in front that tell two apart), the tables
+# hold numbers in their place, and the snapshot a dictionary of each.
+SOURCE_ID = "source_id"
+ID_TABLES: dict[str, pa.Schema] = {
+    "user_ids": pa.schema([(USER_ID, pa.int32()), (SOURCE_ID, pa.string())]),
+    "movie_ids": pa.schema([(MOVIE_ID, pa.int32()), (SOURCE_ID, pa.string())]),
+}
+
+
+def source_name(key: str) -> str:
+    """The column of a published table with the source's own ids, beside the numbers in their place.
+
+    >>> source_name("user_id")
+    'source_user_id'
+    """
+    return f"source_{key}"
+
+
 # Made of the ratings when a snapshot is published, so that scoring need not group them.
 SEEN_LISTS = pa.schema([
     (USER_ID, pa.int32()),              # ascending
@@ -86,6 +106,19 @@ QUARANTINE = pa.schema([
     ("fault", pa.string()),     # a sentence for people
     ("content", pa.string()),   # the row as it stands in the source; null where only its line is known
 ])  # fmt: skip
+
+
+LINE_BITS = 32
+"""A staged row's `LINE` holds its line in these, and above them the number of the file, from 0, of those of a table."""
+
+
+def place_of(files: Sequence[str], line: int) -> tuple[str, int]:
+    """The file in which a staged row stands, of those its table was read from, and its line there.
+
+    >>> place_of(["a.csv", "b.csv"], 7), place_of(["a.csv", "b.csv"], (1 << 32) + 7)
+    (('a.csv', 7), ('b.csv', 7))
+    """
+    return files[line >> LINE_BITS], line & ((1 << LINE_BITS) - 1)
 
 
 def staged_schema(table: str) -> pa.Schema:

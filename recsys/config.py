@@ -143,6 +143,9 @@ class JobConfig(BaseModel):
             raise ConfigError(_sentence(cls.__name__, error)) from error
 
 
+NO_RATINGS = "none"  # the rating scale of what was seen or bought, but not rated
+
+
 class IngestConfig(JobConfig):
     """Which data to bring in, and what must hold before it is published."""
 
@@ -152,14 +155,27 @@ class IngestConfig(JobConfig):
     )
     columns: dict[str, str] = Field(
         {},
-        description="For files of your own: which of their columns are user_id, movie_id, rating and timestamp, "
-        'as {"user_id": "uid", …} or user_id=uid,movie_id=iid,… Those that are named as usual need no entry.',
+        description="For files of your own: which of their columns are user_id, movie_id, rating, timestamp, title, …, "
+        'as {"user_id": "uid", …} or user_id=uid,movie_id=iid,… Those that are named as usual need no entry; those of '
+        "files without a header line are column1, column2, …",
     )
     rating_scale: str = Field(
         "",
-        pattern=r"^(\d+(\.\d+)?-\d+(\.\d+)?/\d*\.?\d+)?$",
-        description="Lowest and highest rating and the step between two, such as 1-5/1. Empty: the release's own, and "
-        "half stars up to 5 for other data.",
+        pattern=r"^(none|-?\d+(\.\d+)?-(-?\d+(\.\d+)?)/\d*\.?\d+)?$",
+        description="Lowest and highest rating and the step between two, such as 1-5/1, 0-1/1 or -10-10/0.01; `none` "
+        "where nobody rated and each row counts as 1. Empty: the release's own, and half stars up to 5 for other data.",
+    )
+    times: Literal[
+        "", "seconds", "milliseconds", "microseconds", "nanoseconds", "iso", "day-month-year", "month-day-year", "none"
+    ] = Field(
+        "",
+        description="How times are written: numbers since 1970 in a unit, `iso` text, or dates with the year last. "
+        "`none`: the ratings have no times. Empty: as the first rows have them.",
+    )
+    ids: Literal["", "number", "text"] = Field(
+        "",
+        description="Whether ids are 32-bit numbers or text. Empty: text where more than 5 % are no such numbers, or "
+        "zeros in front tell two apart; the few others are faulty then.",
     )
     append_to: str = Field(
         "",
@@ -256,7 +272,11 @@ class TrainConfig(JobConfig):
     )
     k: int = Field(10, ge=1, le=1000, description="List length at which ranking metrics are taken.")
     relevant_rating: float = Field(
-        4.0, ge=0.5, le=5, description="Stars from which a held-out movie counts as a good recommendation."
+        0.0,
+        ge=-1000,
+        le=1000,
+        description="The rating from which a held-out movie counts as a good recommendation; 0: three quarters of the "
+        "way up the scale, 4 of 5 stars.",
     )
     max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of a full fit.")
     min_iter: int = Field(

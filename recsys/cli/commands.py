@@ -67,6 +67,25 @@ def ingest(
 
 
 @app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="An archive, a folder or a file with ratings.")],
+    given: Given = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is recognised in a file, and what is in doubt, before anything is ingested."""
+    from recsys.datasets.inspection import inspect_source
+    from recsys.jobs.sources import how_of
+
+    found = inspect_source(path, how_of(_config(IngestConfig, given, dataset=str(path))))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        typer.echo("\n".join(found.lines()))
+    if not found.layout:
+        raise typer.Exit(1)
+
+
+@app.command()
 def tune(
     snapshot_id: Annotated[str, typer.Option(help="Which snapshot; the newest by default.")] = "",
     given: Given = None,
@@ -103,7 +122,7 @@ def posters(given: Given = None) -> None:
 
 @app.command()
 def recommend(
-    user_id: Annotated[int | None, typer.Option(help="The user, as the dataset numbers them.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="The user, as the data set calls them.")] = None,
     ratings: Annotated[
         str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
     ] = None,
@@ -121,10 +140,12 @@ def recommend(
             "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
         )
     if user_id is not None:
-        show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
+        store = _store()
+        show(queries.user_list(store, queries.user_number(store, user_id)), as_json, f"Recommended to user {user_id}")
         return
-    given = (newcomers.read_csv(csv) if csv else {}) | queries.parse_ratings(ratings or "")
-    rows = newcomers.recommend(_store(), given, k)
+    store = _store()
+    by_hand = queries.parse_ratings(ratings, queries.movie_numbers(store)) if ratings else {}
+    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)
@@ -132,13 +153,15 @@ def recommend(
 
 @app.command()
 def similar(
-    movie_id: Annotated[int, typer.Option(help="The movie, as the dataset numbers them.")],
+    movie_id: Annotated[str, typer.Option(help="The movie, as the data set calls it.")],
     as_json: AsJson = False,
 ) -> None:
     """Show the published neighbours of a movie."""
     from recsys.explorer import queries
 
-    show(queries.similar_movies(_store(), movie_id), as_json, f"Similar to movie {movie_id}")
+    store = _store()
+    rows = queries.similar_movies(store, queries.movie_number(store, movie_id))
+    show(rows, as_json, f"Similar to movie {movie_id}")
 
 
 @app.command()

@@ -5,13 +5,18 @@ and what is called a zip may be an error page. Each of these is refused with a `
 read, or while reading where only reading can tell.
 """
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
+import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import pyarrow as pa
 
 from recsys.datasets.members import (
     CHUNK_BYTES,
@@ -22,22 +27,37 @@ from recsys.datasets.members import (
     check_totals,
     faults_named,
     is_litter,
+    is_part,
     looks_like_html,
     read_head,
 )
 from recsys.datasets.zips import open_zip
 from recsys.errors import DataError
 
-__all__ = ["Archive", "Limits", "Member", "file_suffix", "gunzip", "looks_like_html", "open_archive", "pack_folder"]
+__all__ = ["Archive", "Limits", "Member", "file_suffix", "looks_like_html", "open_archive", "pack_folder", "unpacked"]
 
-_FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".txt.gz")
+_TABLES = ("csv", "tsv", "txt", "dat", "data", "parquet", "pq")
+_PACKED = ("gz", "bz2", "xz", "zst", "zstd")
+_MAGIC_BYTES = 6
+
+
+def _unzstd(raw: io.RawIOBase) -> IO[bytes]:
+    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")  # type: ignore[no-any-return]
+
+
+_UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _unzstd,
+}
 
 
 @contextlib.contextmanager
 def open_archive(path: Path, limits: Limits | None = None) -> Iterator[Archive]:
     """A zip file, a folder or a single table's file as an `Archive`, for the length of a ``with`` block.
 
-    A ``.gz`` file is an archive of one member that is named without that ending; its size is found by unpacking it
+    A packed file is an archive of one member that is named without that ending; its size is found by unpacking it
     once.
 
     Raises:
@@ -48,7 +68,7 @@ def open_archive(path: Path, limits: Limits | None = None) -> Iterator[Archive]:
         yield _Folder(path, limits)
     elif not path.is_file():
         raise DataError(f"{path}: no such file or folder. Nothing was started. Check the path.")
-    elif file_suffix(path.name) and not zipfile.is_zipfile(path):
+    elif path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         yield _File(path, limits)
     else:
         with open_zip(path, limits) as archive:
@@ -58,33 +78,44 @@ def open_archive(path: Path, limits: Limits | None = None) -> Iterator[Archive]:
 def file_suffix(name: str) -> str:
     """The ending of a file that is a table by itself, or nothing.
 
-    >>> file_suffix("Ratings.CSV.gz"), file_suffix("ml-25m.zip")
-    ('.csv.gz', '')
+    >>> file_suffix("Ratings.CSV.gz"), file_suffix("ratings.pq"), file_suffix("ml-25m.zip")
+    ('.csv.gz', '.pq', '')
     """
-    return next((suffix for suffix in reversed(_FILE_SUFFIXES) if name.lower().endswith(suffix)), "")
+    match = re.search(rf"(\.({'|'.join(_TABLES)}))?(\.({'|'.join(_PACKED)}))?$", name.lower())
+    return match[0] if match else ""
 
 
-def pack_folder(source: Path, target: Path, names: Sequence[str], limits: Limits | None = None) -> None:
-    """Zip the named files of a folder, the same bytes for the same contents.
+def pack_folder(source: Path, target: Path, names: Sequence[str], limits: Limits | None = None) -> tuple[str, ...]:
+    """Zip the named files of a folder, the same bytes for the same contents; returns the paths of the others.
+
+    Args:
+        source: the folder.
+        target: the archive to write.
+        names: names or whole paths of files; those that are not there are passed over.
+        limits: what the folder may hold.
 
     Raises:
         DataError: the folder holds links or more than `limits` allow.
     """
     with open_archive(source, limits) as archive, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for member in filter(None, map(archive.find, sorted(names))):
-            info = zipfile.ZipInfo(member.name)  # the fixed date of 1980
+        by_path = {member.path: member for member in archive.members}
+        members = {member for name in names if (member := by_path.get(name) or archive.find(name))}
+        for member in sorted(members, key=lambda member: (member.name, member.path)):
+            # Parts may have one name in several folders, and are named by these.
+            info = zipfile.ZipInfo(member.path if is_part(member.path) else member.name)  # the fixed date of 1980
             info.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member) as file, zipped.open(info, "w", force_zip64=True) as out:
                 while chunk := file.read(CHUNK_BYTES):
                     out.write(chunk)
+    return tuple(member.path for member in archive.members if member not in members)
 
 
 @contextlib.contextmanager
-def gunzip(raw: IO[bytes], label: str, name: str, limits: Limits | None = None) -> Iterator[IO[bytes]]:
-    """The unpacked bytes of a gzip stream, which may be no more than `limits` allow.
+def unpacked(raw: IO[bytes], label: str, name: str, limits: Limits | None = None) -> Iterator[IO[bytes]]:
+    """The bytes of a stream as they are, or unpacked where its first bytes are those of gzip, bzip2, xz or zstd.
 
     Args:
-        raw: the packed bytes, from their beginning.
+        raw: a stream at its beginning, which can `peek`.
         label: the archive's name, for messages.
         name: the member's name, for messages.
         limits: total size, and size in proportion to the packed bytes read so far.
@@ -92,9 +123,14 @@ def gunzip(raw: IO[bytes], label: str, name: str, limits: Limits | None = None) 
     Raises:
         DataError: while reading: it is damaged or cut short, or unpacks to more than is allowed.
     """
+    head = raw.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]  # type: ignore[attr-defined]
+    unpacker = next((unpacker for magic, unpacker in _UNPACKERS.items() if head.startswith(magic)), None)
+    if unpacker is None:
+        yield raw
+        return
     packed = _Counted(raw)
-    with gzip.GzipFile(fileobj=packed) as unpacked:
-        bounded = _Bounded(unpacked, packed, label, name, limits or Limits())
+    with faults_named(label, name), unpacker(packed) as stream:
+        bounded = _Bounded(stream, packed, label, name, limits or Limits())
         yield io.BufferedReader(bounded, buffer_size=CHUNK_BYTES)
 
 
@@ -123,18 +159,17 @@ class _Folder(Archive):
 
 
 class _File(Archive):
-    """One file by itself, packed by gzip or not."""
+    """One file by itself, packed or not."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.label = path.name
         self._path = path
         self._limits = limits
-        self._is_packed = path.suffix.lower() == ".gz"
-        name, size_bytes = path.name, path.stat().st_size
         if looks_like_html(read_head(path)):
-            raise DataError(f"{self.label} ({size_bytes:,} bytes) is a web page, not a table. {NOT_READ}")
-        if self._is_packed:
-            name = path.name[: -len(".gz")]
+            raise DataError(f"{self.label} ({path.stat().st_size:,} bytes) is a web page, not a table. {NOT_READ}")
+        name = re.sub(rf"\.({'|'.join(_PACKED)})$", "", path.name, flags=re.IGNORECASE)
+        size_bytes = path.stat().st_size
+        if any(read_head(path).startswith(magic) for magic in _UNPACKERS):
             with self.open(Member(name, 0)) as file:
                 size_bytes = sum(len(chunk) for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))
         check_totals(self.label, 1, size_bytes, limits)
@@ -145,7 +180,7 @@ class _File(Archive):
         with contextlib.ExitStack() as stack:
             with faults_named(self.label, member.path):
                 file: IO[bytes] = stack.enter_context(self._path.open("rb"))
-            yield stack.enter_context(gunzip(file, self.label, member.path, self._limits)) if self._is_packed else file
+            yield stack.enter_context(unpacked(file, self.label, member.path, self._limits))
 
 
 class _Counted(io.RawIOBase):
@@ -166,9 +201,9 @@ class _Counted(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """A gzip stream that may not unpack to too much, with its errors made ours."""
+    """A packed stream that may not unpack to too much, with its errors made ours."""
 
-    def __init__(self, unpacked: gzip.GzipFile, packed: _Counted, label: str, name: str, limits: Limits) -> None:
+    def __init__(self, unpacked: IO[bytes], packed: _Counted, label: str, name: str, limits: Limits) -> None:
         self._unpacked = unpacked
         self._packed = packed
         self._label = label

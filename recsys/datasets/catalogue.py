@@ -38,6 +38,9 @@ _MIXED = (
 UNKNOWN_LICENCE = "Unknown: the archive came from a local path; its own terms apply."
 
 
+HALF_STARS = (0.5, 5.0, 0.5)
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many rows a release holds, malformed ones included; users are those with at least one rating."""
@@ -70,7 +73,7 @@ class Release:
     layout: Layout = "csv"
     md5: str | None = None
     copies: tuple[str, ...] = field(default=())
-    rating_range: tuple[float, float, float] = (0.5, 5.0, 0.5)
+    rating_range: tuple[float, float, float] = HALF_STARS
     counts: Counts | None = None
     ratings_file: str | None = None
 

@@ -1,152 +1,184 @@
-"""What a cell of delimited text must be: columns with their types and bounds, and sentences on what breaks them.
+"""What a cell must be: kinds of columns, each with one reading for whole columns, whatever file they stand in.
 
-Whole columns are checked fast, by Arrow; single cells in Python, only to say what is wrong with one.
+A kind reads texts to values and gives null for what is none. It is the same reading for a good cell and for the
+sentence on a bad one.
 """
 
-import csv
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.datasets.times import parse_times
+from recsys.datasets.times import Time, numbers
+
+LARGEST_ID = 2**31 - 1
+MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None", "\\N", "<NA>", "#N/A"})
+"""What tools write where there is no value."""
 
 _LARGEST_FLOAT32 = 3.4028234663852886e38
-_SHORT_INTEGER = re.compile(r"[ \t]*-?[0-9]{1,18}[ \t]*", re.ASCII)
-_INTEGER = re.compile(r"[ \t]*-?[0-9]{1,40}[ \t]*", re.ASCII)
-_DECIMAL = re.compile(r"[ \t]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[ \t]*", re.ASCII)
+_WHOLE = r"^[ \t]*(?P<digits>-?[0-9]{1,18})(?:\.0*)?[ \t]*$"
+_BOM = "\ufeff"
+
+
+class Kind(Protocol):
+    """How the cells of a column are read, and what they must be in words, to end "…, not"."""
+
+    @property
+    def wanted(self) -> str: ...
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Values of as many texts; null where a text is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column as a file names it, and what its cells must be.
+    """One column as a file names it, and what its cells are.
 
     Attributes:
         name: the header's word, or one given here where files have no header.
-        type: an Arrow integer, float, timestamp, string, or null for a filler that must be empty.
-        bounds: smallest and largest value allowed, both included.
-        is_optional: whether an empty cell means "unknown".
-        pattern: what the whole of a string must match.
-        wanted: the pattern in words, to end "…, not".
+        kind: how its cells are read.
+        is_optional: whether a cell of `MISSING` means "unknown".
     """
 
     name: str
-    type: pa.DataType
-    bounds: tuple[int, int] | None = None
+    kind: Kind
     is_optional: bool = False
-    pattern: re.Pattern[str] | None = None
-    wanted: str = ""
+
+    def read(self, texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
+        """The values, and which of the cells are wrong; None where none is.
+
+        >>> Column("id", Whole(0, 9), is_optional=True).read(pa.chunked_array([["1", "", "x"]]))[1].to_pylist()
+        [False, False, True]
+        """
+        values = self.kind.read(texts)
+        if not values.null_count:
+            return values, None
+        is_wrong = values.is_null()
+        if self.is_optional:
+            is_wrong = pc.and_not(is_wrong, pc.is_in(texts, pa.array(sorted(MISSING))))
+        return values, is_wrong if pc.any(is_wrong).as_py() else None
+
+    def fault(self, text: str) -> str:
+        """What is said of a wrong cell.
+
+        >>> Column("rating", Real()).fault("four")
+        "rating is 'four', not a finite number"
+        """
+        hint = self.kind.hint(text) if isinstance(self.kind, Time) else ""
+        return f"{self.name} is {text if len(text) <= 80 else text[:80] + '…'!r}, not {self.kind.wanted}{hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Whole numbers within bounds, both included; ``42.0`` is 42."""
+
+    low: int = 0
+    high: int = LARGEST_ID
 
     @property
-    def read_type(self) -> pa.DataType:
-        """The type in which Arrow's reader gives it: it knows fewer spellings of times than `parse_times`."""
-        return pa.string() if pa.types.is_timestamp(self.type) else self.type
+    def wanted(self) -> str:
+        return f"a whole number in [{self.low}, {self.high}]"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        values = None if has_hexadecimal(texts) else _attempt(texts, pa.int64())
+        if values is None:
+            values = pc.struct_field(pc.extract_regex(texts, _WHOLE), "digits").cast(pa.int64())
+        is_within = pc.and_(pc.greater_equal(values, self.low), pc.less_equal(values, self.high))
+        return pc.if_else(is_within, values, None)
 
 
-def column_fault(values: pa.ChunkedArray, column: Column) -> str | None:
-    """What a whole column, as it was read, breaks, in words, or None.
+@dataclass(frozen=True, slots=True)
+class Real:
+    """Finite numbers, as 32-bit floats; with another `decimal` than the point that one counts too."""
 
-    >>> column_fault(pa.chunked_array([[1, 2], [-3]]), Column("userId", pa.int64(), (0, 9)))
-    'userId leaves [0, 9]'
+    decimal: str = "."
+
+    @property
+    def wanted(self) -> str:
+        return "a finite number"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        values = numbers(texts if self.decimal == "." else pc.replace_substring(texts, self.decimal, "."))
+        is_finite = pc.less_equal(pc.abs(values), _LARGEST_FLOAT32)
+        return pc.if_else(is_finite, values, None).cast(pa.float32())
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any text, or that of a pattern, which must match the whole of it."""
+
+    pattern: re.Pattern[str] | None = None
+    wanted: str = "text without NUL bytes"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        is_right = pc.invert(pc.match_substring(texts, "\0"))
+        if self.pattern is not None:
+            matches = [bool(self.pattern.fullmatch(text or "")) for text in texts.to_pylist()]
+            is_right = pc.and_(is_right, pa.array(matches, pa.bool_()))
+        return pc.if_else(is_right, texts, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """Ids: as 32-bit integers where all of them are plain ones, else as text, for `identity` to judge.
+
+    ``7`` is plain; ``007``, ``7.0``, ``-7``, ``A7`` and what exceeds 32 bits are not.
     """
-    if pa.types.is_null(column.type):
+
+    wanted: str = "an id"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        r"""Null where there is none.
+
+        >>> Id().read(pa.chunked_array([["7", "10"]])).to_pylist()
+        [7, 10]
+        >>> Id().read(pa.chunked_array([["7", "007", "NULL"]])).to_pylist()
+        ['7', '007', None]
+        """
+        values = None if has_hexadecimal(texts) else _attempt(texts, pa.int32())
+        if values is not None and _are_plain(texts, values):
+            return values
+        texts = pc.utf8_trim_whitespace(texts)
+        is_id = pc.and_not(pc.invert(pc.is_in(texts, pa.array(sorted(MISSING)))), pc.match_substring(texts, "\0"))
+        return pc.if_else(pc.and_not(is_id, pc.match_substring(texts, _BOM)), texts, None)
+
+
+def places(mask: pa.Array | pa.ChunkedArray) -> list[int]:
+    """Where a mask is true. Arrow's own function for it crashes the process on a chunk without rows (25.0).
+
+    >>> places(pa.chunked_array([[True, False, None], [], [True]]))
+    [0, 3]
+    """
+    found: list[int] = np.flatnonzero(np.asarray(pc.fill_null(mask, False))).tolist()
+    return found
+
+
+def _are_plain(texts: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
+    if not len(values) or pc.min(values).as_py() < 0:
+        return not len(values)
+    is_padded = pc.starts_with(texts, "0")
+    if not pc.any(is_padded).as_py():
+        return True
+    return pc.all(pc.equal(texts.filter(is_padded), "0")).as_py() is True
+
+
+def _attempt(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
         return None
-    if values.null_count and not column.is_optional:
-        return f"{column.name} is empty in {values.null_count:,} rows"
-    if pa.types.is_timestamp(column.type):
-        return f"{column.name} holds what is no time" if parse_times(values).null_count else None
-    if pa.types.is_string(column.type):
-        is_fine = column.pattern is None or all(map(column.pattern.fullmatch, values.to_pylist()))
-        return None if is_fine else f"{column.name} is not {column.wanted}"
-    if pa.types.is_floating(column.type) and pc.all(pc.is_finite(values)).as_py() is False:
-        return f"{column.name} is not finite"
-    if column.bounds and len(values) > values.null_count:
-        extremes = pc.min_max(values).as_py()
-        if extremes["min"] < column.bounds[0] or extremes["max"] > column.bounds[1]:
-            return f"{column.name} leaves [{column.bounds[0]}, {column.bounds[1]}]"
-    return None
 
 
-def wrong_cells(texts: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    """Which cells of a column of text `cell_fault` would find fault with; the fast way to suspects.
-
-    >>> wrong_cells(pa.chunked_array([["1", "x", "-7", ""]]), Column("id", pa.int32(), (0, 9))).to_pylist()
-    [False, True, True, True]
-    """
-    kind = column.type
-    if pa.types.is_null(kind):
-        return pc.not_equal(texts, "")
-    if pa.types.is_string(kind):
-        pattern = column.pattern
-        is_wrong = [pattern is not None and not pattern.fullmatch(text) for text in texts.to_pylist()]
-        return pa.chunked_array([pa.array(is_wrong, pa.bool_())])
-    if pa.types.is_timestamp(kind):
-        return pc.is_null(parse_times(texts))
-    spelling, number = (_DECIMAL, pa.float64()) if pa.types.is_floating(kind) else (_SHORT_INTEGER, pa.int64())
-    is_number = pc.match_substring_regex(texts, f"^(?:{spelling.pattern})$")
-    numbers = pc.utf8_trim(pc.if_else(is_number, texts, None), " \t+").cast(number)
-    low, high = _bounds(column)
-    is_right = pc.fill_null(pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high)), False)
-    return pc.invert(pc.or_(is_right, pc.equal(texts, "")) if column.is_optional else is_right)
-
-
-def cell_fault(text: str, column: Column) -> str | None:
-    """What is wrong with one cell, or None.
-
-    >>> cell_fault("4.5", Column("rating", pa.float32()))
-    >>> cell_fault("four", Column("rating", pa.float32()))
-    "rating is 'four', not a finite number"
-    >>> cell_fault("", Column("tmdbId", pa.int32(), is_optional=True))
-    """
-    if text == "" and (column.is_optional or pa.types.is_null(column.type)):
-        return None
-    shown = repr(text if len(text) <= 80 else text[:80] + "…")
-    if pa.types.is_null(column.type):
-        return f"{shown} stands where nothing should"
-    if pa.types.is_timestamp(column.type):
-        is_time = parse_times(pa.array([text], pa.string())).null_count == 0
-        return None if is_time else f"{column.name} is {shown}, not a time such as 2024-05-31T12:30:00Z, 1970 or later"
-    if pa.types.is_string(column.type):
-        is_fine = column.pattern is None or column.pattern.fullmatch(text)
-        return None if is_fine else f"{column.name} is {shown}, not {column.wanted}"
-    if pa.types.is_floating(column.type):
-        if not _DECIMAL.fullmatch(text) or abs(float(text)) > _LARGEST_FLOAT32:
-            return f"{column.name} is {shown}, not a finite number"
-        return _bounds_fault(float(text), column)
-    if not _INTEGER.fullmatch(text):
-        return f"{column.name} is {shown}, not a whole number"
-    return _bounds_fault(int(text), column)
-
-
-def _bounds_fault(value: float, column: Column) -> str | None:
-    low, high = _bounds(column)
-    return None if low <= value <= high else f"{column.name} is {value:.15g}, outside [{low}, {high}]"
-
-
-def _bounds(column: Column) -> tuple[float, float]:
-    if column.bounds:
-        return column.bounds
-    if pa.types.is_floating(column.type):
-        return -_LARGEST_FLOAT32, _LARGEST_FLOAT32
-    half = 2 ** (column.type.bit_width - 1)
-    return -half, half - 1
-
-
-def row_fault(cells: Sequence[str], names: Sequence[str], columns: Sequence[Column]) -> str | None:
-    """What is wrong with one row, or None.
-
-    >>> row_fault(["1", "x"], ["a", "b"], [Column("b", pa.int32())])
-    "b is 'x', not a whole number"
-    >>> row_fault(["1"], ["a", "b"], [])
-    '1 cells where 2 belong'
-    """
-    if len(cells) != len(names):
-        return f"{len(cells)} cells where {len(names)} belong"
-    by_name = dict(zip(names, cells, strict=True))
-    return next(filter(None, (cell_fault(by_name[column.name], column) for column in columns)), None)
+def has_hexadecimal(texts: pa.ChunkedArray) -> bool:
+    """Whether a number could be written as 0x1F, which Arrow takes for 31; true for any text with an x."""
+    return any(
+        mark in chunk.buffers()[2].to_pybytes() for chunk in texts.chunks if chunk.buffers()[2] for mark in (b"x", b"X")
+    )
 
 
 def split_cells(line: str, delimiter: str, *, is_quoted: bool = True) -> list[str]:
@@ -173,16 +205,3 @@ def _cell_pattern(delimiter: str) -> re.Pattern[str]:
     comma = re.escape(delimiter)
     quoted = rf'"(?P<quoted>(?:[^"]|"")*+)"(?P<more>[^{comma}]*+)'
     return re.compile(rf'(?:{quoted}|(?P<plain>(?!")[^{comma}]*+))(?={comma}|\Z)')
-
-
-def header_names(line: bytes, delimiter: str) -> list[str]:
-    r"""The names in a header.
-
-    >>> header_names(b'\xef\xbb\xbf"userId";movieId\r\n', ";")
-    ['userId', 'movieId']
-    """
-    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    try:
-        return next(csv.reader([re.split("[\r\n]", text, maxsplit=1)[0]], delimiter=delimiter), [])
-    except csv.Error:
-        return []

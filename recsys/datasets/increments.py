@@ -6,6 +6,7 @@ quarantine with the reason ``superseded``, so that each row of both sides is acc
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ def append(base: Mapping[str, pa.Table], increment: Parsed, base_id: str) -> Par
         accounts.append(FileAccount(label, name, old.num_rows, old.num_rows - n_replaced, n_replaced))
         quarantines.append(_superseded(name, old.filter(pa.array(is_replaced)), label))
     files = (*increment.files, *accounts)
-    return Parsed(increment.layout, tables, pa.concat_tables(quarantines), files, increment.homes)
+    return replace(increment, tables=tables, quarantine=pa.concat_tables(quarantines), files=files)
 
 
 def snapshot_label(snapshot_id: str) -> str:

@@ -4,6 +4,8 @@
 """
 
 import contextlib
+import lzma
+import re
 import stat
 import unicodedata
 import zipfile
@@ -19,8 +21,7 @@ from recsys.errors import DataError
 NOT_READ = "Nothing was read or stored. Fetch the archive again, or from another address."
 CHUNK_BYTES = 1 << 20
 
-_TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".dat", ".data", ".item", ".user"})
-_HEAD_BYTES = 4096
+_PART = re.compile(r"(?:(?:part|data|chunk)?[-_.]?[0-9]+|part-[^.]*)\..*", re.IGNORECASE)
 _LONGEST_PATH = 1_024
 _DEEPEST_PATH = 32
 
@@ -62,6 +63,10 @@ class Archive(ABC):
     def open(self, member: Member) -> contextlib.AbstractContextManager[IO[bytes]]:
         """The bytes of a member; `DataError` while reading when they are not what was declared."""
 
+    def place(self, path: str) -> str:
+        """A member's name for messages: with the archive's, unless it is the archive itself."""
+        return path if path == self.label else f"{self.label}: {path}"
+
     def find(self, name: str) -> Member | None:
         """The member with that file name, the one nearest to the top where there are several.
 
@@ -96,16 +101,10 @@ class Archive(ABC):
         """Read every member to its end, which alone tells real sizes, checksums and encodings (330 MB/s).
 
         Raises:
-            DataError: a member is damaged, is not as long as declared, or is text in an encoding of two-byte units.
+            DataError: a member is damaged, or is not as long as declared.
         """
         for member in self.members:
             with self.open(member) as file:
-                head = file.read(_HEAD_BYTES)
-                if b"\0" in head and PurePosixPath(member.path).suffix.lower() in _TEXT_SUFFIXES:
-                    raise DataError(
-                        f"{self.label}: {member.path} is no text in UTF-8 or Latin-1: it holds zero bytes, as UTF-16 "
-                        f"does. {NOT_READ} Save it as UTF-8."
-                    )
                 while file.read(CHUNK_BYTES):
                     pass
 
@@ -115,7 +114,15 @@ def faults_named(label: str, member: str) -> Iterator[None]:
     """Turn what libraries raise over broken bytes into a `DataError` that names the member."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ) as error:
         raise DataError(f"{label}: {member} is damaged ({error}). {NOT_READ}") from error
 
 
@@ -137,6 +144,16 @@ def unsafe_name(name: str) -> str | None:
     if len(name) > _LONGEST_PATH or len(path.parts) > _DEEPEST_PATH:
         return f"lies more than {_DEEPEST_PATH} folders deep, or its path has more than {_LONGEST_PATH:,} characters"
     return None
+
+
+def is_part(path: str) -> bool:
+    """Whether a file's name is a number, as of one of several files that are a table together, or its folder a value.
+
+    >>> [is_part(path) for path in ("r/part-00000-77aa.csv", "data_0.parquet", "year=2019/x.csv", "ratings.csv")]
+    [True, True, True, False]
+    """
+    *folders, name = PurePosixPath(path).parts
+    return bool(_PART.fullmatch(name)) or any("=" in folder for folder in folders)
 
 
 def is_litter(name: str) -> bool:

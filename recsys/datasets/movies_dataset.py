@@ -22,33 +22,36 @@ from typing import Any
 import pyarrow as pa
 
 from recsys import columns as words
-from recsys.datasets import movielens
+from recsys.datasets import movielens, roles, tabular
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.cells import Column
-from recsys.datasets.delimited import Format, read_delimited
+from recsys.datasets.cells import Column, Text, Whole, split_cells
+from recsys.datasets.delimited import Shape, read_delimited
+from recsys.datasets.lines import Format, read_rows
 from recsys.datasets.literals import RECORDS, parse_records
 from recsys.datasets.parsed import Draft, Fault, Rows
-from recsys.datasets.text import source_text
+from recsys.datasets.plain import first_bytes, opened
+from recsys.errors import DataError
 
 log = logging.getLogger(__name__)
 
 N_ACTORS = 5
-FORM = Format(spans_lines=True)
+FORM = Format()
 
+_HEADER_BYTES = 64 << 10
 _DATE = re.compile(r"(\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))?", re.ASCII)
-_ID = Column("id", pa.int32(), movielens.ID_BOUNDS)
+_ID = Column("id", Whole())
 
 
 def _records(name: str) -> Column:
-    return Column(name, pa.string(), pattern=RECORDS, wanted="a list of records such as [{'id': 16, 'name': 'War'}]")
+    return Column(name, Text(RECORDS, "a list of records such as [{'id': 16, 'name': 'War'}]"))
 
 
 _METADATA = (
     _ID,
-    Column("title", pa.string(), pattern=re.compile(r"(?s).*\S.*"), wanted="a title"),
+    Column("title", Text(re.compile(r"(?s).*\S.*"), "a title")),
     _records("genres"),
-    Column("release_date", pa.string(), pattern=_DATE, wanted="a date such as 1995-10-30"),
-    Column("original_language", pa.string()),
+    Column("release_date", Text(_DATE, "a date such as 1995-10-30")),
+    Column("original_language", Text()),
 )
 
 
@@ -75,9 +78,10 @@ def parse_movies_dataset(archive: Archive, ratings_file: str | None = None) -> D
     """
     draft = Draft("movies-dataset")
     ratings = find_ratings(archive, ratings_file) or archive.require(ratings_file or "ratings.csv")
-    movielens.add_ratings(draft, archive, ratings)
     links = archive.find("links.csv") or archive.find("links_small.csv")
-    movielens.add_links(draft, archive, links or archive.require("links.csv", ("links_small.csv",)))
+    links = links or archive.require("links.csv", ("links_small.csv",))
+    for part in (roles.part_of(archive, ratings, "ratings"), roles.part_of(archive, links, "links")):
+        tabular.add_part(draft, archive, part, tabular.How())
     metadata = find_metadata(archive) or archive.require("movies_metadata.csv")
     if metadata.name.lower() != "movies_metadata.csv":
         log.info("%s: no movies_metadata.csv; %s stands in for it", archive.label, metadata.path)
@@ -87,18 +91,19 @@ def parse_movies_dataset(archive: Archive, ratings_file: str | None = None) -> D
         ("keywords", _keywords, (_records("keywords"),)),
         ("credits", _credits, (_records("cast"), _records("crew"))),
     ):
-        if member := archive.find(f"{name}.csv"):
-            rows = read_delimited(archive, member, (_ID, *fields), FORM, shape)
-            facts[name] = _add_facts(draft, archive, member, rows, set(movies["id"].to_pylist()))
-    draft.put("details", metadata.path, _details(movies, facts["keywords"], facts["credits"]))
+        if found := archive.find(f"{name}.csv"):
+            rows = _read_rows(archive, found, (_ID, *fields), shape)
+            facts[name] = _add_facts(draft, archive, found, rows, set(movies["id"].to_pylist()))
+    draft.put("details", [metadata.path], _details(movies, facts["keywords"], facts["credits"]))
     return draft
 
 
 def _add_movies(draft: Draft, archive: Archive, member: Member) -> pa.Table:
     """The movies that are linked, with ``id``, TMDB's."""
-    rows = read_delimited(archive, member, _METADATA, FORM, _shape_movies)
+    rows = _read_rows(archive, member, _METADATA, _shape_movies)
+    kind = draft.tables["links"].schema.field(words.MOVIE_ID).type  # text, until ids are settled
     movie_ids = _movie_ids(draft.tables["links"], rows.table["id"].to_pylist())
-    table = rows.table.append_column(words.MOVIE_ID, pa.array([found for found, _ in movie_ids], pa.int32()))
+    table = rows.table.append_column(words.MOVIE_ID, pa.array([found for found, _ in movie_ids], kind))
     unlinked = [
         (line, reason, f"TMDB's id {tmdb_id} {_WHY_UNLINKED[reason]}")
         for line, tmdb_id, (_, reason) in zip(
@@ -108,7 +113,7 @@ def _add_movies(draft: Draft, archive: Archive, member: Member) -> pa.Table:
     ]
     faults = [*rows.faults, *_with_text(archive, member, unlinked)]
     table = table.filter(table[words.MOVIE_ID].is_valid())
-    draft.put("movies", member.path, table)
+    draft.put("movies", [member.path], table)
     draft.account("movies", member.path, rows.n_in, table.num_rows, faults)
     return table
 
@@ -119,15 +124,15 @@ _WHY_UNLINKED = {
 }
 
 
-def _movie_ids(links: pa.Table, tmdb_ids: Iterable[int]) -> list[tuple[int | None, str]]:
+def _movie_ids(links: pa.Table, tmdb_ids: Iterable[int]) -> list[tuple[Any, str]]:
     """For each record in turn the next MovieLens id of its TMDB id, or the reason why there is none."""
-    waiting: dict[int, deque[int]] = {}
+    waiting: dict[int, deque[Any]] = {}
     seen = set()
     for movie_id, tmdb_id in zip(links[words.MOVIE_ID].to_pylist(), links[words.TMDB_ID].to_pylist(), strict=True):
         if movie_id not in seen and tmdb_id is not None:
             waiting.setdefault(tmdb_id, deque()).append(movie_id)
         seen.add(movie_id)
-    found: list[tuple[int | None, str]] = []
+    found: list[tuple[Any, str]] = []
     for tmdb_id in tmdb_ids:
         queue = waiting.get(tmdb_id)
         found.append((queue.popleft(), "") if queue else (None, "unlinked" if queue is None else "duplicate"))
@@ -151,8 +156,27 @@ def _add_facts(draft: Draft, archive: Archive, member: Member, rows: Rows, known
 
 def _with_text(archive: Archive, member: Member, rejected: Sequence[tuple[int, str, str]]) -> list[Fault]:
     """Rejected rows, ``(line, reason, fault)``, with their text."""
-    texts = source_text(archive, member, FORM, {line for line, _, _ in rejected}) if rejected else {}
+    if not rejected:
+        return []
+    with opened(archive, member) as file:
+        texts = read_rows(file, FORM, {line for line, _, _ in rejected})
     return [Fault(line, fault, texts[line], reason) for line, reason, fault in rejected]
+
+
+def _read_rows(archive: Archive, member: Member, columns: Sequence[Column], shape: Shape) -> Rows:
+    """Rows of a file with a header; a column that is missing is a `DataError`."""
+    head = first_bytes(archive, member, _HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
+    line = re.split(rb"[\r\n]", head, maxsplit=1)[0]
+    names = split_cells(line.decode(errors="replace"), FORM.delimiter)
+    for column in columns:
+        if names.count(column.name) != 1:
+            raise DataError(
+                f"{archive.label}: {member.path} line 1: column {column.name} appears {names.count(column.name)} times "
+                f"in the header, expected {FORM.delimiter.join(column.name for column in columns)}; the line is "
+                f"{line[:200].decode(errors='replace')!r}. Nothing was published. Correct the header, or fetch the "
+                "archive again."
+            )
+    return read_delimited(archive, member, names, columns, FORM, shape)
 
 
 def _details(movies: pa.Table, keywords: dict[int, Any], credits_: dict[int, Any]) -> pa.Table:
@@ -161,9 +185,10 @@ def _details(movies: pa.Table, keywords: dict[int, Any], credits_: dict[int, Any
     def of(facts: dict[int, Any], name: str) -> list[list[str]]:
         return [facts.get(tmdb_id, {}).get(name, []) for tmdb_id in tmdb_ids]
 
-    people = (of(credits_, name) for name in (words.DIRECTORS, words.ACTORS))
-    arrays = [movies[words.MOVIE_ID], movies[words.LANGUAGE], of(keywords, words.KEYWORDS), *people, movies[words.LINE]]
-    return pa.table(arrays, schema=words.staged_schema("details"))
+    lists = [of(keywords, words.KEYWORDS), *(of(credits_, name) for name in (words.DIRECTORS, words.ACTORS))]
+    arrays = [pa.array(values, pa.list_(pa.string())) for values in lists]
+    values = [movies[words.MOVIE_ID], movies[words.LANGUAGE], *arrays, movies[words.LINE]]
+    return pa.table(values, names=words.staged_schema("details").names)
 
 
 def dated_title(title: str, release_date: str) -> str:

@@ -1,80 +1,78 @@
-"""Ratings from a Parquet file of any columns: what can be read as ids, stars and times is kept, row by row.
+"""Tables from Parquet files of any columns: what has a type is taken as it is, all else is read as text, as in CSV.
 
-Ids may be of any integer type, whole floats (as pandas writes integers with gaps) or digits; times may be
-timestamps (without a zone they are UTC), dates, seconds or milliseconds, or ISO 8601 text.
+So ids may be of any integer type, whole floats (as pandas writes integers with gaps) or text; times may be
+timestamps (without a zone they are UTC), dates, numbers or text; genres a list or text.
 """
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator, Mapping
-from functools import reduce
+from collections.abc import Collection, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.delimited import MAX_MALFORMED
-from recsys.datasets.parsed import MAX_CONTENT, Fault, Rows
+from recsys.datasets.cells import LARGEST_ID, Column, Id, Kind, Real, Whole, places
+from recsys.datasets.delimited import MAX_MALFORMED, Shape, joined
+from recsys.datasets.lines import MAX_CONTENT
+from recsys.datasets.parsed import Fault, Rows
 from recsys.datasets.plain import seekable
-from recsys.datasets.times import MAX_SECONDS, UTC_MS, count_in_ms, parse_times, within_bounds
+from recsys.datasets.times import UTC_MS, Time, within_bounds
 from recsys.errors import DataError
 
 _BATCH_ROWS = 1 << 18
 _MAX_ROWS = 500_000_000
-_LARGEST_ID = 2**31 - 1
-_LARGEST_FLOAT32 = 3.4028234663852886e38
-_WANTED = {
-    words.USER_ID: f"a whole number in [0, {_LARGEST_ID}]",
-    words.MOVIE_ID: f"a whole number in [0, {_LARGEST_ID}]",
-    words.RATING: "a finite number",
-    words.TIMESTAMP: "a time between 1970 and 9999",
-}
+_EXACT_FLOATS = 2.0**53  # beyond, neighbouring whole numbers are one float
 
 
-def column_names(archive: Archive, member: Member) -> list[str]:
-    """The top-level columns of a Parquet file.
+def first_rows(archive: Archive, member: Member, n_rows: int) -> tuple[list[str], list[list[str]]]:
+    """The top-level columns of a Parquet file, and its first rows as text.
 
     Raises:
         DataError: the file is damaged.
     """
     with _open(archive, member) as parquet:
-        return list(parquet.schema_arrow.names)
+        names = list(parquet.schema_arrow.names)
+        batch = next(parquet.iter_batches(n_rows), None)
+        texts = [_shown(column) for column in batch.columns] if batch else [[]]
+        return names, [list(row) for row in zip(*texts, strict=True)]
 
 
-def read_parquet(archive: Archive, member: Member, names: Mapping[str, str]) -> Rows:
-    """The ratings of a Parquet file; `LINE` is the number of the row, from 1.
+def read_parquet(archive: Archive, member: Member, columns: Sequence[Column], shape: Shape) -> Rows:
+    """The columns asked for, as their kinds read them; `LINE` is the number of the row, from 1.
 
     Args:
         archive: holds the file.
         member: the file.
-        names: the file's column for each column of `columns.RATINGS`.
+        columns: what is read of it.
+        shape: makes the table that is wanted of a batch's good rows.
 
     Raises:
         DataError: the file is damaged, or more than `MAX_MALFORMED` of its rows are malformed.
     """
-    tables = [words.staged_schema("ratings").empty_table()]
+    tables: list[pa.Table] = []
     faults: list[Fault] = []
-    n_rows, in_ms = 0, None
+    n_rows = 0
     with _open(archive, member) as parquet:
-        for batch in parquet.iter_batches(_BATCH_ROWS, columns=list(names.values())):
+        names = [column.name for column in columns]
+        empty = pa.RecordBatch.from_pylist([], schema=pa.schema([parquet.schema_arrow.field(name) for name in names]))
+        for batch in (empty, *parquet.iter_batches(_BATCH_ROWS, columns=names)):
             batch.validate(full=True)
-            raw = {name: _plain(batch[column]) for name, column in names.items()}
-            if in_ms is None:
-                in_ms = _in_ms(raw[words.TIMESTAMP])
-            table, bad = _sift(raw, names, n_rows, in_ms=in_ms)
-            tables.append(table)
+            table, bad = _sift(batch, columns, n_rows)
+            tables.append(shape(table))
             faults += bad
             n_rows += batch.num_rows
             if len(faults) > MAX_MALFORMED:
                 raise DataError(
-                    f"{archive.label}: {member.path}: more than {MAX_MALFORMED:,} malformed rows, the first is row "
+                    f"{archive.place(member.path)}: more than {MAX_MALFORMED:,} malformed rows, the first is row "
                     f"{faults[0].line:,}: {faults[0].fault}. Nothing was published. Correct the file."
                 )
         if n_rows != parquet.metadata.num_rows:
             raise pa.ArrowInvalid(f"{parquet.metadata.num_rows:,} rows declared, {n_rows:,} read")
-    return Rows(pa.concat_tables(tables), faults, n_rows)
+    return Rows(joined(tables), faults, n_rows)
 
 
 def parquet_rows(archive: Archive, member: Member, wanted: Collection[int]) -> dict[int, str]:
@@ -98,101 +96,91 @@ def _open(archive: Archive, member: Member) -> Iterator[pq.ParquetFile]:
                 if parquet.metadata.num_rows > _MAX_ROWS:
                     raise pa.ArrowInvalid(f"{parquet.metadata.num_rows:,} rows, {_MAX_ROWS:,} allowed")
                 yield parquet
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
             raise DataError(
-                f"{archive.label}: {member.path} is damaged or no Parquet file that can be read ({error}). "
+                f"{archive.place(member.path)} is damaged or no Parquet file that can be read ({error}). "
                 "Nothing was published. Write the file again."
             ) from error
 
 
-def _sift(
-    raw: dict[str, pa.Array], names: Mapping[str, str], n_before: int, *, in_ms: bool
-) -> tuple[pa.Table, list[Fault]]:
-    read = {
-        words.USER_ID: _whole(raw[words.USER_ID]),
-        words.MOVIE_ID: _whole(raw[words.MOVIE_ID]),
-        words.RATING: _stars(raw[words.RATING]),
-        words.TIMESTAMP: _times(raw[words.TIMESTAMP], in_ms=in_ms),
-    }
-    n_rows = len(raw[words.USER_ID])
-    table = pa.table(
-        [*read.values(), pa.array(range(n_before + 1, n_before + n_rows + 1), pa.int64())],
-        schema=words.staged_schema("ratings"),
-    )
-    if not any(column.null_count for column in table.columns):
+def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int) -> tuple[pa.Table, list[Fault]]:
+    arrays: list[pa.ChunkedArray] = []
+    faults: dict[int, str] = {}
+    for column in columns:
+        raw = pa.chunked_array([_plain(batch[column.name])])
+        values = _typed(raw, column.kind)
+        if values is None:
+            values, is_wrong = column.read(pc.fill_null(raw.cast(pa.string()), ""))
+        else:
+            is_wrong = pc.and_not(values.is_null(), raw.is_null()) if column.is_optional else values.is_null()
+        arrays.append(values)
+        for i in places(is_wrong) if is_wrong is not None else ():
+            faults.setdefault(i, column.fault(_shown(raw.slice(i, 1))[0]))
+    numbers = np.arange(n_before + 1, n_before + batch.num_rows + 1)
+    table = pa.table([*arrays, numbers], names=[*(column.name for column in columns), words.LINE])
+    if not faults:
         return table, []
-    is_good = reduce(pc.and_, (values.is_valid() for values in read.values()))
-    bad = pc.indices_nonzero(pc.invert(is_good)).to_pylist()
-    faults = []
-    for i in bad:
-        row = {name: raw[name].slice(i, 1).cast(pa.string())[0].as_py() for name in read}
-        name = next(name for name in read if read[name].slice(i, 1).null_count)
-        shown = "null" if row[name] is None else row[name][:80]
-        content = json.dumps({names[key]: value for key, value in row.items()}, ensure_ascii=False)
-        faults.append(Fault(n_before + i + 1, f"{names[name]} is {shown}, not {_WANTED[name]}", content))
-    return table.filter(is_good), faults
+    is_good = np.ones(len(table), bool)
+    is_good[list(faults)] = False
+    bad = sorted(faults)
+    rows = [json.dumps(row, default=str, ensure_ascii=False) for row in batch.take(pa.array(bad)).to_pylist()]
+    found = [Fault(n_before + i + 1, faults[i], row) for i, row in zip(bad, rows, strict=True)]
+    return table.filter(pa.array(is_good)), found
 
 
 def _plain(values: pa.Array) -> pa.Array:
     """Values without their dictionary, of a type that can be judged.
 
     Raises:
-        ArrowInvalid: they are lists, structures or the like.
+        ArrowInvalid: they are structures or the like.
     """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind):
-        raise pa.ArrowInvalid(f"a column of type {kind} holds neither numbers nor times")
-    return values.cast(pa.string()) if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else values
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        return pc.binary_join(values, "|")
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise pa.ArrowInvalid(f"a column of type {kind} holds neither numbers nor times nor text")
+    is_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
+    return values.cast(pa.string()) if is_text else values
 
 
-def _whole(values: pa.Array) -> pa.Array:
-    """As int32, null where a value is no id."""
-    if pa.types.is_string(values.type):
-        is_digits = pc.match_substring_regex(values, r"^\s*[0-9]{1,10}\s*$")
-        values = pc.utf8_trim_whitespace(pc.if_else(is_digits, values, None)).cast(pa.int64())
-    elif not pa.types.is_integer(values.type):
-        values = _floats(values)
-        values = pc.if_else(pc.equal(values, pc.floor(values)), values, None)
-    is_id = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, _LARGEST_ID))
-    return pc.if_else(is_id, values, None).cast(pa.int32())
-
-
-def _stars(values: pa.Array) -> pa.Array:
-    values = _floats(values)
-    return pc.if_else(pc.less_equal(pc.abs(values), _LARGEST_FLOAT32), values, None).cast(pa.float32())
-
-
-def _times(values: pa.Array, *, in_ms: bool) -> pa.ChunkedArray:
-    kind = values.type
-    if pa.types.is_string(kind) and not _is_number(values):
-        return parse_times(values)
-    if pa.types.is_temporal(kind):
+def _typed(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray | None:
+    """Numbers and times as the kind wants them, null where they are none; None where text must be made of them."""
+    is_temporal = pa.types.is_temporal(values.type)
+    if isinstance(kind, Time) and is_temporal:
         # Finer than milliseconds is cut off; a time without a zone is UTC.
-        times = values.cast(pa.timestamp("ms", tz=getattr(kind, "tz", None)), safe=False).cast(UTC_MS)
-        return within_bounds(pa.chunked_array([times]))
-    numbers = pc.multiply(_floats(values), 1.0 if in_ms else 1000.0)
-    is_time = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, (MAX_SECONDS + 1) * 1000.0))
-    ms = pc.floor(pc.if_else(is_time, numbers, None)).cast(pa.int64())
-    return pa.chunked_array([ms.cast(UTC_MS)])
+        zone = getattr(values.type, "tz", None)
+        return within_bounds(values.cast(pa.timestamp("ms", tz=zone), safe=False).cast(UTC_MS))
+    if is_temporal or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return None
+    if isinstance(kind, Time):
+        return kind.of_numbers(values.cast(pa.float64(), safe=False))
+    if isinstance(kind, Real):
+        floats = values.cast(pa.float64(), safe=False)
+        return pc.if_else(pc.less_equal(pc.abs(floats), float(np.finfo(np.float32).max)), floats, None).cast(
+            pa.float32()
+        )
+    if not isinstance(kind, Id | Whole):
+        return None
+    if pa.types.is_floating(values.type):
+        is_whole = pc.and_(pc.equal(values, pc.floor(values)), pc.less(pc.abs(values), _EXACT_FLOATS))
+        if isinstance(kind, Id) and pc.all(is_whole).as_py() is False:
+            return None
+        values = pc.if_else(is_whole, values, None)
+    if isinstance(kind, Id) and len(values) > values.null_count:
+        extremes = pc.min_max(values).as_py()
+        if extremes["min"] < 0 or extremes["max"] > LARGEST_ID:
+            return values.cast(pa.uint64() if extremes["min"] >= 0 else pa.int64()).cast(pa.string())
+    low, high = (kind.low, kind.high) if isinstance(kind, Whole) else (0, LARGEST_ID)
+    is_within = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
+    return pc.if_else(is_within, values, None).cast(pa.int32() if high <= LARGEST_ID else pa.int64())
 
 
-def _floats(values: pa.Array) -> pa.Array:
-    """As float64, null where a value is no number."""
-    if pa.types.is_string(values.type):
-        is_decimal = pc.match_substring_regex(values, r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$")
-        values = pc.utf8_trim_whitespace(pc.if_else(is_decimal, values, None))
-    return values.cast(pa.float64(), safe=False)
-
-
-def _is_number(values: pa.Array) -> bool:
-    """Whether most texts of a column are numbers."""
-    return _floats(values).null_count * 2 < len(values) if len(values) else False
-
-
-def _in_ms(times: pa.Array) -> bool:
-    """`count_in_ms` for the first thousand values of a column."""
-    if pa.types.is_temporal(times.type):
-        return False
-    return count_in_ms(_floats(times.slice(0, 1000)).drop_null().to_pylist())
+def _shown(values: pa.Array | pa.ChunkedArray) -> list[str]:
+    """Values as short text; of types that have none, what Python prints."""
+    try:
+        texts = values.cast(pa.string()).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        texts = ["|".join(map(str, value)) if isinstance(value, list) else value for value in values.to_pylist()]
+    return ["" if text is None else str(text)[:200] for text in texts]

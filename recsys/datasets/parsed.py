@@ -1,15 +1,15 @@
 """What a parser hands on: canonical tables, the rows it had to leave out, and an account of both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys import columns
 from recsys.datasets.catalogue import Layout
-
-MAX_CONTENT = 10_000
+from recsys.datasets.lines import MAX_CONTENT
 
 
 class Fault(NamedTuple):
@@ -73,14 +73,18 @@ class Parsed:
             source's order.
         quarantine: the malformed rows; in the schema `columns.QUARANTINE`.
         files: an account of every file read.
-        homes: the file in which a table's `columns.LINE` counts, by the table's name; none for empty tables.
+        homes: the files in which a table's `columns.LINE` counts, by the table's name; none for empty tables.
+        unread: files of the source that hold nothing of it.
+        ids: dictionaries of ids that are no 32-bit integers in the source, by the names of `columns.ID_TABLES`.
     """
 
     layout: Layout
     tables: dict[str, pa.Table]
     quarantine: pa.Table
     files: tuple[FileAccount, ...]
-    homes: dict[str, str]
+    homes: dict[str, list[str]]
+    unread: tuple[str, ...] = ()
+    ids: dict[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,14 +93,15 @@ class Draft:
 
     layout: Layout
     tables: dict[str, pa.Table] = field(default_factory=dict)
-    homes: dict[str, str] = field(default_factory=dict)
+    homes: dict[str, list[str]] = field(default_factory=dict)
+    ids: dict[str, pa.Table] = field(default_factory=dict)
     _quarantine: list[pa.Table] = field(default_factory=list)
     _files: list[FileAccount] = field(default_factory=list)
 
-    def put(self, table: str, file: str, rows: pa.Table) -> None:
-        """Make these rows the table; their lines are lines of that file."""
+    def put(self, table: str, files: Sequence[str], rows: pa.Table) -> None:
+        """Make these rows the table; their lines are lines of those files (`in_part`)."""
         self.tables[table] = rows
-        self.homes[table] = file
+        self.homes[table] = list(files)
 
     def account(self, table: str, file: str, n_in: int, n_out: int, faults: Sequence[Fault]) -> None:
         """Record what became of a file's rows."""
@@ -105,18 +110,38 @@ class Draft:
 
     def add(self, table: str, file: str, rows: Rows) -> None:
         """One file that is one table: `put` and `account` in one."""
-        self.put(table, file, rows.table)
+        self.put(table, [file], rows.table)
         self.account(table, file, rows.n_in, rows.table.num_rows, rows.faults)
 
-    def finish(self) -> Parsed:
-        """All tables, empty ones included, in their staged schemas."""
+    def move(self, table: str, file: str, faults: Sequence[Fault]) -> None:
+        """Record that rows of a file which were counted as kept are faulty after all."""
+        for i, account in enumerate(self._files):
+            if (account.table, account.file) == (table, file):
+                n_out, n_quarantined = account.n_out - len(faults), account.n_quarantined + len(faults)
+                self._files[i] = replace(account, n_out=n_out, n_quarantined=n_quarantined)
+        self._quarantine.append(quarantine(table, file, faults))
+
+    def finish(self, members: Sequence[str] = ()) -> Parsed:
+        """All tables, empty ones included, in their staged schemas; `members` are all files of the source."""
         tables = {}
         for name in columns.SNAPSHOT_TABLES:
             schema = columns.staged_schema(name)
             found = self.tables.get(name)
             tables[name] = schema.empty_table() if found is None else found.select(schema.names).cast(schema)
         faults = pa.concat_tables([columns.QUARANTINE.empty_table(), *self._quarantine])
-        return Parsed(self.layout, tables, faults, tuple(self._files), dict(self.homes))
+        read = {account.file for account in self._files}
+        unread = tuple(member for member in members if member not in read)
+        return Parsed(self.layout, tables, faults, tuple(self._files), dict(self.homes), unread, self.ids)
+
+
+def in_part(rows: pa.Table, number: int) -> pa.Table:
+    """Rows of the part of that number of a table in several files: lines tell the part too (`columns.place_of`)."""
+    place = rows.schema.get_field_index(columns.LINE)
+    return (
+        rows.set_column(place, columns.LINE, pc.add(rows[columns.LINE], number << columns.LINE_BITS))
+        if number
+        else rows
+    )
 
 
 def quarantine(table: str, file: str, faults: Sequence[Fault]) -> pa.Table:

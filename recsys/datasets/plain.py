@@ -1,4 +1,4 @@
-"""Members of archives as the bytes they hold: unpacked where they are gzip, seekable where a format needs it.
+"""Members of archives as the bytes they hold: unpacked where they are packed, seekable where a format needs it.
 
 What a member is, its first bytes say; names are not asked.
 """
@@ -9,32 +9,26 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-from recsys.datasets.archives import Archive, Member, gunzip
+from recsys.datasets.archives import Archive, Member, unpacked
 
 PARQUET_MAGIC = b"PAR1"
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
 def opened(archive: Archive, member: Member) -> Iterator[IO[bytes]]:
-    """The bytes of a member, unpacked where they are gzip.
+    """The bytes of a member, unpacked where they are gzip, bzip2, xz or zstd.
 
     Raises:
         DataError: while reading, when they are damaged or unpack to more than any data set needs.
     """
-    with archive.open(member) as file:
-        head = file.peek(2)[:2]  # type: ignore[attr-defined]
-        if head != _GZIP_MAGIC:
-            yield file
-            return
-        with gunzip(file, archive.label, member.path) as unpacked:
-            yield unpacked
+    with archive.open(member) as file, unpacked(file, archive.label, member.path) as plain:
+        yield plain
 
 
 @contextlib.contextmanager
 def seekable(archive: Archive, member: Member) -> Iterator[IO[bytes]]:
     """The bytes of a member in a file that can be read from anywhere: its own, or a temporary copy."""
-    with archive.open(member) as file:
+    with opened(archive, member) as file:
         if file.seekable():
             yield file
             return

@@ -3,8 +3,8 @@
 ==================  ==================================================================  ====================
 layout              what it is                                                          module
 ==================  ==================================================================  ====================
-``csv``             ml-latest*, ml-20m, ml-25m, ml-32m and the sample                   `movielens`
-``dat``             ml-1m, ml-10m                                                       `movielens`
+``csv``             ml-latest*, ml-20m, ml-25m, ml-32m and the sample                   `tabular`
+``dat``             ml-1m, ml-10m                                                       `tabular`
 ``100k``            ml-100k                                                             `movielens`
 ``movies-dataset``  Kaggle's The Movies Dataset                                         `movies_dataset`
 ``tabular``         any CSV or Parquet file with user, movie, rating, timestamp         `tabular`
@@ -13,21 +13,26 @@ layout              what it is                                                  
 No row is dropped, repaired or guessed: it is in a table, or in the quarantine with its line and its text.
 """
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from recsys.datasets import movielens, movies_dataset, parquet, tabular
-from recsys.datasets.archives import Archive, Limits, Member, open_archive
+import pyarrow as pa
+
+from recsys import columns as words
+from recsys.datasets import identity, movielens, movies_dataset, parquet, tabular
+from recsys.datasets.archives import Archive, Limits, open_archive
 from recsys.datasets.catalogue import Layout
-from recsys.datasets.cells import header_names
-from recsys.datasets.delimited import Format
+from recsys.datasets.column_names import check_mapping, match_columns
+from recsys.datasets.lines import read_rows
 from recsys.datasets.parsed import Draft, Parsed
-from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
-from recsys.datasets.text import source_text
+from recsys.datasets.plain import PARQUET_MAGIC, first_bytes, opened
+from recsys.datasets.sniffing import sniff
+from recsys.datasets.tabular import How
 from recsys.errors import DataError, NotFoundError
 
-PARSER_VERSION = "2"
+PARSER_VERSION = "3"
 """Part of every snapshot's id: raise it when the same archive would parse to other tables."""
 
 FILE_NAMES = (
@@ -39,84 +44,81 @@ FILE_NAMES = (
 )  # fmt: skip
 """What is kept of a folder that is given in place of an archive, beside what `kept_names` finds."""
 
-_HEADER_BYTES = 64 << 10
-_ONE_LINE_ROWS = {"movies.csv", "links.csv", "links_small.csv", "tags.csv", "u.data", "u.item"}
+_FIXED_FORMS = {"u.data": movielens.TABS, "u.item": movielens.BARS}
+_MOVIELENS = ("userId", "movieId", "rating", "timestamp")
 
 
 def read_source(
     path: Path,
+    how: How | None = None,
     *,
-    columns: Mapping[str, str] | None = None,
-    ratings_file: str | None = None,
     limits: Limits | None = None,
+    base: Mapping[str, identity.KnownIds] | None = None,
 ) -> Parsed:
     """Parse a zip archive, a folder or a single file.
 
     Args:
         path: where it is.
-        columns: for files of one's own, the file's column for ``user_id``, ``movie_id``, ``rating`` and ``timestamp``;
-            those with usual names need no entry.
-        ratings_file: the file name of the ratings, where there are several.
+        how: what the files do not say themselves.
         limits: what the archive may ask for.
+        base: the ids of the snapshot that this is added to.
 
     Raises:
-        ConfigError: `columns` names what is no column of ratings.
+        ConfigError: a setting names what is no column of ratings.
         DataError: the archive is refused, nothing in it is recognised, or a file is not what it should be.
     """
-    tabular.check_mapping(columns)
+    how = how or How()
+    check_mapping(how.columns)
     with open_archive(path, limits) as archive:
-        layout = detect_layout(archive, columns=columns, ratings_file=ratings_file)
-        parsed = _parse(layout, archive, columns, ratings_file).finish()
-    ratings = next(account for account in parsed.files if account.table == "ratings")
-    if ratings.n_in == 0:
+        layout = detect_layout(archive, how)
+        draft = _parse(layout, archive, how)
+        identity.settle_ids(draft, lambda file, lines: _rows_at(archive, file, lines), how=how.ids, base=base)
+        if "movies" not in draft.tables:
+            draft.put("movies", draft.homes["ratings"], _rated_movies(draft))
+        parsed = draft.finish([member.path for member in archive.members])
+    ratings = [account for account in parsed.files if account.table == "ratings"]
+    if not any(account.n_in for account in ratings):
         raise DataError(
-            f"{path.name}: {ratings.file} holds no ratings. Nothing was published. Fetch the archive again."
+            f"{path.name}: {ratings[0].file} holds no ratings. Nothing was published. Fetch the archive again."
         )
     return parsed
 
 
-def detect_layout(
-    source: Archive | Path,
-    *,
-    columns: Mapping[str, str] | None = None,
-    ratings_file: str | None = None,
-    limits: Limits | None = None,
-) -> Layout:
+def detect_layout(source: Archive | Path, how: How | None = None, *, limits: Limits | None = None) -> Layout:
     """The layout of what an archive holds; a quick check that reads headers only.
 
     Raises:
-        ConfigError: `columns` names what is no column of ratings.
+        ConfigError: a setting names what is no column of ratings.
         DataError: the archive is refused, or nothing in it is recognised; the message says what was looked for and
             what is there.
     """
-    tabular.check_mapping(columns)
+    how = how or How()
+    check_mapping(how.columns)
     if isinstance(source, Path):
         with open_archive(source, limits) as archive:
-            return detect_layout(archive, columns=columns, ratings_file=ratings_file)
-    if not columns and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, ratings_file):
+            return detect_layout(archive, how)
+    own = replace(how, ratings_file=None) == How()
+    if own and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, how.ratings_file):
         return "movies-dataset"
-    if not columns and not ratings_file:
-        if source.find("movies.csv") and _has_movielens_ratings(source):
-            return "csv"
-        if source.find("ratings.dat"):
-            return "dat"
-        if source.find("u.data"):
-            return "100k"
-    tabular.find_source(source, columns, ratings_file)  # raises where there is none
-    return "tabular"
+    if own and not how.ratings_file and source.find("u.data"):
+        return "100k"
+    ratings = tabular.find_tables(source, how)["ratings"].tables[0]  # raises where there is none
+    if set(_MOVIELENS) <= set(ratings.names) and ratings.form and source.find("movies.csv"):
+        return "csv"
+    return "dat" if ratings.form and ratings.form.delimiter == "::" else "tabular"
 
 
-def kept_names(
-    path: Path, *, columns: Mapping[str, str] | None = None, ratings_file: str | None = None
-) -> tuple[str, ...]:
+def kept_names(path: Path, how: How | None = None) -> tuple[str, ...]:
     """The names of the files worth keeping of a folder: `FILE_NAMES`, and those found under names of their own."""
+    how = how or How()
     with open_archive(path) as archive:
-        layout = detect_layout(archive, columns=columns, ratings_file=ratings_file)
-        found = [ratings_file] if ratings_file else []
-        if layout == "tabular":
-            found.append(tabular.find_source(archive, columns, ratings_file).member.name)
-        elif layout == "movies-dataset" and (metadata := movies_dataset.find_metadata(archive)):
+        layout = detect_layout(archive, how)
+        found = [how.ratings_file] if how.ratings_file else []
+        if layout == "movies-dataset" and (metadata := movies_dataset.find_metadata(archive)):
             found.append(metadata.name)
+        elif layout != "100k":
+            parts = tabular.find_tables(archive, how).values()
+            found += [table.member.path for part in parts for table in part.tables]
     return tuple(dict.fromkeys((*FILE_NAMES, *found)))
 
 
@@ -135,38 +137,41 @@ def source_lines(path: Path, file: str, lines: Collection[int]) -> dict[int, str
         NotFoundError: the source holds no such file.
     """
     with open_archive(path) as archive:
-        member = next((member for member in archive.members if member.path == file), None)
-        if member is None:
-            raise NotFoundError.key(file, path.name)
-        if first_bytes(archive, member, len(PARQUET_MAGIC)) == PARQUET_MAGIC:
-            return parquet.parquet_rows(archive, member, lines)
-        return source_text(archive, member, _format(archive, member), lines)
+        return _rows_at(archive, file, lines)
 
 
-def _parse(layout: Layout, archive: Archive, columns: Mapping[str, str] | None, ratings_file: str | None) -> Draft:
+def _rows_at(archive: Archive, file: str, lines: Collection[int]) -> dict[int, str]:
+    member = next((member for member in archive.members if member.path == file), None)
+    if member is None:
+        raise NotFoundError.key(file, archive.label)
+    if first_bytes(archive, member, len(PARQUET_MAGIC)) == PARQUET_MAGIC:
+        return parquet.parquet_rows(archive, member, lines)
+    form = _FIXED_FORMS.get(member.name.lower())
+    if form is None:
+        table = sniff(archive, member, lambda names: len(match_columns(names)))
+        form = table.form if table else None
+    if form is None:
+        return {}
+    with opened(archive, member) as text:
+        return read_rows(text, form, lines)
+
+
+def _parse(layout: Layout, archive: Archive, how: How) -> Draft:
     match layout:
-        case "csv":
-            return movielens.parse_csv(archive)
-        case "dat":
-            return movielens.parse_dat(archive)
         case "100k":
             return movielens.parse_100k(archive)
         case "movies-dataset":
-            return movies_dataset.parse_movies_dataset(archive, ratings_file)
-        case "tabular":
-            return tabular.parse_tabular(archive, tabular.find_source(archive, columns, ratings_file))
+            return movies_dataset.parse_movies_dataset(archive, how.ratings_file)
+        case _:
+            return tabular.parse_tabular(archive, how, Draft(layout))
 
 
-def _format(archive: Archive, member: Member) -> Format:
-    if member.name.lower() in _ONE_LINE_ROWS or member.name.lower().endswith(".dat"):
-        return Format(has_header=False)
-    head = first_bytes(archive, member, _HEADER_BYTES)
-    return Format(delimiter=tabular.delimiter_of(re.split(rb"[\r\n]", head, maxsplit=1)[0]), spans_lines=True)
-
-
-def _has_movielens_ratings(archive: Archive) -> bool:
-    member = archive.find("ratings.csv")
-    if member is None:
-        return False
-    header = header_names(first_bytes(archive, member, _HEADER_BYTES), ",")
-    return set(movielens.RATINGS_HEADER) <= set(header)
+def _rated_movies(draft: Draft) -> pa.Table:
+    """The movies that are rated, in the order in which they first appear; their lines are those of that rating."""
+    ratings = draft.tables["ratings"]
+    first = ratings.group_by(words.MOVIE_ID).aggregate([(words.LINE, "min")]).sort_by(f"{words.LINE}_min")
+    names: dict[Any, Any] = {}
+    if dictionary := draft.ids.get("movie_ids"):
+        names = dict(zip(*(column.to_pylist() for column in dictionary.columns), strict=True))
+    titles: Sequence[str] = [f"Movie {names.get(movie_id, movie_id)}" for movie_id in first[words.MOVIE_ID].to_pylist()]
+    return movielens.movies_table(first[words.MOVIE_ID], titles, [[]] * len(titles), first[f"{words.LINE}_min"])

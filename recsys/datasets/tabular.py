@@ -1,274 +1,210 @@
-"""Any table of ratings: CSV (or TSV, also packed by gzip) or Parquet, whatever its columns are called.
+"""Any table of ratings with what stands beside it: CSV or Parquet files, whatever their columns are called.
 
-Four columns are needed: who rated, what, how, and when. The usual names are known, others are said by a mapping.
-Times in numbers are seconds or milliseconds since 1970 (`times.count_in_ms` decides, by the first thousand rows);
-times in text are ISO 8601, in UTC unless they say otherwise. A MovieLens-like ``movies.csv`` beside the ratings
-gives titles; without one the movies are those rated.
+`roles` finds the files, `sniffing` how they are written, `cells` what their columns hold. MovieLens' own CSV and
+``::`` releases are read this way too. Without a file of movies the movies are those rated.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as words
-from recsys.datasets import movielens, parquet
-from recsys.datasets.archives import Archive, Member
-from recsys.datasets.cells import Column, header_names, split_cells
-from recsys.datasets.delimited import Format, read_delimited
-from recsys.datasets.parsed import Draft, Rows
-from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
-from recsys.datasets.times import MAX_SECONDS, UTC_MS, count_in_ms, parse_times
-from recsys.errors import ConfigError, DataError
+from recsys.datasets import parquet
+from recsys.datasets.archives import Archive
+from recsys.datasets.cells import LARGEST_ID, MISSING, Column, Id, Real, Text, Whole
+from recsys.datasets.delimited import joined, read_delimited
+from recsys.datasets.movielens import movies_table, split_genres
+from recsys.datasets.parsed import Draft, Rows, in_part
+from recsys.datasets.roles import Part, Role, find_parts
+from recsys.datasets.sniffing import Table, with_text
+from recsys.datasets.times import DAY_FIRST, ISO, MONTH_FIRST, NONE, ORDERED_DATE, UTC_MS, Time, time_form
+from recsys.errors import DataError
 
-USUAL_NAMES = {
-    words.USER_ID: ("userid", "user", "uid", "reviewerid", "customerid"),
-    words.MOVIE_ID: ("movieid", "itemid", "movie", "item", "iid", "mid", "filmid", "film"),
-    words.RATING: ("rating", "score", "stars", "ratings"),
-    words.TIMESTAMP: ("timestamp", "time", "ts", "date", "datetime", "ratedat", "createdat"),
-}
-"""What columns are usually called, in order of preference; case, blanks, ``_`` and ``-`` do not matter."""
-
-_DELIMITERS = ",;\t|"
-_SNIFFED_BYTES = 256 << 10
-_SNIFFED_ROWS = 1_000
-_MAX_SNIFFED_FILES = 100
-_MOSTLY = 0.9
-_NUMBER = re.compile(r"\s*[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*", re.ASCII)
-_NOT_READ = "Nothing was read or stored."
+NO_TIME_MS = 946_684_800_000  # 2000-01-01: what all ratings without times get, so that none is before another
+_LIST = re.compile(r"\s*\|\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file that may hold ratings.
+class How:
+    """How a source of one's own is read, as far as its files do not say it.
 
     Attributes:
-        member: the file.
-        header: its columns.
-        names: the file's column for each of the four that is found.
-        delimiter: of text; empty for Parquet.
-        sample: the first rows of text.
+        columns: the file's column for each of `column_names.USUAL_NAMES`; those with usual names need no entry.
+        ratings_file: the file name of the ratings, where there are several.
+        times: one of `times.FORMS`, or `times.NONE`; empty: as the first rows have them.
+        ids: ``text`` or ``number``; empty: as the ids are.
+        has_ratings: whether a column says how a movie was liked; else each row counts as 1.
     """
 
-    member: Member
-    header: list[str]
-    names: dict[str, str]
-    delimiter: str
-    sample: list[list[str]]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    ratings_file: str | None = None
+    times: str = ""
+    ids: str = ""
+    has_ratings: bool = True
 
     @property
-    def missing(self) -> list[str]:
-        return [name for name in USUAL_NAMES if name not in self.names]
-
-    def cells(self, name: str) -> list[str]:
-        """The sampled cells of one of the four columns."""
-        place = self.header.index(self.names[name])
-        return [row[place] for row in self.sample if len(row) == len(self.header)]
+    def optional(self) -> set[str]:
+        """Columns of ratings that need not be there."""
+        return ({words.TIMESTAMP} if self.times == NONE else set()) | (set() if self.has_ratings else {words.RATING})
 
 
-def check_mapping(mapping: Mapping[str, str] | None) -> None:
-    """Refuse a mapping with names that mean nothing here.
-
-    Raises:
-        ConfigError: a key is none of the four columns.
-    """
-    if unknown := set(mapping or ()) - set(USUAL_NAMES):
-        raise ConfigError(
-            f"columns names {', '.join(sorted(unknown))}; known are {', '.join(USUAL_NAMES)}. Nothing was started. "
-            'Write columns={"user_id": "the file\'s column", …}.'
-        )
+def find_tables(archive: Archive, how: How) -> dict[Role, Part]:
+    """The tables of a source, as `roles.find_parts`."""
+    return find_parts(archive, how.columns, how.ratings_file, optional=how.optional)
 
 
-def match_columns(header: list[str], mapping: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The file's column for each of the four: as the mapping says, else by the usual names.
-
-    >>> match_columns(["Item ID", "User-Id", "stars", "when"], {"timestamp": "when"})
-    {'user_id': 'User-Id', 'movie_id': 'Item ID', 'rating': 'stars', 'timestamp': 'when'}
-    """
-    mapping = mapping or {}
-    by_plain_name: dict[str, str] = {}
-    for column in header:
-        by_plain_name.setdefault(re.sub(r"[\s_-]", "", column).lower(), column)
-    found = {}
-    for name, usual in USUAL_NAMES.items():
-        given = mapping.get(name)
-        known = [by_plain_name[word] for word in usual if word in by_plain_name]
-        if given in header or (known and not given):
-            found[name] = given or known[0]
-    return found
-
-
-def find_source(archive: Archive, mapping: Mapping[str, str] | None = None, ratings_file: str | None = None) -> Source:
-    """The file of ratings in an archive: the one asked for, else ``ratings.*``, else the only one that fits.
+def parse_tabular(archive: Archive, how: How, draft: Draft) -> Draft:
+    """Read the ratings, and what is beside them; without movies those that are rated.
 
     Raises:
-        DataError: none fits, or several do; the message lists their columns or names.
+        DataError: no file fits as ratings, several do, or their times cannot be told.
     """
-    if ratings_file:
-        candidates = [_sniff(archive, archive.require(ratings_file), mapping)]
-    else:
-        members = archive.members[:_MAX_SNIFFED_FILES]
-        candidates = [source for member in members if (source := _sniff(archive, member, mapping))]
-    named = [source for source in candidates if source and source.member.name.lower().startswith("ratings.")]
-    fitting = [source for source in candidates if source and not source.missing]
-    fitting = [source for source in fitting if source in named] or fitting
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise DataError(
-            f"{archive.label}: {', '.join(source.member.path for source in fitting)} could all be the ratings. "
-            f"{_NOT_READ} Keep one of them, or call it ratings.csv."
-        )
-    raise _unknown(archive, (named or [source for source in candidates if source])[:5])
-
-
-def parse_tabular(archive: Archive, source: Source) -> Draft:
-    """Read the ratings, and the movies beside them or those that are rated."""
-    draft = Draft("tabular")
-    _check_unique(archive, source)
-    rows = (
-        _read_text(archive, source) if source.delimiter else parquet.read_parquet(archive, source.member, source.names)
-    )
-    if not source.delimiter:
-        _check_parquet_ids(archive, source, rows)
-    draft.add("ratings", source.member.path, rows)
-    if movies := find_movies(archive, source.member):
-        movielens.add_movies(draft, archive, movies)
-    else:
-        draft.put("movies", source.member.path, _rated_movies(rows.table))
+    parts = find_tables(archive, how)
+    for part in parts.values():
+        add_part(draft, archive, part, how)
     return draft
 
 
-def find_movies(archive: Archive, ratings: Member) -> Member | None:
-    """A ``movies.csv`` in MovieLens' form, not the ratings themselves."""
-    member = archive.find("movies.csv")
-    if member is None or member == ratings:
-        return None
-    header = header_names(_first_line(first_bytes(archive, member, _SNIFFED_BYTES)), ",")
-    return member if {"movieId", "title", "genres"} <= set(header) else None
+def add_part(draft: Draft, archive: Archive, part: Part, how: How) -> None:
+    """Read one table of a source, whatever files it is in."""
+    tables = []
+    for number, table in enumerate(part.tables):
+        rows = _read(archive, part, table, how)
+        tables.append(in_part(rows.table, number))
+        draft.account(part.role, table.member.path, rows.n_in, rows.table.num_rows, rows.faults)
+    draft.put(part.role, [table.member.path for table in part.tables], joined(tables))
 
 
-def delimiter_of(line: bytes, mapping: Mapping[str, str] | None = None) -> str:
-    """What separates the names in a header: that which gives most known names, then most names.
+def time_of(archive: Archive, part: Part, how: How) -> Time | None:
+    """How the times of a part are written; None where there are none.
 
-    >>> delimiter_of(b"user;item;rating;when, in UTC")
-    ';'
+    Raises:
+        DataError: its first rows do not tell.
     """
-    headers = {delimiter: header_names(line, delimiter) for delimiter in _DELIMITERS}
-    return max(_DELIMITERS, key=lambda d: (len(match_columns(headers[d], mapping)), len(headers[d])))
-
-
-def format_of(source: Source) -> Format:
-    return Format(delimiter=source.delimiter, spans_lines=True)
-
-
-def _sniff(archive: Archive, member: Member, mapping: Mapping[str, str] | None) -> Source | None:
-    """What a file seems to hold, if it is a table at all."""
-    head = first_bytes(archive, member, _SNIFFED_BYTES)
-    if head.startswith(PARQUET_MAGIC):
-        header = parquet.column_names(archive, member)
-        return Source(member, header, match_columns(header, mapping), "", [])
-    line = _first_line(head)
-    if not line or b"\0" in line or len(line) == _SNIFFED_BYTES:
+    if how.times == NONE or words.TIMESTAMP not in part.names:
         return None
-    delimiter = delimiter_of(line, mapping)
-    header = header_names(line, delimiter)
-    if len(header) < len(USUAL_NAMES):  # not a table of ratings: prose, JSON, a licence
-        return None
-    rows = re.split("\r\n|\r|\n", head.decode("utf-8", "replace"))[1 : _SNIFFED_ROWS + 1]
-    rows = rows[:-1] if len(head) == _SNIFFED_BYTES else rows
-    sample = [split_cells(row, delimiter) for row in rows if row]
-    return Source(member, header, match_columns(header, mapping), delimiter, sample)
-
-
-def _first_line(head: bytes) -> bytes:
-    return re.split(rb"[\r\n]", head, maxsplit=1)[0]
-
-
-def _unknown(archive: Archive, candidates: list[Source]) -> DataError:
-    if not candidates:
-        return DataError(
-            f"{archive.label}: looked for ratings.csv, ratings.dat, u.data, movies_metadata.csv, or any table of "
-            f"ratings; found {archive.listing()}. {_NOT_READ} Give an archive of a MovieLens release, The Movies "
-            "Dataset, or a CSV or Parquet file with the columns user_id, movie_id, rating and timestamp."
+    table, column = part.tables[0], part.names[words.TIMESTAMP]
+    cells = table.cells(column)
+    form = (how.times if part.role == "ratings" else "") or time_form(cells) or how.times
+    if form == "ambiguous":
+        example = next(cell for cell in cells if ORDERED_DATE.fullmatch(cell))
+        raise DataError(
+            f"{archive.place(table.member.path)}: column {column} holds dates such as {example.strip()!r}; whether "
+            f"the day or the month comes first, it does not say. Nothing was read or stored. Say it: "
+            f"times={DAY_FIRST} or times={MONTH_FIRST}."
         )
-    seen = "; ".join(
-        f"{source.member.path} has the columns {', '.join(source.header[:40])}, none of them known as "
-        f"{' or '.join(source.missing)}"
-        for source in candidates
-    )
-    example = ", ".join(f'"{name}": "…"' for name in candidates[0].missing)
-    return DataError(
-        f"{archive.label}: {seen}. {_NOT_READ} Say which of the file's columns they are: columns={{{example}}}."
-    )
+    return Time(form or (ISO if cells else "seconds"))
 
 
-def _check_unique(archive: Archive, source: Source) -> None:
-    for name, column in source.names.items():
-        if source.header.count(column) > 1 or list(source.names.values()).count(column) > 1:
-            raise DataError(
-                f"{archive.label}: {source.member.path}: column {column}, taken for {name}, appears "
-                f"{source.header.count(column)} times in the header {', '.join(source.header[:40])}, or is named for "
-                f"another as well. {_NOT_READ} Give each its own column."
-            )
+def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str, Column]:
+    """What is read of a file, by the names of the tables' columns."""
+    comma = "," if table.form and (table.form.delimiter != "," or _has_decimal_comma(part, table)) else "."
+    time = time_of(archive, part, how)
+    kinds = {
+        words.USER_ID: (Id(), False),
+        words.MOVIE_ID: (Id(), False),
+        words.RATING: (Real(comma), False),
+        words.TIMESTAMP: (time, False),
+        words.TITLE: (Text(), False),
+        words.TAG: (Text(), False),
+        words.IMDB_ID: (Text(re.compile(r"\s*(tt)?[0-9]{1,10}(\.0*)?\s*"), "an IMDb id such as tt0114709"), True),
+        words.TMDB_ID: (Whole(0, LARGEST_ID), True),
+    }
+    text = (Text(), True)
+    found = {}
+    for name, column in part.names.items():
+        kind, is_optional = kinds.get(name, text)
+        is_left_out = kind is None or (name == words.RATING and not how.has_ratings)
+        if not is_left_out:
+            found[name] = Column(column, kind, is_optional)  # type: ignore[arg-type]
+    return found
 
 
-def _read_text(archive: Archive, source: Source) -> Rows:
-    for name in (words.USER_ID, words.MOVIE_ID):
-        cells = source.cells(name)
-        texts = [cell for cell in cells if not re.fullmatch(r"\s*-?[0-9]+\s*", cell)]
-        if cells and len(texts) >= _MOSTLY * len(cells):
-            raise _text_ids(archive, source, name, texts[0])
-    numbers = [float(cell) for cell in source.cells(words.TIMESTAMP) if _NUMBER.fullmatch(cell)]
-    is_number = 2 * len(numbers) > len(source.cells(words.TIMESTAMP))
-    in_ms = count_in_ms(numbers)
-    names = source.names
-    last = MAX_SECONDS * 1000 + 999 if in_ms else MAX_SECONDS
-    time = (
-        Column(names[words.TIMESTAMP], pa.float64(), (0, last)) if is_number else Column(names[words.TIMESTAMP], UTC_MS)
-    )
-    columns = (
-        Column(names[words.USER_ID], pa.int32(), movielens.ID_BOUNDS),
-        Column(names[words.MOVIE_ID], pa.int32(), movielens.ID_BOUNDS),
-        Column(names[words.RATING], pa.float32()),
-        time,
-    )
+def _read(archive: Archive, part: Part, table: Table, how: How) -> Rows:
+    if part.role in ("movies", "tags"):
+        table = with_text(archive, table)
+    columns = columns_of(archive, part, table, how)
+    shape = _SHAPES[part.role]
 
-    def shape(table: pa.Table) -> pa.Table:
-        user_ids, movie_ids, stars, times, lines = table.columns
-        if is_number:
-            times = pc.floor(pc.multiply(times, 1.0 if in_ms else 1000.0)).cast(pa.int64()).cast(UTC_MS)
-        else:
-            times = parse_times(times)
-        return pa.table([user_ids, movie_ids, stars, times, lines], schema=words.staged_schema("ratings"))
+    def shaped(rows: pa.Table) -> pa.Table:
+        by_name = {name: rows[column.name] for name, column in columns.items()}
+        return shape(by_name, rows[words.LINE])
 
-    return read_delimited(archive, source.member, columns, format_of(source), shape)
+    if table.form is None:
+        return parquet.read_parquet(archive, table.member, list(columns.values()), shaped)
+    form = table.form
+    if not form.is_quoted and part.role in ("movies", "tags"):
+        form = replace(form, text_column=len(table.names) - 2)
+    return read_delimited(archive, table.member, table.names, list(columns.values()), form, shaped)
 
 
-def _check_parquet_ids(archive: Archive, source: Source, rows: Rows) -> None:
-    for name in (words.USER_ID, words.MOVIE_ID):
-        start = f"{source.names[name]} is "
-        texts = [
-            fault.fault for fault in rows.faults if fault.fault.startswith(start) and "whole number" in fault.fault
-        ]
-        if texts and len(texts) >= _MOSTLY * rows.n_in:
-            raise _text_ids(archive, source, name, texts[0].removeprefix(start).partition(",")[0])
+def _has_decimal_comma(part: Part, table: Table) -> bool:
+    cells = table.cells(part.names[words.RATING]) if words.RATING in part.names else []
+    return any(re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", cell) for cell in cells)
 
 
-def _text_ids(archive: Archive, source: Source, name: str, example: str) -> DataError:
-    column = source.names[name]
-    return DataError(
-        f"{archive.label}: {source.member.path}: column {column}, taken for {name}, holds {example[:80]!r} and "
-        f"the like; ids must be whole numbers in [0, {movielens.ID_BOUNDS[1]}]. {_NOT_READ} Number them first, with "
-        f"pandas: codes, names = pandas.factorize(table[{column!r}])."
-    )
+_Columns = Mapping[str, pa.ChunkedArray]
 
 
-def _rated_movies(ratings: pa.Table) -> pa.Table:
-    """The movies that are rated, in the order in which they first appear; their lines are those of that rating."""
-    first = ratings.group_by(words.MOVIE_ID).aggregate([(words.LINE, "min")]).sort_by(f"{words.LINE}_min")
-    movie_ids = first[words.MOVIE_ID]
-    titles = [f"Movie {movie_id}" for movie_id in movie_ids.to_pylist()]
-    return movielens.movies_table(movie_ids, titles, [[]] * len(titles), first[f"{words.LINE}_min"])
+def _ratings(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
+    stars = columns.get(words.RATING, pa.chunked_array([pa.repeat(pa.scalar(1.0, pa.float32()), len(lines))]))
+    return _table("ratings", [columns[words.USER_ID], columns[words.MOVIE_ID], stars, _times(columns, lines), lines])
+
+
+def _tags(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
+    keys = [columns[name] for name in (words.USER_ID, words.MOVIE_ID, words.TAG)]
+    return _table("tags", [*keys, _times(columns, lines), lines])
+
+
+def _times(columns: _Columns, lines: pa.ChunkedArray) -> pa.ChunkedArray:
+    none = pa.scalar(NO_TIME_MS, pa.int64()).cast(UTC_MS)
+    return columns.get(words.TIMESTAMP, pa.chunked_array([pa.repeat(none, len(lines))]))
+
+
+def _movies(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
+    n_rows = len(lines)
+    cells = columns[words.GENRES].to_pylist() if words.GENRES in columns else [""] * n_rows
+    genres = [split_genres(cell or "") for cell in cells]
+    return movies_table(columns[words.MOVIE_ID], columns[words.TITLE].to_pylist(), genres, lines)
+
+
+def _links(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
+    imdb, tmdb = columns.get(words.IMDB_ID), columns.get(words.TMDB_ID)
+    imdb_ids = pa.nulls(len(lines), pa.string()) if imdb is None else _imdb_ids(imdb)
+    tmdb_ids = pa.nulls(len(lines), pa.int32()) if tmdb is None else tmdb.cast(pa.int32())
+    return _table("links", [columns[words.MOVIE_ID], imdb_ids, tmdb_ids, lines])
+
+
+def _imdb_ids(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """With prefix and zeros: 114709, 0114709, 114709.0 and tt0114709 are one."""
+    digits = pc.replace_substring_regex(texts, r"^\s*(?:tt)?([0-9]+)(?:\.0*)?\s*$", r"\1")
+    return pc.binary_join_element_wise("tt", pc.utf8_lpad(digits, width=7, padding="0"), "")
+
+
+def _details(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
+    language = columns.get(words.LANGUAGE, pa.nulls(len(lines), pa.string()))
+    lists = [_lists(columns.get(name), len(lines)) for name in (words.KEYWORDS, words.DIRECTORS, words.ACTORS)]
+    return _table("details", [columns[words.MOVIE_ID], language, *lists, lines])
+
+
+def _lists(texts: pa.ChunkedArray | None, n_rows: int) -> pa.Array:
+    cells: Sequence[str | None] = [""] * n_rows if texts is None else texts.to_pylist()
+    found = [[word for word in _LIST.split(cell or "") if word.strip() not in MISSING] for cell in cells]
+    return pa.array(found, pa.list_(pa.string()))
+
+
+def _table(name: str, arrays: Sequence[pa.ChunkedArray | pa.Array]) -> pa.Table:
+    """A staged table whose ids may still be text."""
+    return pa.table(arrays, names=words.staged_schema(name).names)
+
+
+_SHAPES: dict[Role, Callable[[_Columns, pa.ChunkedArray], pa.Table]] = {
+    "ratings": _ratings,
+    "movies": _movies,
+    "links": _links,
+    "tags": _tags,
+    "details": _details,
+}

@@ -1,28 +1,112 @@
-"""Times as columns have them, made UTC in milliseconds: ISO 8601 text, or seconds or milliseconds since 1970."""
+"""Times as columns have them, made UTC in milliseconds: counted since 1970 in some unit, or written as dates.
 
+How a column writes its times is decided once, by its first rows (`time_form`), or said by the setting `times`.
+"""
+
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median
+from statistics import median_low
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 UTC_MS = pa.timestamp("ms", tz="UTC")
 MAX_SECONDS = 253_402_300_799  # the end of year 9999, the last that Python's dates can say
-_MS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds March 1973
+PER_SECOND = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+ISO, DAY_FIRST, MONTH_FIRST, NONE = "iso", "day-month-year", "month-day-year", "none"
+FORMS = (*PER_SECOND, ISO, DAY_FIRST, MONTH_FIRST)
+"""What the setting `times` may say, besides `NONE` for ratings without times."""
+
+NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", re.ASCII)
+ORDERED_DATE = re.compile(r"\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})\b.*", re.ASCII)
+_COMPACT_DATE = re.compile(r"\s*(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])\s*", re.ASCII)
 _ZONED = r"([Zz]|:[0-9]{2}(\.[0-9]+)?\s?[+-][0-9]{2}(:?[0-9]{2})?)$"
+_UNIT_FROM = 10**11  # in its own unit March 1973 times ten and later; a thousand times as many are the next unit's
+_EARLY = 10**8  # seconds until March 1973; no rating is older, so in a finer unit as few are of a coarser one
 
 
-def count_in_ms(numbers: Sequence[float]) -> bool:
-    """Whether times that are numbers count milliseconds rather than seconds since 1970.
+def time_form(texts: Sequence[str]) -> str:
+    """How a column writes its times: one of `FORMS`, ``ambiguous`` for dates whose order no column can say, or nothing.
 
-    Decided once for a whole column: by whether the median reaches 10^11, which no plausible column of seconds
-    does (the year 5138), and every column of milliseconds from March 1973 on.
+    Numbers are told by their median: as seconds 10^11 is the year 5138, as milliseconds March 1973, and so on.
 
-    >>> count_in_ms([964982703, 1]), count_in_ms([964982703000.0]), count_in_ms([])
-    (False, True, False)
+    >>> time_form(["964982703", "1"]), time_form(["964982703000.0"]), time_form(["1543727664000000"])
+    ('seconds', 'milliseconds', 'microseconds')
+    >>> time_form(["2024-05-31"]), time_form(["20240531"]), time_form(["02/12/2018"]), time_form(["soon"])
+    ('iso', 'iso', 'ambiguous', '')
     """
-    return bool(numbers) and median(numbers) >= _MS_FROM
+    texts = [text for text in texts if text.strip()]
+    numbers = [abs(float(text)) for text in texts if NUMBER.fullmatch(text)]
+    if texts and all(map(_COMPACT_DATE.fullmatch, texts)):
+        return ISO
+    if 2 * len(numbers) > len(texts):
+        middle = median_low(numbers)
+        return next((unit for unit, n in PER_SECOND.items() if middle < _UNIT_FROM * n), "nanoseconds")
+    if 2 * sum(map(bool, map(ORDERED_DATE.fullmatch, texts))) > len(texts):
+        return "ambiguous"
+    n_dates = len(texts) - parse_times(pa.array(texts, pa.string())).null_count
+    return ISO if 2 * n_dates >= len(texts) and texts else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Times of one form; what is of another is no time here."""
+
+    form: str
+
+    @property
+    def wanted(self) -> str:
+        """What a cell must be, to end "…, not"."""
+        if self.form == ISO:
+            return "a time such as 2024-05-31T12:30:00Z, 1970 or later"
+        return f"a time in {self.form}" if self.form in PER_SECOND else f"a date written {self.form}"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """As UTC; null where a text is no time of this form.
+
+        >>> Time("milliseconds").read(pa.chunked_array([["964982703000", "964982703"]])).null_count
+        1
+        """
+        if self.form in PER_SECOND:
+            return self.of_numbers(numbers(texts))
+        return parse_times(_year_first(texts, self.form) if self.form != ISO else texts)
+
+    def of_numbers(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Numbers since 1970; null where they are of another unit or beyond the year 9999."""
+        per_second = PER_SECOND[self.form]
+        is_time = pc.and_(pc.greater_equal(values, 0.0), pc.less(values, float((MAX_SECONDS + 1) * per_second)))
+        if per_second > 1:
+            is_coarse = pc.and_(pc.greater_equal(values, float(_EARLY)), pc.less(values, _EARLY * 1.0 * per_second))
+            is_time = pc.and_not(is_time, is_coarse)
+        ms = pc.floor(pc.multiply(pc.if_else(is_time, values, None), 1000.0 / per_second))
+        return ms.cast(pa.int64()).cast(UTC_MS)
+
+    def hint(self, text: str) -> str:
+        """What a text that is no time of this form would be in another, or nothing.
+
+        >>> Time("seconds").hint("1543727664000")
+        ' (in milliseconds it is 2018-12-02 05:14:24 UTC)'
+        """
+        for form in FORMS:
+            found = Time(form).read(pa.chunked_array([[text]], pa.string()))[0].as_py() if form != self.form else None
+            if found is not None and datetime(1995, 1, 1, tzinfo=UTC) <= found <= datetime.now(UTC):
+                return f" (in {form} it is {found:%Y-%m-%d %H:%M:%S} UTC)" if form in PER_SECOND else ""
+        return ""
+
+
+def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as float64, null where they are no numbers.
+
+    >>> numbers(pa.chunked_array([["1.5", " 2 ", "x", "0x1F"]])).to_pylist()
+    [1.5, 2.0, None, None]
+    """
+    try:
+        return texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        is_number = pc.match_substring_regex(texts, f"^(?:{NUMBER.pattern})$")
+        return pc.utf8_trim_whitespace(pc.if_else(is_number, texts, None)).cast(pa.float64())
 
 
 def parse_times(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
@@ -32,9 +116,13 @@ def parse_times(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
 
     >>> parse_times(pa.array(["2024-05-31", "2024-05-31T02:00:00+02:00", "yesterday"])).cast(pa.int64()).to_pylist()
     [1717113600000, 1717113600000, None]
+    >>> parse_times(pa.array(["2018-12-02 05:14:24 UTC", "2018/12/02"])).null_count
+    0
     """
     values = pa.chunked_array([texts]) if isinstance(texts, pa.Array) else texts
     values = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"(\.[0-9]{3})[0-9]+", r"\1")
+    values = pc.replace_substring_regex(values, r"\s*(?:UTC|GMT)$", "Z")
+    values = pc.replace_substring_regex(values, r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", r"\1-\2-\3")
     try:
         is_zoned = pc.match_substring_regex(values, _ZONED)
         zoned = pc.if_else(is_zoned, values, None).cast(UTC_MS)
@@ -55,6 +143,18 @@ def within_bounds(times: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     ms = times.cast(pa.int64())
     return pc.if_else(pc.and_(pc.greater_equal(ms, 0), pc.less(ms, (MAX_SECONDS + 1) * 1000)), times, None)
+
+
+def _year_first(texts: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
+    """Dates written with their year last, turned round; null where a text is none."""
+    order = r"\3-\2-\1" if form == DAY_FIRST else r"\3-\1-\2"
+    values = pc.utf8_trim_whitespace(
+        pc.if_else(pc.match_substring_regex(texts, f"^{ORDERED_DATE.pattern}$"), texts, None)
+    )
+    for single in (r"^([0-9][/.-])", r"([/.-])([0-9][/.-])"):
+        padded = r"0\1" if single.startswith("^") else r"\10\2"
+        values = pc.replace_substring_regex(values, single, padded)
+    return pc.replace_substring_regex(values, r"^([0-9]{2})[/.-]([0-9]{2})[/.-]([0-9]{4})", order)
 
 
 def _parse_time(text: str | None) -> int | None:

@@ -77,7 +77,7 @@ def create_app(
 def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
-        rows = recommend(store, parse_ratings(ratings), 10)
+        rows = recommend(store, parse_ratings(ratings, queries.movie_numbers(store)), 10)
         source = rows[0]["source"] if rows else "popular"
         return _page(store, newcomer=ratings, listed=_with_posters(store, rows), source=source)
 
@@ -96,10 +96,10 @@ def _add_pages(app: FastAPI, store: Store) -> None:
 
     @app.get("/user", response_class=HTMLResponse)
     def user(user_id: str = "") -> str:
-        number = _id(user_id, "user")
+        number = queries.user_number(store, user_id)
         return _page(
             store,
-            user_id=number,
+            user_id=user_id,
             listed=_with_posters(store, queries.user_list(store, number)),
             source=queries.list_source(store, number),
             rated=queries.rated_high(store, number, 10),
@@ -107,7 +107,7 @@ def _add_pages(app: FastAPI, store: Store) -> None:
 
     @app.get("/movie", response_class=HTMLResponse)
     def movie(movie_id: str = "") -> str:
-        number = _id(movie_id, "movie")
+        number = queries.movie_number(store, movie_id)
         neighbours = _with_posters(store, queries.similar_movies(store, number))
         return _page(store, movie=queries.movie(store, number), neighbours=neighbours)
 
@@ -135,12 +135,12 @@ def _add_json(app: FastAPI, store: Store) -> None:
         return queries.release(store)
 
     @app.get("/api/users/{user_id}")
-    def user_list(user_id: int) -> list[dict[str, Any]]:
-        return queries.user_list(store, user_id)
+    def user_list(user_id: str) -> list[dict[str, Any]]:
+        return queries.user_list(store, queries.user_number(store, user_id))
 
     @app.get("/api/movies/{movie_id}/similar")
-    def similar(movie_id: int) -> list[dict[str, Any]]:
-        return queries.similar_movies(store, movie_id)
+    def similar(movie_id: str) -> list[dict[str, Any]]:
+        return queries.similar_movies(store, queries.movie_number(store, movie_id))
 
     @app.get("/api/movies")
     def find(q: str) -> list[dict[str, Any]]:
@@ -179,13 +179,6 @@ def _rendered(**shown: Any) -> str:
 
 def _with_posters(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "has_poster": store.exists(layout.poster_image(row["movie_id"]))} for row in rows]
-
-
-def _id(text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise NotFoundError(f"{text!r} is no {what} id: it must be a whole number.") from error
 
 
 async def _with_headers(request: Request, call_next: Callable[[Request], Any]) -> Any:

@@ -4,6 +4,8 @@ Each reads one release whole: the one that is current when it is called. Files a
 manifest and row groups by their statistics, so that no table is read whole but the catalogue.
 """
 
+import functools
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +16,61 @@ from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
-from recsys.storage.tables import read_rows, read_table
+from recsys.storage.tables import read_rows, read_schema, read_table
 
 Row = dict[str, Any]
 
 SHOWN = (columns.RANK, columns.MOVIE_ID, columns.TITLE, columns.SCORE, columns.PREDICTED_RATING)
+
+
+SOURCE_MOVIE_ID = columns.source_name(columns.MOVIE_ID)
+
+
+def user_number(store: Store, text: str) -> int:
+    """The number of the user whom the source calls so.
+
+    Raises:
+        NotFoundError: no user is called so, or nothing is published.
+    """
+    return _number(store, text, "user_ids", "user")
+
+
+def movie_numbers(store: Store) -> Callable[[str], int]:
+    """`movie_number` for a release; where ids are numbers, Python's own reading of them."""
+    numbers = _numbers(store, releases.current(store)["version_id"], "movie_ids")
+    return int if numbers is None else functools.partial(movie_number, store)
+
+
+def movie_number(store: Store, text: str) -> int:
+    """The number of the movie that the source calls so; as `user_number`."""
+    return _number(store, text, "movie_ids", "movie")
+
+
+def _number(store: Store, text: str, dictionary: str, what: str) -> int:
+    version_id = releases.current(store)["version_id"]
+    numbers = _numbers(store, version_id, dictionary)
+    if numbers is None:
+        try:
+            return int(text)
+        except ValueError as error:
+            raise NotFoundError(f"{text!r} is no {what} id: it must be a whole number.") from error
+    if text not in numbers:
+        raise NotFoundError(
+            f"No {what} is called {text!r} in the current release ({version_id}). Check the id; it is the source's "
+            "own, zeros and capitals included."
+        )
+    return numbers[text]
+
+
+@lru_cache(maxsize=4)
+def _numbers(store: Store, version_id: str, dictionary: str) -> dict[str, int] | None:
+    """Numbers by the source's ids; None where the source's ids are the numbers."""
+    lineage = releases.read_manifest(store, version_id)["lineage"]
+    key = layout.snapshot_table(lineage.get("snapshot_id", "none"), dictionary)
+    if not store.exists(key):
+        return None
+    numbers, texts = read_table(store, key).columns
+    return dict(zip(texts.to_pylist(), numbers.to_pylist(), strict=True))
 
 
 def user_list(store: Store, user_id: int) -> list[Row]:
@@ -27,7 +79,7 @@ def user_list(store: Store, user_id: int) -> list[Row]:
     Raises:
         NotFoundError: nothing is published, or the current release has no list for this user.
     """
-    return [{name: row[name] for name in SHOWN} for row in _user_rows(store, user_id)]
+    return [_shown(row) for row in _user_rows(store, user_id)]
 
 
 def list_source(store: Store, user_id: int) -> str:
@@ -58,6 +110,7 @@ def similar_movies(store: Store, movie_id: int) -> list[Row]:
             columns.TITLE: by_id[row[columns.SIMILAR_MOVIE_ID]][columns.TITLE],
             columns.SCORE: row[columns.SCORE],
             columns.PREDICTED_RATING: by_id[row[columns.SIMILAR_MOVIE_ID]][columns.PREDICTED_RATING],
+            **source_id(by_id[row[columns.SIMILAR_MOVIE_ID]]),
         }
         for row in sorted(rows, key=lambda row: int(row[columns.RANK]))
     ]
@@ -122,8 +175,15 @@ def rated_high(store: Store, user_id: int, n: int = 10) -> list[Row]:
     order = [(columns.RATING, "descending"), (columns.TIMESTAMP, "descending"), (columns.MOVIE_ID, "ascending")]
     best = ratings.take(pc.sort_indices(ratings, order)[:n]).select([columns.MOVIE_ID, columns.RATING]).to_pylist()
     by_id = catalogue(store, version_id)
-    return [{columns.MOVIE_ID: row[columns.MOVIE_ID], columns.TITLE: by_id[row[columns.MOVIE_ID]][columns.TITLE],
-             columns.RATING: row[columns.RATING]} for row in best]  # fmt: skip
+    return [
+        {
+            columns.MOVIE_ID: row[columns.MOVIE_ID],
+            columns.TITLE: by_id[row[columns.MOVIE_ID]][columns.TITLE],
+            columns.RATING: row[columns.RATING],
+            **source_id(by_id[row[columns.MOVIE_ID]]),
+        }
+        for row in best
+    ]
 
 
 def release(store: Store) -> Row:
@@ -136,8 +196,12 @@ def release(store: Store) -> Row:
     return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
 
 
-def parse_ratings(text: str) -> dict[int, float]:
+def parse_ratings(text: str, number: Callable[[str], int] = int) -> dict[int, float]:
     """Ratings as people write them.
+
+    Args:
+        text: ``movie_id=stars``, separated by commas.
+        number: the number of a movie that is called so (`movie_number`).
 
     Raises:
         ConfigError: an entry is no ``movie_id=stars``.
@@ -149,13 +213,22 @@ def parse_ratings(text: str) -> dict[int, float]:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         movie_id, _, stars = entry.partition("=")
         try:
-            found[int(movie_id)] = float(stars)
+            found[number(movie_id.strip())] = float(stars)
         except ValueError as error:
             raise ConfigError(
                 f"{entry!r} is no rating. Nothing was looked up. Write movie_id=stars, such as 1=5,50=4.5; ids are "
                 "found by title with `recsys find`."
             ) from error
     return found
+
+
+def _shown(row: Row) -> Row:
+    return {**{name: row[name] for name in SHOWN}, **source_id(row)}
+
+
+def source_id(row: Row) -> Row:
+    """What the source calls a movie, where that is not its number."""
+    return {SOURCE_MOVIE_ID: row[SOURCE_MOVIE_ID]} if SOURCE_MOVIE_ID in row else {}
 
 
 def _user_rows(store: Store, user_id: int) -> list[Row]:
@@ -186,7 +259,10 @@ def catalogue(store: Store, version_id: str) -> dict[int, Row]:
     """Movies of a release by id. A version never changes, so it is read once per process."""
     names = [columns.MOVIE_ID, columns.TITLE, columns.GENRES, columns.N_RATINGS, columns.MEAN_RATING]
     names.append(columns.PREDICTED_RATING)
-    tables = [read_table(store, key, names) for key in releases.table_keys(store, "movies", version_id)]
+    keys = list(releases.table_keys(store, "movies", version_id))
+    if keys and SOURCE_MOVIE_ID in read_schema(store, keys[0]).names:
+        names.append(SOURCE_MOVIE_ID)
+    tables = [read_table(store, key, names) for key in keys]
     return {row[columns.MOVIE_ID]: row for row in pa.concat_tables(tables).to_pylist()}
 
 

@@ -11,10 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.config import IngestConfig, Settings
-from recsys.datasets import catalogue, digests, increments, reading
+from recsys import columns as c
+from recsys.config import NO_RATINGS, IngestConfig, Settings
+from recsys.datasets import catalogue, digests, increments, inspection, reading
+from recsys.datasets.identity import KnownIds
+from recsys.datasets.tabular import How
 from recsys.errors import DataError
 from recsys.jobs import snapshots, sources
 from recsys.storage import layout
@@ -23,6 +27,9 @@ from recsys.storage.tables import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
 
+_N_SHOWN = 5
+_SHOWN_LENGTH = 200
+
 
 def download(config: IngestConfig, ingest_id: str, settings: Settings | None = None) -> dict[str, Any]:
     """Bring the archive into the store, from the network, a local path or the generator.
@@ -30,8 +37,9 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
     Returns:
         ``ingest_id`` (made safe for keys), ``dataset``, ``release`` (the known release it is, or None), ``archive``
         (its key), ``sha256``, ``size_bytes``, ``source``, ``licence``, ``verified_by``, ``is_invented``, ``reading``
-        (how it will be read), ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or
-        None) and ``contains`` (digests of all sources that will be in it).
+        (how it will be read), ``rating_scale`` (always said), ``not_read`` (files of a folder that were left there),
+        ``snapshot_id`` (what it will become), ``previous_snapshot_id`` (to compare with, or None) and ``contains``
+        (digests of all sources that will be in it).
 
     Raises:
         ConfigError: the data set is neither a known release nor an existing path, or the store does not honour
@@ -54,6 +62,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         "rating_scale": config.rating_scale,
         "ratings_file": release.ratings_file if release else None,
         "base_snapshot_id": None,
+        **{name: value for name in ("times", "ids") if (value := getattr(config, name))},
     }
     names = ("dataset", "archive", "sha256", "size_bytes", "source", "is_invented")
     downloaded = {
@@ -63,7 +72,9 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         "verified_by": found.get("verified_by", ""),
         "release": release.name if release else None,
         "contains": [found["sha256"]],
+        "not_read": found.get("not_read", []),
         "reading": how,
+        "rating_scale": config.rating_scale or _usual_scale(release),
     }
     if base:
         downloaded |= _as_increment(downloaded, base)
@@ -97,7 +108,8 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
 
     Returns:
         `downloaded` with ``staging`` (prefix), ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
-        ``n_tags``, ``n_details``, ``n_malformed`` (by table) and ``files`` (the file in which a table's lines count).
+        ``n_tags``, ``n_details``; by table also ``n_malformed``, ``malformed`` (the first of them), ``n_base`` (rows of
+        the snapshot that is added to) and ``files`` (in which the table's lines count).
 
     Raises:
         DataError: the archive was altered in the store, is refused, or holds nothing that can be read.
@@ -115,7 +127,10 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
     for file in staged["files"]:
         log.info("%s: %s rows in, %s kept, %s quarantined", file["file"],
                  *(f"{file[name]:,}" for name in ("n_in", "n_out", "n_quarantined")))  # fmt: skip
-    told = {"n_malformed": staged["n_malformed"], "files": staged["homes"], **staged["counts"]}
+    if staged["not_read"]:
+        log.info("not read: %s", ", ".join(staged["not_read"]))
+    names = ("n_malformed", "malformed", "n_base")
+    told = {**{name: staged[name] for name in names}, "files": staged["homes"], **staged["counts"]}
     return {**downloaded, "staging": layout.staging(ingest_id), **told}
 
 
@@ -123,11 +138,15 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
     how = downloaded["reading"]
     with sources.local_copy(store, downloaded["archive"], settings) as path:
         _check_digest(path, downloaded)
-        parsed = reading.read_source(path, columns=how["columns"], ratings_file=how["ratings_file"])
+        base = _BaseSnapshot(store, how["base_snapshot_id"]) if how["base_snapshot_id"] else None
+        parsed = reading.read_source(path, reading_of(how), base=base.ids if base else None)
+        for line in inspection.inspection_of(path, reading_of(how), parsed).lines():
+            log.info("%s", line)
     malformed = parsed.quarantine.filter(pc.equal(parsed.quarantine["reason"], "malformed"))
-    if base_id := how["base_snapshot_id"]:
-        parsed = increments.append(snapshots.read_tables(store, base_id), parsed, base_id)
-    staged = {**parsed.tables, "quarantine": parsed.quarantine}
+    n_new = {name: table.num_rows for name, table in parsed.tables.items()}
+    if base:
+        parsed = increments.append(base.tables, parsed, base.snapshot_id)
+    staged = {**parsed.tables, **parsed.ids, "quarantine": parsed.quarantine}
     for name, table in staged.items():
         write_table(store, layout.staging_table(downloaded["ingest_id"], name), table, overwrite=True)
     return {
@@ -135,8 +154,53 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
         "counts": snapshots.counts(parsed.tables),
         "files": [asdict(account) for account in parsed.files],
         "n_malformed": dict(Counter(malformed["table"].to_pylist())),
+        "malformed": _first_of_each(malformed),
+        "n_base": {name: table.num_rows - n_new[name] for name, table in parsed.tables.items()},
         "homes": parsed.homes,
+        "ids": sorted(parsed.ids),
+        "not_read": [*parsed.unread, *downloaded.get("not_read", [])],
     }
+
+
+def reading_of(how: Mapping[str, Any]) -> How:
+    """What the files of a source do not say themselves, from the ``reading`` of a snapshot."""
+    return How(
+        columns=how["columns"],
+        ratings_file=how["ratings_file"],
+        times=how.get("times", ""),
+        ids=how.get("ids", ""),
+        has_ratings=how["rating_scale"] != NO_RATINGS,
+    )
+
+
+def _first_of_each(malformed: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """The first malformed rows of each table, for messages."""
+    first: dict[str, list[dict[str, Any]]] = {}
+    for name in malformed["table"].unique().to_pylist():
+        rows = malformed.filter(pc.equal(malformed["table"], name)).slice(0, _N_SHOWN)
+        shown = rows.select(["file", c.LINE, "reason", "fault", "content"]).to_pylist()
+        first[name] = [{**row, "content": row["content"][:_SHOWN_LENGTH]} for row in shown]
+    return first
+
+
+class _BaseSnapshot:
+    """The snapshot an increment is added to."""
+
+    def __init__(self, store: Store, snapshot_id: str) -> None:
+        self.snapshot_id = snapshot_id
+        self.tables = snapshots.read_tables(store, snapshot_id)
+        dictionaries = snapshots.read_ids(store, snapshot_id)
+        self.ids = {name: self._known(schema.names[0], dictionaries.get(name)) for name, schema in c.ID_TABLES.items()}
+
+    def _known(self, key: str, dictionary: pa.Table | None) -> KnownIds:
+        columns = [table[key] for table in self.tables.values() if key in table.column_names]
+        chunks = [chunk.unique() for column in columns for chunk in column.chunks]
+        return KnownIds(pa.concat_arrays([pa.array([], pa.int32()), *chunks]).unique(), dictionary)
+
+
+def _usual_scale(release: catalogue.Release | None) -> str:
+    low, high, step = release.rating_range if release else catalogue.HALF_STARS
+    return f"{low:g}-{high:g}/{step:g}"
 
 
 def _base(append_to: str, store: Store) -> dict[str, Any] | None:
@@ -157,6 +221,7 @@ def _as_increment(downloaded: Mapping[str, Any], base: Mapping[str, Any]) -> dic
         "is_invented": base["is_invented"] or downloaded["is_invented"],
         "licence": " And: ".join(licence),
         "release": None,  # the counts of the release no longer hold
+        "rating_scale": scale or base.get("rating_scale") or downloaded["rating_scale"],
         "contains": [*lineage.get("contains", [lineage["sha256"]]), downloaded["sha256"]],
         "reading": {**downloaded["reading"], "rating_scale": scale, "base_snapshot_id": base["snapshot_id"]},
     }

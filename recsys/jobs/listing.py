@@ -18,6 +18,7 @@ from recsys.models.recommender import Recommender
 from recsys.models.users import UserRows
 from recsys.scoring.lists import ListModel, list_model
 from recsys.scoring.parts import write_parts
+from recsys.scoring.source_ids import SourceIds
 from recsys.storage import layout
 from recsys.storage.store import Store
 from recsys.storage.tables import group_ranges, read_group
@@ -67,6 +68,7 @@ def write_lists(
     prefix: str,
     k: int,
     folded: NDArray[np.int32] | None = None,
+    ids: SourceIds | None = None,
 ) -> list[dict[str, Any]]:
     """Write the list of every user in the table of rated movies; returns manifest rows, as of `write_parts`.
 
@@ -79,6 +81,7 @@ def write_lists(
         prefix: the folder of the lists. The users' rows stand in a scratch folder of the store while the tasks run.
         k: list length.
         folded: users of the models that were folded in after the training; nobody by default.
+        ids: what the source calls users and movies, where these are no 32-bit integers.
     """
     users = pair.user_rows()
     movies = pair.over(users.between(1, 0))
@@ -93,7 +96,8 @@ def write_lists(
             store.put(ranges[-1][-1], users.between(first, last).to_bytes())
         n_tasks = max(spark.sparkContext.defaultParallelism, len(ranges) // _GROUPS_PER_TASK)
         frame = spark.createDataFrame(ranges, _RANGES)
-        return write_parts(frame, RangeLists(model, movies, store, seen_key), store, prefix, columns.USER_ID, n_tasks)
+        lists = (ids or SourceIds({})).beside_all(RangeLists(model, movies, store, seen_key))
+        return write_parts(frame, lists, store, prefix, columns.USER_ID, n_tasks)
     finally:
         for *_, key in ranges:
             store.delete(key)

@@ -63,7 +63,9 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
     names = (*queries.SHOWN, columns.SOURCE)
     rows = model(asked).to_pylist()
     titles = [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
-    return [{name: row[name] for name in names} for row in titles]
+    return [
+        {**{name: row[name] for name in names}, **queries.source_id(catalogue[row[columns.MOVIE_ID]])} for row in titles
+    ]
 
 
 def read_csv(path: Path) -> dict[int, float]:

@@ -7,24 +7,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys import columns as c
-from recsys.config import IngestConfig, Settings
+from recsys.config import NO_RATINGS, IngestConfig, Settings
 from recsys.datasets.catalogue import RELEASES, Release
+from recsys.datasets.scales import propose_scale
 from recsys.errors import DataError, PermanentError
 from recsys.spark import spark_session
 from recsys.storage import layout
 from recsys.storage.store import Store, open_store
-from recsys.storage.tables import read_json, read_schema, spark_table, write_json, write_table
+from recsys.storage.tables import read_json, read_schema, read_table, spark_table, write_json, write_table
 from recsys.validation import data_docs
 from recsys.validation.limits import HALF_STARS, Baseline, Limits, parse_scale, stars_of
-from recsys.validation.quarantine import Examination, examine
+from recsys.validation.quarantine import Examination, Removal, examine
 from recsys.validation.report import document, failure, headline, page
+from recsys.validation.rules import SUPERSEDED
 
 log = logging.getLogger(__name__)
 
 _BRIEF_ROWS = 1_000_000  # below this, Spark spends its time on compiling queries
+_N_EXAMPLES = 2
+_ROW_LENGTH = 80
+_CAN_BE_SPARED = {"unknown_movie", "blank_title", "blank_tag", "bad_genres", "bad_imdb_id", "bad_tmdb_id", "duplicate"}
+_SETTINGS = {"not a time": "times=… (how they are written)", "ids=text": "ids=text"}
 _N_NAMED = 5  # failed expectations and faulty rows an error message names; the report has more
 
 
@@ -56,9 +63,11 @@ def validate(parsed: Mapping[str, Any], config: IngestConfig, settings: Settings
         site = Path(folder)
         found = _examine(parsed, config, settings, limits, site)
         docs = _publish_docs(store, site, ingest_id)
-    report = _publish_report(store, found, parsed, checked_at)
+    advice = " ".join(dict.fromkeys(_advice(removal, parsed, store) for removal in found.over))
+    report = _publish_report(store, found, parsed, checked_at, advice)
     log.info("%s Report: %s. Data Docs: %s", headline(found), report, docs)
-    _refuse(found, report)
+    if not found.success:
+        raise _refusal(found, report, advice)
     write_table(store, layout.staging_faults(ingest_id), found.faults, overwrite=True)
     return {
         "report": report,
@@ -87,6 +96,8 @@ def _examine(
             limits,
             max_quarantined=config.max_quarantined,
             n_malformed=parsed.get("n_malformed"),
+            malformed=parsed.get("malformed"),
+            n_base=parsed.get("n_base"),
             files=parsed.get("files"),
             context=context,
         )
@@ -99,18 +110,23 @@ def _limits(parsed: Mapping[str, Any], config: IngestConfig, store: Store, now: 
     malformed: Mapping[str, int] = parsed.get("n_malformed") or {}
     counts = release.counts if release else None
     official = {"ratings": counts.n_ratings, "movies": counts.n_movies, "tags": counts.n_tags} if counts else {}
-    scale = (parsed.get("reading") or {}).get("rating_scale") or config.rating_scale  # an increment takes its base's
-    stars = parse_scale(scale) if scale else stars_of(*release.rating_range) if release else HALF_STARS
+    scale = parsed.get("rating_scale") or config.rating_scale  # an increment takes its base's
     return Limits.at(
         now,
         min_ratings=config.min_ratings,
-        stars=stars,
+        stars=_stars(scale, release),
         n_rows={table: int(parsed[f"n_{table}"]) for table in c.SNAPSHOT_TABLES if f"n_{table}" in parsed},
         official={table: n - malformed.get(table, 0) for table, n in official.items()},
         is_official_binding=bool(release and release.is_frozen),
         max_drift=config.max_drift,
         baseline=_baseline(parsed, release, store),
     )
+
+
+def _stars(scale: str, release: Release | None) -> tuple[float, ...]:
+    if scale == NO_RATINGS:
+        return (1.0,)
+    return parse_scale(scale) if scale else stars_of(*release.rating_range) if release else HALF_STARS
 
 
 def _baseline(parsed: Mapping[str, Any], release: Release | None, store: Store) -> Baseline | None:
@@ -135,7 +151,9 @@ def _publish_docs(store: Store, site: Path, ingest_id: str) -> str:
     return store.uri(f"{prefix}/index.html")
 
 
-def _publish_report(store: Store, found: Examination, parsed: Mapping[str, Any], checked_at: datetime) -> str:
+def _publish_report(
+    store: Store, found: Examination, parsed: Mapping[str, Any], checked_at: datetime, advice: str
+) -> str:
     """Write the page and its JSON; returns the address of the page."""
     ingest_id = str(parsed["ingest_id"])
     about: dict[str, Any] = {
@@ -143,6 +161,7 @@ def _publish_report(store: Store, found: Examination, parsed: Mapping[str, Any],
         "dataset": str(parsed.get("dataset", ingest_id)),
         "is_invented": bool(parsed.get("is_invented")),
         "checked_at": checked_at,
+        "advice": advice,
     }
     write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
     key = layout.validation_report(ingest_id)
@@ -159,30 +178,61 @@ def _by_reason(found: Examination) -> dict[str, int]:
     return reasons
 
 
-def _refuse(found: Examination, report: str) -> None:
-    if found.success:
-        return
+def _refusal(found: Examination, report: str, advice: str) -> PermanentError:
     state = f"Nothing was published. The report with every rule, its reason and samples: {report}."
     if found.over:
-        samples = [f"{name} line {row['line']}: {row['fault']}" for name, row in _first_faults(found)]
-        named = f" Such as {'; '.join(samples)}." if samples else ""
-        raise DataError(
-            f"{headline(found)}{named} {state} Correct the source or choose another, or raise max_quarantined if these "
-            "rows may be left out, then run ingest_ratings again."
-        )
+        lines = [headline(found), *map(_examples, found.over), f"{advice} Then run ingest_ratings again.", state]
+        return DataError("\n".join(line for line in lines if line))
     wrong = found.verdict.faults or found.verdict.errors
     named = "; ".join(failure(outcome) for outcome in wrong[:_N_NAMED])
     more = f"; and {len(wrong) - _N_NAMED} more" if len(wrong) > _N_NAMED else ""
     if found.verdict.faults:
-        raise DataError(
+        return DataError(
             f"{headline(found)} {named}{more}. {state} Correct the source or choose another, then run "
             "ingest_ratings again."
         )
-    raise PermanentError(
+    return PermanentError(
         f"{headline(found)} {named}{more}. The data were not found wrong; the check itself raised. {state} Mend what "
         "the message names, then run ingest_ratings again."
     )
 
 
-def _first_faults(found: Examination) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(removal.table, sample) for removal in found.over for sample in removal.samples][:_N_NAMED]
+def _examples(removal: Removal) -> str:
+    """The first faulty rows of a table, with their text, in one line."""
+    wrong = [sample for sample in removal.samples if sample["reason"] != SUPERSEDED]
+    shown = [
+        f"{sample.get('file') or removal.table} line {sample['line']:,}: {sample['fault']}"
+        + (f" (the row is {sample['content'][:_ROW_LENGTH]!r})" if sample.get("content") else "")
+        for sample in wrong[:_N_EXAMPLES]
+    ]
+    n_more = removal.n_wrong - len(shown)
+    return f"Such as {'; '.join(shown)}{f'; and {n_more:,} more' if n_more else ''}." if shown else ""
+
+
+def _advice(removal: Removal, parsed: Mapping[str, Any], store: Store) -> str:
+    """What to do about a table's faulty rows: the most frequent reason decides."""
+    reason = next(reason for reason in removal.by_reason if reason != SUPERSEDED)
+    if reason == "off_scale":
+        return _scale_advice(parsed, store)
+    if reason == "malformed":
+        faults = " ".join(str(sample["fault"]) for sample in removal.samples)
+        settings = [setting for word, setting in _SETTINGS.items() if word in faults]
+        return f"Correct the source{''.join(f', or say {setting}' for setting in settings)}."
+    if reason in _CAN_BE_SPARED:
+        return "Correct the source or choose another, or raise max_quarantined if these rows may be left out."
+    return "Correct the source or choose another."
+
+
+def _scale_advice(parsed: Mapping[str, Any], store: Store) -> str:
+    """Which scale the ratings may be on; an increment has its base's."""
+    staged = read_table(store, layout.staging_table(str(parsed["ingest_id"]), "ratings"), [c.RATING, c.LINE])
+    values = staged.filter(pc.greater(staged[c.LINE], 0))[c.RATING].unique().to_pylist()
+    found = propose_scale(values)
+    if (parsed.get("reading") or {}).get("base_snapshot_id"):
+        return (
+            "The increment has another rating scale than the snapshot it is added to, whose rating_scale holds for "
+            "both. Bring the ratings to that scale, or take them in as a data set of their own."
+        )
+    if found is None:
+        return "Say which scale the ratings are on: rating_scale=lowest-highest/step; for counts, rating_scale=none."
+    return f"If the ratings are right, say their scale: rating_scale={found.text}, as {found.reason}."

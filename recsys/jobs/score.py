@@ -19,12 +19,13 @@ from recsys import columns
 from recsys.config import ScoreConfig, Settings
 from recsys.errors import AlreadyExistsError
 from recsys.jobs.listing import write_lists
-from recsys.jobs.snapshots import seen_key
+from recsys.jobs.snapshots import read_ids, seen_key
 from recsys.models.recommender import Recommender
 from recsys.scoring.catalogue import catalogue_table
 from recsys.scoring.checks import check_lists, check_similar
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
+from recsys.scoring.source_ids import SourceIds, without
 from recsys.spark import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
@@ -65,6 +66,7 @@ def score_lists(
             layout.version_table(version_id, "recommendations"),
             config.k,
             folded,
+            _source_ids(store, champion),
         )
 
     return _once("recommendations", champion, config, scoring_id, settings, write)
@@ -88,7 +90,8 @@ def score_similar(
         )
         frame, n_tasks = spark.createDataFrame(movies.select([columns.MOVIE_ID])), spark.sparkContext.defaultParallelism
         prefix = layout.version_table(version_id, "similar_movies")
-        return write_parts(frame, model, store, prefix, columns.MOVIE_ID, n_tasks)
+        named = _source_ids(store, champion).beside_all(model)
+        return write_parts(frame, named, store, prefix, columns.MOVIE_ID, n_tasks)
 
     return _once("similar_movies", champion, config, scoring_id, settings, write)
 
@@ -215,7 +218,7 @@ def _write_catalogue(store: Store, champion: dict[str, Any], version_id: str) ->
         _recommender(store, champion).rating.predict,
     )
     key = f"{layout.version_table(version_id, 'movies')}/part-00000.parquet"
-    return [write_table(store, key, table, overwrite=True)]
+    return [write_table(store, key, _source_ids(store, champion).beside(table), overwrite=True)]
 
 
 def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], config: ScoreConfig) -> dict[str, Any]:
@@ -257,12 +260,16 @@ def _recommender(store: Store, champion: dict[str, Any]) -> Recommender:
     return Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
 
 
+def _source_ids(store: Store, champion: dict[str, Any]) -> SourceIds:
+    return SourceIds.of(read_ids(store, champion["snapshot_id"]))
+
+
 def _snapshot(store: Store, champion: dict[str, Any], table: str, names: list[str] | None = None) -> pa.Table:
     return read_table(store, layout.snapshot_table(champion["snapshot_id"], table), names)
 
 
 def _stored(store: Store, rows: Rows, schema: pa.Schema) -> pa.Table:
-    tables = [read_table(store, row["key"]) for row in rows]
+    tables = [without(read_table(store, row["key"])) for row in rows]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 

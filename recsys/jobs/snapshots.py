@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # A row holds a user's whole list, 150 movies on average: small groups, so that all cores have some to read.
 _SEEN_GROUP_ROWS = 20_000
+_MOST_TEXTS = 100_000  # rows of the quarantine with their text; of a history of millions the lines are enough
 
 
 def snapshot_name(
@@ -62,10 +63,12 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
         log.info("snapshot %s exists: the source has not changed", snapshot_id)
         return snapshot_info(snapshot_id, settings)
     staged = read_json(store, layout.staging_manifest(parsed["ingest_id"]))
-    faults = _faults(store, parsed, settings)
-    tables = {name: _clean(store, parsed["ingest_id"], name, faults) for name in c.SNAPSHOT_TABLES}
+    staged_faults = _staged_faults(store, parsed)
+    faults = _with_text(store, parsed, settings, staged_faults)
+    tables = {name: _clean(store, parsed["ingest_id"], name, staged_faults) for name in c.SNAPSHOT_TABLES}
     quarantine = pa.concat_tables([read_table(store, layout.staging_table(parsed["ingest_id"], "quarantine")), faults])
-    rows = _write(store, snapshot_id, {**tables, "quarantine": quarantine})
+    ids = {name: read_table(store, layout.staging_table(parsed["ingest_id"], name)) for name in staged.get("ids", [])}
+    rows = _write(store, snapshot_id, {**tables, **ids, "quarantine": quarantine})
     manifest = {
         "snapshot_id": snapshot_id,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -73,6 +76,7 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
         "is_invented": parsed["is_invented"],
         "previous_snapshot_id": parsed["previous_snapshot_id"],
         "counts": counts(tables),
+        "rating_scale": parsed.get("rating_scale", ""),
         "quarantined": dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),
         "fingerprint": digests.tables_fingerprint(tables),
         "tables": rows,
@@ -141,6 +145,12 @@ def read_tables(store: Store, snapshot_id: str) -> dict[str, pa.Table]:
     }
 
 
+def read_ids(store: Store, snapshot_id: str) -> dict[str, pa.Table]:
+    """The dictionaries of a snapshot whose source has other ids than 32-bit integers; none elsewhere."""
+    held = read_json(store, layout.snapshot_manifest(snapshot_id)).get("tables", {})
+    return {name: read_table(store, layout.snapshot_table(snapshot_id, name)) for name in c.ID_TABLES if name in held}
+
+
 def seen_key(store: Store, snapshot_id: str) -> str:
     """Where a snapshot's rows of columns.SEEN_LISTS are; of one that is older than this table they are written now."""
     key = layout.snapshot_table(snapshot_id, "seen")
@@ -181,23 +191,32 @@ def _clean(store: Store, ingest_id: str, name: str, faults: pa.Table) -> pa.Tabl
     return _sorted(table.drop_columns([c.LINE]).cast(c.SNAPSHOT_TABLES[name]))
 
 
-def _faults(store: Store, parsed: Mapping[str, Any], settings: Settings) -> pa.Table:
-    """What validation took out, as staged: with lines, and with the source's text where it can be told."""
+def _staged_faults(store: Store, parsed: Mapping[str, Any]) -> pa.Table:
+    """What validation took out, as staged."""
     key = layout.staging_faults(parsed["ingest_id"])
-    if not store.exists(key) or not (faults := read_table(store, key)).num_rows:
-        return c.QUARANTINE.empty_table()
-    rows = faults.to_pylist()
-    wanted: dict[str, set[int]] = {}
-    for row in rows:
-        if row[c.LINE] > 0:
-            wanted.setdefault(row["file"], set()).add(row[c.LINE])
+    return read_table(store, key) if store.exists(key) else c.QUARANTINE.empty_table()
+
+
+def _with_text(store: Store, parsed: Mapping[str, Any], settings: Settings, faults: pa.Table) -> pa.Table:
+    """The same rows with their files and lines there, and with the source's text where it can be told."""
+    if not faults.num_rows:
+        return faults
+    lines = faults[c.LINE].to_numpy()
+    is_new = lines > 0
+    places = np.where(is_new, lines % (1 << c.LINE_BITS), lines)
+    label = increments.snapshot_label(parsed["reading"]["base_snapshot_id"])
+    files = [file if new else label for file, new in zip(faults["file"].to_pylist(), is_new, strict=True)]
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for i in np.flatnonzero(is_new)[:_MOST_TEXTS].tolist():
+        wanted.setdefault(files[i], []).append((int(places[i]), i))
+    contents: list[str | None] = [None] * len(files)
     with sources.local_copy(store, parsed["archive"], settings) as path:
-        texts = {file: reading.source_lines(path, file, sorted(lines)) for file, lines in wanted.items()}
-    for row in rows:
-        row["content"] = texts.get(row["file"], {}).get(row[c.LINE])
-        if row[c.LINE] < 0:
-            row["file"] = increments.snapshot_label(parsed["reading"]["base_snapshot_id"])
-    return pa.Table.from_pylist(rows, schema=c.QUARANTINE)
+        for file, rows in wanted.items():
+            texts = reading.source_lines(path, file, [line for line, _ in rows])
+            for line, i in rows:
+                contents[i] = texts.get(line)
+    told = {"file": pa.array(files, pa.string()), c.LINE: pa.array(places), "content": pa.array(contents, pa.string())}
+    return pa.table({name: told.get(name, faults[name]) for name in c.QUARANTINE.names}, schema=c.QUARANTINE)
 
 
 def _lineage(parsed: Mapping[str, Any], staged: Mapping[str, Any], faults: pa.Table) -> dict[str, Any]:
@@ -226,6 +245,7 @@ def _lineage(parsed: Mapping[str, Any], staged: Mapping[str, Any], faults: pa.Ta
         "layout": staged["layout"],
         "parser_version": reading.PARSER_VERSION,
         "files": files,
+        "not_read": staged.get("not_read", []),
     }
 
 

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.config import IngestConfig, Settings
+from recsys.config import NO_RATINGS, IngestConfig, Settings
 from recsys.datasets import archives, catalogue, digests, reading, sample
 from recsys.datasets import download as downloads
+from recsys.datasets.tabular import How
 from recsys.errors import AlreadyExistsError, ConfigError, DataError, PermanentError, TransientError
 from recsys.storage import layout
 from recsys.storage.store import Store
@@ -51,7 +52,7 @@ def bring(config: IngestConfig, store: Store, settings: Settings) -> Note:
         return _invent(config, store, settings)
     if config.dataset in catalogue.RELEASES:
         return fetch(catalogue.RELEASES[config.dataset], store, settings)
-    return _take(config.dataset, config.columns, store, settings)
+    return _take(config.dataset, how_of(config), store, settings)
 
 
 def _invent(config: IngestConfig, store: Store, settings: Settings) -> Note:
@@ -90,7 +91,7 @@ def fetch(release: catalogue.Release, store: Store, settings: Settings) -> Note:
     if got is None:
         raise TransientError(f"{release.url}: answered 'not modified' though nothing was held. Run again.")
     try:
-        _check_usable(got.path, ratings_file=release.ratings_file)
+        _check_usable(got.path, How(ratings_file=release.ratings_file))
         key = layout.archive(release.name, release.md5 or got.sha256, f"{release.name}.zip")
         known = {"source": got.source, "validator": asdict(got.validator), "verified_by": got.verified_by}
         return _keep(store, key, got.path, newest, dataset=release.name, licence=release.licence, **known)
@@ -111,7 +112,7 @@ def _download(release: catalogue.Release, newest: Note | None, settings: Setting
     )
 
 
-def _take(dataset: str, columns: dict[str, str], store: Store, settings: Settings) -> Note:
+def _take(dataset: str, how: How, store: Store, settings: Settings) -> Note:
     """An archive, a table's file or a folder on this machine; its name names the data set."""
     path = Path(dataset).expanduser().absolute()
     if not (path.is_file() or path.is_dir()):
@@ -124,22 +125,31 @@ def _take(dataset: str, columns: dict[str, str], store: Store, settings: Setting
     verified_by = _check_sidecar(path)
     with tempfile.TemporaryDirectory(dir=settings.tmp_dir) as folder:
         packed = path
+        not_read: tuple[str, ...] = ()
         if path.is_dir():
             packed = Path(folder) / f"{name}.zip"
-            archives.pack_folder(path, packed, reading.kept_names(path, columns=columns))
-        key = layout.archive(name, digests.file_digest(packed), f"{name}{archives.file_suffix(path.name) or '.zip'}")
+            not_read = archives.pack_folder(path, packed, reading.kept_names(path, how))
+        stored = f"{name}{'.zip' if path.is_dir() else suffix}"
+        key = layout.archive(name, digests.file_digest(packed), stored)
         newest = _newest(store, name)
         if note := _note(store, key):
             return _brought_again(store, note, newest)
-        _check_usable(packed, columns=columns)
-        return _keep(store, key, packed, newest, dataset=name, source=str(path), verified_by=verified_by)
+        _check_usable(packed, how)
+        known = {"source": str(path), "verified_by": verified_by, "not_read": not_read}
+        return _keep(store, key, packed, newest, dataset=name, **known)
 
 
-def _check_usable(path: Path, **how: Any) -> None:
+def how_of(config: IngestConfig) -> How:
+    """What the files of a source of one's own do not say themselves."""
+    has_ratings = config.rating_scale != NO_RATINGS
+    return How(config.columns, times=config.times, ids=config.ids, has_ratings=has_ratings)
+
+
+def _check_usable(path: Path, how: How) -> None:
     """Refuse before anything is stored what is no archive of a known layout, or not readable to its end."""
     with archives.open_archive(path) as archive:
         archive.verify()
-        reading.detect_layout(archive, **how)
+        reading.detect_layout(archive, how)
 
 
 def _check_sidecar(path: Path) -> str:

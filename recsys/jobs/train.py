@@ -15,6 +15,7 @@ from recsys.jobs import cluster, combining, pictures, searching, trials
 from recsys.jobs.fitting import split_name, split_of
 from recsys.jobs.holdout import sit_exam
 from recsys.jobs.judging import Ratings
+from recsys.jobs.scales import on_scale
 from recsys.spark import is_local, spark_session
 from recsys.storage import layout
 from recsys.storage.store import open_store
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@on_scale
 def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Settings | None = None) -> dict[str, Any]:
     """Keep the holdout apart, once per snapshot and kind of split; returns the keys of both parts."""
     settings = settings or Settings.load()
@@ -59,6 +61,7 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
     }
 
 
+@on_scale
 def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
     """Cross-validate the candidates of both models on the training part; returns the best point of each.
 
@@ -98,6 +101,7 @@ def _is_on_spark(settings: Settings, config: TrainConfig) -> bool:
     return config.search_engine == "mllib" or not is_local(settings.spark_master)
 
 
+@on_scale
 def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
     """Combine the best candidates, fit them on the whole training part and store the pair; returns where it stands."""
     settings = settings or Settings.load()
@@ -119,6 +123,7 @@ def fit(searched: dict[str, Any], config: TrainConfig, settings: Settings | None
     return {**searched, "model_prefix": prefix}
 
 
+@on_scale
 def evaluate(fitted: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
     """Open the holdout, once: judge the challenger, the present champion and the baselines on it.
 
@@ -159,6 +164,7 @@ def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings 
     return {**evaluated, "model_name": name, **versions[0]}
 
 
+@on_scale
 def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
     """Move the alias `champion` if the gate said so; returns the model that is to be served.
 

@@ -7,7 +7,7 @@ Measured on 100,000 ratings and ten rules: 21 jobs with samples asked for at onc
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recsys import columns as c
@@ -20,6 +20,7 @@ from recsys.validation.rules import (
     REPEATED_RATINGS_VIEW,
     SHAPE,
     VALUES,
+    expect,
     import_great_expectations,
 )
 from recsys.validation.suites import suite
@@ -41,6 +42,7 @@ def check(
     limits: Limits,
     *,
     movies: "DataFrame | None" = None,
+    unreadable: Mapping[str, tuple[int, Sequence[Mapping[str, Any]]]] | None = None,
     context: "EphemeralDataContext | None" = None,
     run: str = "as-parsed",
 ) -> Verdict:
@@ -51,6 +53,7 @@ def check(
             by the names of `recsys.columns.SNAPSHOT_TABLES`.
         limits: the numbers to compare with.
         movies: the movies that others may refer to, where `movies` is not among the tables.
+        unreadable: rows of the files that are in no table, by table: how many, and the first; shown in the Data Docs.
         context: keeps the results for its Data Docs; by default one that is thrown away.
         run: names this check in the Data Docs; once per context.
     """
@@ -64,6 +67,9 @@ def check(
             rules = suite(name, limits)
             results = _check_table(name, table, batch, rules, views)
             outcomes += [_plain(name, rule, results[rule.meta["rule"]]) for rule in rules]
+            if name in (unreadable or {}):
+                rule, result = _unreadable(*(unreadable or {})[name])
+                rules, results = [*rules, rule], {**results, rule.meta["rule"]: result}
             data_docs.record(context, batch, rules, results, table=name, run=run)
     return Verdict(tuple(outcomes))
 
@@ -183,6 +189,23 @@ def _with_samples(batch: "Batch", rule: "Expectation") -> "ExpectationValidation
     if "unexpected_rows" in details:
         details["unexpected_rows"] = details["unexpected_rows"][:N_SAMPLES]
     return result
+
+
+def _unreadable(n_rows: int, first: Sequence[Mapping[str, Any]]) -> tuple["Expectation", "ExpectationValidationResult"]:
+    """That every row can be read, and how many cannot: for the Data Docs alone, as the parser has judged them."""
+    import_great_expectations()
+    from great_expectations.core import ExpectationValidationResult
+
+    rule = expect(
+        "ExpectColumnValuesToMatchRegex",
+        "every row of the file can be read",
+        "What cannot be read is kept in the quarantine with file, line, reason and text.",
+        column=c.LINE,
+        regex=".",
+    )
+    shown = [f"{row['file']} line {row[c.LINE]}: {row['fault']}; the row is {row['content']}" for row in first]
+    found = {"element_count": n_rows, "unexpected_count": n_rows, "partial_unexpected_list": shown[:N_SAMPLES]}
+    return rule, ExpectationValidationResult(success=False, expectation_config=rule.configuration, result=found)
 
 
 def _plain(table: str, rule: "Expectation", result: "ExpectationValidationResult | str") -> Outcome:

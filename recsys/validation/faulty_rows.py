@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from recsys import columns as c
 from recsys.validation.check import handed_whole, repeated_ratings
 from recsys.validation.limits import Limits
-from recsys.validation.rules import DUPLICATE, RowFault
+from recsys.validation.rules import DUPLICATE, SUPERSEDED, RowFault
 from recsys.validation.suites import suite
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_REPEATS = (DUPLICATE, SUPERSEDED)
 _FAULT_LENGTH = 300  # a sentence quotes a value, and a value may be a book
 
 
@@ -40,9 +41,9 @@ def faulty_rows(name: str, table: "DataFrame", limits: Limits, movies: "DataFram
     if name != "movies":
         known = handed_whole(movies.select(F.col(c.MOVIE_ID).alias("known_movie_id")).distinct())
         judged = table.join(known, F.col(c.MOVIE_ID) == F.col("known_movie_id"), "left")
-    judged = judged.withColumns(_first_broken([rule for rule in rules if rule.reason != DUPLICATE]))
+    judged = judged.withColumns(_first_broken([rule for rule in rules if rule.reason not in _REPEATS]))
     faulty = judged.where("reason IS NOT NULL")
-    duplicates = [rule for rule in rules if rule.reason == DUPLICATE]
+    duplicates = [rule for rule in rules if rule.reason in _REPEATS]
     if duplicates:
         sound = judged.where("reason IS NULL").drop("reason", "fault")
         if name == "ratings":

@@ -1,5 +1,6 @@
 """The numbers that the rules compare with: what a release promises, what the parser counted, what was there before."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ import pyarrow.compute as pc
 from recsys.errors import ConfigError
 
 HALF_STARS = tuple(n / 2 for n in range(1, 11))
-_MAX_STARS = 1_000  # a scale is shown in rules and messages; longer ones are a mistyped step
+_MAX_STARS = 20_001  # -100 to 100 in hundredths; longer ones are a mistyped step
+_SCALE = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)-(-?[0-9]+(?:\.[0-9]+)?)/([0-9]*\.?[0-9]+)", re.ASCII)
 
 
 def stars_of(low: float, high: float, step: float) -> tuple[float, ...]:
@@ -49,17 +51,17 @@ def parse_scale(text: str) -> tuple[float, ...]:
     Raises:
         ConfigError: it is not of that form, or no scale.
 
-    >>> parse_scale("0.5-2/0.5")
-    (0.5, 1.0, 1.5, 2.0)
+    >>> parse_scale("0.5-2/0.5"), parse_scale("-1-1/1")
+    ((0.5, 1.0, 1.5, 2.0), (-1.0, 0.0, 1.0))
     """
-    try:
-        span, step = text.split("/")
-        low, high = span.split("-")
-        return stars_of(float(low), float(high), float(step))
-    except ValueError as error:
+    match = _SCALE.fullmatch(text)
+    if match is None:
         raise ConfigError(
-            f"rating_scale {text!r} is not of the form lowest-highest/step, such as 1-5/1. Nothing was checked."
-        ) from error
+            f"rating_scale {text!r} is not of the form lowest-highest/step, such as 1-5/1 or -10-10/0.01. "
+            "Nothing was checked."
+        )
+    low, high, step = map(float, match.groups())
+    return stars_of(low, high, step)
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,19 @@ Above the limit, or for a fault of a table as a whole, nothing is taken out: the
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys import columns as c
 from recsys.validation.check import check, handed_whole
 from recsys.validation.faulty_rows import faulty_rows
 from recsys.validation.limits import Limits
 from recsys.validation.outcomes import N_SAMPLES, Verdict
-from recsys.validation.rules import DUPLICATE
+from recsys.validation.rules import DUPLICATE, SUPERSEDED
 
 if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
@@ -28,7 +29,7 @@ class Removal:
 
     Attributes:
         table: its name.
-        n_in: rows of the source: staged and malformed.
+        n_in: rows of the source: staged and malformed; of an increment its own.
         n_malformed: those the parser could not read.
         reasons: how many staged rows are faulty, by reason.
         samples: some of them: line, reason and fault.
@@ -62,8 +63,17 @@ class Removal:
         return dict(sorted(((reason, n) for reason, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
 
     @property
+    def n_wrong(self) -> int:
+        """Rows that are faulty indeed; those that a later one replaces are history.
+
+        >>> Removal("ratings", 9, 1, {"superseded": 5, "off_scale": 1}).n_wrong
+        2
+        """
+        return self.n_out - self.reasons.get(SUPERSEDED, 0)
+
+    @property
     def share(self) -> float:
-        return self.n_out / self.n_in if self.n_in else 0.0
+        return self.n_wrong / self.n_in if self.n_in else 0.0
 
     @property
     def is_over(self) -> bool:
@@ -74,7 +84,7 @@ class Removal:
         >>> Removal("tags", 100, 1, {"missing": 2}, max_share=0.02).is_over
         True
         """
-        return self.n_out > self.max_share * self.n_in
+        return self.n_wrong > self.max_share * self.n_in
 
     def to_dict(self) -> dict[str, Any]:
         samples = [dict(sample) for sample in self.samples]
@@ -118,7 +128,9 @@ def examine(
     *,
     max_quarantined: float,
     n_malformed: Mapping[str, int] | None = None,
-    files: Mapping[str, str] | None = None,
+    malformed: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    n_base: Mapping[str, int] | None = None,
+    files: Mapping[str, Sequence[str]] | None = None,
     context: "EphemeralDataContext | None" = None,
 ) -> Examination:
     """Check the staged tables of a source, and what is left of them without single faulty rows.
@@ -128,11 +140,16 @@ def examine(
         limits: the numbers to compare with.
         max_quarantined: the share of a table's rows, malformed ones included, that may be kept out of it.
         n_malformed: rows the parser could not read, by table.
-        files: the file of the source that a table's rows stand in.
+        malformed: the first of these rows, with line, reason, fault, file and content.
+        n_base: staged rows that are not of the source but of the snapshot it is added to, by table.
+        files: the files of the source that a table's rows stand in.
         context: keeps the results for its Data Docs.
     """
-    first = check(tables, limits, context=context)
-    removals = _malformed(tables, limits, n_malformed or {}, max_quarantined)
+    unreadable = {name: (n, (malformed or {}).get(name, ())) for name, n in (n_malformed or {}).items() if n}
+    first = check(tables, limits, unreadable=unreadable, context=context)
+    removals = _malformed(tables, limits, n_malformed or {}, n_base or {}, max_quarantined)
+    for name, rows in (malformed or {}).items():
+        removals[name] = replace(removals[name], samples=tuple(rows))
 
     def examination(second: Verdict | None = None, faults: pa.Table | None = None) -> Examination:
         kept_out = tuple(removal for removal in removals.values() if removal.n_out)
@@ -142,7 +159,7 @@ def examine(
         return examination()
     with contextlib.closing(_Sieve(tables, limits, first)) as sieve:
         for name in sieve.names():
-            removals[name] = _with_faulty(removals[name], sieve.find(name))
+            removals[name] = _with_faulty(removals[name], sieve.find(name), (files or {}).get(name, ()))
             if name == "movies" and removals[name].is_over:
                 break  # what refers to them would be found faulty too
         if any(removal.is_over for removal in removals.values()):
@@ -154,30 +171,43 @@ def examine(
 
 
 def _malformed(
-    tables: Mapping[str, "DataFrame"], limits: Limits, n_malformed: Mapping[str, int], max_share: float
+    tables: Mapping[str, "DataFrame"],
+    limits: Limits,
+    n_malformed: Mapping[str, int],
+    n_base: Mapping[str, int],
+    max_share: float,
 ) -> dict[str, Removal]:
     """What the parser kept out of every table, in the tables' order."""
     removals = {}
     for name, table in tables.items():
         n_staged = limits.n_rows[name] if name in limits.n_rows else table.count()
+        n_staged -= n_base.get(name, 0)
         n_kept_out = n_malformed.get(name, 0)
         removals[name] = Removal(name, n_staged + n_kept_out, n_kept_out, {}, max_share=max_share)
     return removals
 
 
-def _with_faulty(removal: Removal, found: "DataFrame") -> Removal:
+def _with_faulty(removal: Removal, found: "DataFrame", files: Sequence[str]) -> Removal:
     """With the rows that were found; the first line of every reason is among the samples."""
     from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
     first = F.min(F.struct(c.LINE, "reason", "fault")).alias("first")
     counted = found.groupBy("reason").agg(F.count("*").alias("n"), first).collect()
     rows = [*(row["first"] for row in counted), *found.limit(N_SAMPLES).collect()]
-    samples = {row[c.LINE]: row.asDict() for row in rows}
+    samples = {row[c.LINE]: _placed(row.asDict(), files) for row in rows}
     return replace(
         removal,
         reasons={row["reason"]: row["n"] for row in counted},
-        samples=tuple(samples[line] for line in sorted(samples)),
+        samples=(*(samples[line] for line in sorted(samples)), *removal.samples),
     )
+
+
+def _placed(row: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+    """A sample with its file, and its line there."""
+    if not files or row[c.LINE] < 0:
+        return row
+    file, line = c.place_of(files, row[c.LINE])
+    return {**row, "file": file, c.LINE: line}
 
 
 class _Sieve:
@@ -206,13 +236,17 @@ class _Sieve:
         """The tables that were searched, without what was found."""
         return {name: self._without_faulty(name) for name in self._found}
 
-    def collect(self, files: Mapping[str, str]) -> pa.Table:
-        """All faulty rows, in the schema of the quarantine."""
+    def collect(self, files: Mapping[str, Sequence[str]]) -> pa.Table:
+        """All faulty rows, in the schema of the quarantine; lines are those of the staged tables."""
         tables = [c.QUARANTINE.empty_table()]
         for name, found in self._found.items():
             rows = found.orderBy(c.LINE).toArrow()
-            known = {"table": name, "file": files.get(name), "content": None}
+            known = {"table": name, "content": None}
             columns = {key: pa.array([value] * len(rows), pa.string()) for key, value in known.items()}
+            sources: Sequence[str | None] = files.get(name) or [None]  # type: ignore[assignment]
+            columns["file"] = pa.array(sources, pa.string()).take(
+                pc.max_element_wise(pc.shift_right(rows[c.LINE], c.LINE_BITS), 0)
+            )
             columns |= {key: rows[key] for key in rows.column_names}
             tables.append(pa.table(columns).select(c.QUARANTINE.names).cast(c.QUARANTINE))
         return pa.concat_tables(tables)

@@ -8,6 +8,7 @@ from typing import Any
 from recsys.pages import render
 from recsys.validation.outcomes import N_SAMPLES, Outcome
 from recsys.validation.quarantine import Examination, Removal
+from recsys.validation.rules import SUPERSEDED
 
 _LABELS = {
     "failed": "Failed",
@@ -20,7 +21,14 @@ _ORDER = list(_LABELS)
 
 
 def page(
-    found: Examination, *, ingest_id: str, dataset: str, is_invented: bool, checked_at: datetime, data_docs: str = ""
+    found: Examination,
+    *,
+    ingest_id: str,
+    dataset: str,
+    is_invented: bool,
+    checked_at: datetime,
+    advice: str = "",
+    data_docs: str = "",
 ) -> str:
     """One self-contained HTML page: the verdict, what was quarantined, then a table per suite with what failed first.
 
@@ -30,6 +38,7 @@ def page(
         dataset: its name.
         is_invented: whether the sample generator made it.
         checked_at: when (UTC).
+        advice: what to do about too many faulty rows.
         data_docs: address of Great Expectations' own pages, relative to this one; empty: no link.
     """
     verdict = found.verdict
@@ -38,7 +47,7 @@ def page(
         title=f"Validation of {dataset}: {'passed' if found.success else 'failed'}",
         success=found.success,
         headline=headline(found),
-        next_step=_next_step(found),
+        next_step=_next_step(found, advice),
         dataset=dataset,
         ingest_id=ingest_id,
         is_invented=is_invented,
@@ -61,7 +70,7 @@ def page(
 
 
 def document(
-    found: Examination, *, ingest_id: str, dataset: str, is_invented: bool, checked_at: datetime
+    found: Examination, *, ingest_id: str, dataset: str, is_invented: bool, checked_at: datetime, advice: str = ""
 ) -> dict[str, Any]:
     """The same as JSON: ``{success, headline, ingest_id, …, quarantined: [...], as_parsed: [...], remaining: [...]}``.
 
@@ -70,6 +79,7 @@ def document(
     return {
         "success": found.success,
         "headline": headline(found),
+        "advice": advice,
         "ingest_id": ingest_id,
         "dataset": dataset,
         "is_invented": is_invented,
@@ -113,10 +123,10 @@ def excess(removal: Removal) -> str:
     >>> excess(Removal("tags", 200, 1, {"blank_tag": 3}, max_share=0.01))
     'tags: 4 of 200 rows are faulty (2%: 3 blank_tag, 1 malformed), at most 1% may be.'
     """
-    named = ", ".join(f"{n:,} {reason}" for reason, n in removal.by_reason.items())
+    named = ", ".join(f"{n:,} {reason}" for reason, n in removal.by_reason.items() if reason != SUPERSEDED)
     return (
-        f"{removal.table}: {removal.n_out:,} of {_rows(removal.n_in)} are faulty ({_percent(removal.share)}: {named}), "
-        f"at most {_percent(removal.max_share)} may be."
+        f"{removal.table}: {removal.n_wrong:,} of {_rows(removal.n_in)} are faulty ({_percent(removal.share)}: "
+        f"{named}), at most {_percent(removal.max_share)} may be."
     )
 
 
@@ -144,12 +154,11 @@ def _rank(outcome: Outcome) -> int:
     return _ORDER.index("warning" if is_warning else outcome.status)
 
 
-def _next_step(found: Examination) -> str:
+def _next_step(found: Examination, advice: str) -> str:
     if found.over:
         return (
             "Nothing was published: readers still see the snapshot before this one. So many faulty rows are a faulty "
-            "source; correct it or choose another, or raise max_quarantined if they may be left out, then run "
-            "ingest_ratings again."
+            f"source, or one that is read in the wrong way. {advice} Then run ingest_ratings again."
         )
     if found.verdict.faults:
         return (

@@ -12,6 +12,7 @@ from recsys.validation.rules import (
     DUPLICATE,
     KNOWN_MOVIES_VIEW,
     REPEATED_RATINGS_VIEW,
+    SUPERSEDED,
     RowFault,
     expect,
     expect_no_rows,
@@ -138,10 +139,10 @@ def rated_once() -> "Expectation":
         [c.USER_ID, c.MOVIE_ID],
         needs=REPEATED_RATINGS_VIEW,
         row=RowFault(
-            DUPLICATE,
+            SUPERSEDED,
             f"kept_line <> {c.LINE}",
-            f"concat('user ', {c.USER_ID}, ' rated movie ', {c.MOVIE_ID}, ' again: the rating on line ', kept_line, "
-            "' counts')",
+            f"concat('user ', {c.USER_ID}, ' rated movie ', {c.MOVIE_ID}, ' again: the rating on line ', "
+            f"kept_line % {1 << c.LINE_BITS}, ' counts')",
         ),
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KNOWN_MOVIES_VIEW = "recsys_known_movies"  # movie_id
 REPEATED_RATINGS_VIEW = "recsys_repeated_ratings"  # user_id and movie_id of pairs that are rated more than once
 DUPLICATE = "duplicate"
+SUPERSEDED = "superseded"  # a row that a later one replaces: history, not a fault
 
 Severity = Literal["row", "critical", "warning"]
 # Rules of a stage are run together; one is passed over when a column it reads failed in a stage before.

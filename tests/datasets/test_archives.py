@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from recsys.datasets.archives import Limits, Member, gunzip, open_archive, pack_folder
+from recsys.datasets.archives import Limits, Member, open_archive, pack_folder, unpacked
 from recsys.errors import DataError
 from tests.datasets import hostile
 
@@ -190,7 +190,7 @@ def test_a_folder_packs_to_the_same_bytes_wherever_it_lies(tmp_path):
 def test_a_gzip_member_of_a_zip_unpacks_within_limits(tmp_path):
     path = write_zip(tmp_path / "a.zip", [("ratings.csv.gz", gzip.compress(b"1,2\n" * 10))], zipfile.ZIP_STORED)
     with open_archive(path) as archive, archive.open(archive.require("ratings.csv.gz")) as raw:
-        with gunzip(raw, archive.label, "ratings.csv.gz") as file:
+        with unpacked(raw, archive.label, "ratings.csv.gz") as file:
             assert file.read() == b"1,2\n" * 10
 
 
@@ -202,8 +202,8 @@ def test_a_gzip_member_of_a_zip_unpacks_within_limits(tmp_path):
     ],
 )
 def test_a_gzip_stream_stops_where_it_unpacks_to_too_much(limits, words):
-    packed = io.BytesIO(gzip.compress(bytes(1_000_000)))  # about 1,000 times smaller
-    with gunzip(packed, "a.zip", "ratings.csv.gz", limits) as file, pytest.raises(DataError, match=words):
+    packed = io.BufferedReader(io.BytesIO(gzip.compress(bytes(1_000_000))))  # about 1,000 times smaller
+    with unpacked(packed, "a.zip", "ratings.csv.gz", limits) as file, pytest.raises(DataError, match=words):
         file.read()
 
 

@@ -2,24 +2,24 @@
 
 import random
 
-import pyarrow as pa
 import pytest
 
 from recsys.datasets import delimited, lines
 from recsys.datasets.archives import open_archive
-from recsys.datasets.cells import Column
-from recsys.datasets.delimited import Format, read_delimited
+from recsys.datasets.cells import Column, Text, Whole
+from recsys.datasets.delimited import read_delimited
+from recsys.datasets.lines import Format
 from recsys.errors import DataError
 
-COLUMNS = (Column("id", pa.int32(), (0, 99_999)), Column("text", pa.string()))
-SPANNING = Format(spans_lines=True)
+COLUMNS = (Column("id", Whole(0, 99_999)), Column("text", Text()))
+ONE_LINE = Format(is_quoted=False)
 
 
 def read(tmp_path, content, form=None):
     path = tmp_path / "rows.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with open_archive(path) as archive:
-        return read_delimited(archive, archive.members[0], COLUMNS, form or Format())
+        return read_delimited(archive, archive.members[0], ["id", "text"], COLUMNS, form or Format())
 
 
 def kept(rows):
@@ -33,7 +33,7 @@ def test_line_ends_and_blocks_change_nothing(tmp_path, monkeypatch, end, block_b
     rows = read(tmp_path, end.join(["id,text", "1,a", "", "x,b", '3,"c, d"', ""]))
     assert kept(rows) == [(2, 1, "a"), (5, 3, "c, d")]
     assert [(fault.line, fault.fault, fault.content) for fault in rows.faults] == [
-        (4, "id is 'x', not a whole number", "x,b")
+        (4, "id is 'x', not a whole number in [0, 99999]", "x,b")
     ]
     assert rows.n_in == 3
 
@@ -49,18 +49,18 @@ def test_bad_rows_among_thousands_are_each_found(tmp_path):
 
 
 @pytest.mark.parametrize("block_bytes", [5, 1 << 20])
-def test_quoted_values_may_span_lines_where_the_format_says_so(tmp_path, monkeypatch, block_bytes):
+def test_quoted_values_may_span_lines_where_values_are_quoted(tmp_path, monkeypatch, block_bytes):
     monkeypatch.setattr(lines, "BLOCK_BYTES", block_bytes)
     content = 'id,text\n1,"a\n\nb"\n2,c\n3,"d ""e""\nf"'
-    rows = read(tmp_path, content, SPANNING)
-    assert kept(rows) == [(2, 1, "a\n\nb"), (5, 2, "c"), (6, 3, 'd "e"\nf')]
     rows = read(tmp_path, content)
-    assert kept(rows) == [(5, 2, "c")]
-    assert [fault.line for fault in rows.faults] == [2, 4, 6, 7]
+    assert kept(rows) == [(2, 1, "a\n\nb"), (5, 2, "c"), (6, 3, 'd "e"\nf')]
+    rows = read(tmp_path, content, ONE_LINE)
+    assert kept(rows) == [(2, 1, '"a'), (5, 2, "c"), (6, 3, '"d ""e""')]
+    assert [fault.line for fault in rows.faults] == [4, 7]
 
 
 def test_an_open_quote_costs_one_row_and_not_those_below_it(tmp_path):
-    rows = read(tmp_path, 'id,text\n1,"open\n2,b\n3,"c"\n4,"open again\n5,e\n', SPANNING)
+    rows = read(tmp_path, 'id,text\n1,"open\n2,b\n3,"c"\n4,"open again\n5,e\n')
     assert kept(rows) == [(3, 2, "b"), (4, 3, "c"), (6, 5, "e")]
     assert [fault.fault for fault in rows.faults] == ["a quote is opened and not closed"] * 2
     assert rows.n_in == 5
@@ -70,7 +70,7 @@ def test_a_row_broken_over_two_lines_is_one_fault(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,id,text,b\n1,2,3,4\n1,2,thr\nee,4\n1,2\nx\n1,2,3,4\n")
     with open_archive(path) as archive:
-        rows = read_delimited(archive, archive.members[0], COLUMNS, SPANNING)
+        rows = read_delimited(archive, archive.members[0], ["a", "id", "text", "b"], COLUMNS, Format())
     assert [(fault.line, fault.fault, fault.content) for fault in rows.faults] == [
         (3, "a row broken over two lines: 3 + 2 cells where 4 belong", "1,2,thr\nee,4"),
         (5, "2 cells where 4 belong", "1,2"),

@@ -7,8 +7,10 @@ import pytest
 
 from recsys import columns
 from recsys.datasets.reading import read_source
+from recsys.datasets.tabular import How
 from recsys.errors import DataError
 
+NO_ID = "not a whole number in [0, 2147483647] as other ids are (with ids=text any text is an id)"
 CSV = {
     "ratings.csv": "userId,movieId,rating,timestamp\r\n1,10,4.0,964982703\r\n2,11,0.5,0\r\n",
     "movies.csv": (
@@ -144,23 +146,24 @@ def test_ml_100k_spells_genres_as_flags(archive):
         ("ratings.csv", "2,11,0.5,0", "2,11,good,0", 3, "rating is 'good', not a finite number"),
         ("ratings.csv", "2,11,0.5,0", "2,11,nan,0", 3, "rating is 'nan', not a finite number"),
         ("ratings.csv", "2,11,0.5,0", "2,11,1e99,0", 3, "rating is '1e99', not a finite number"),
-        ("ratings.csv", "2,11,0.5,0", "2,,0.5,0", 3, "movieId is '', not a whole number"),
-        ("ratings.csv", "2,11,0.5,0", "2.0,11,0.5,0", 3, "userId is '2.0', not a whole number"),
-        ("ratings.csv", "2,11,0.5,0", "0x1F,11,0.5,0", 3, "userId is '0x1F', not a whole number"),
-        ("ratings.csv", "2,11,0.5,0", "99999999999,11,0.5,0", 3, "userId is 99999999999, outside [0, 2147483647]"),
-        ("ratings.csv", "2,11,0.5,0", "-2,11,0.5,0", 3, "userId is -2, outside [0, 2147483647]"),
-        ("ratings.csv", "2,11,0.5,0", "2,11,1,300000000000", 3, "timestamp is 300000000000, outside [0, 253402300799]"),
+        ("ratings.csv", "2,11,0.5,0", "2,,0.5,0", 3, "movieId is '', not an id"),
+        ("ratings.csv", "2,11,0.5,0", "0x1F,11,0.5,0", 3, f"user_id is '0x1F', {NO_ID}"),
+        ("ratings.csv", "2,11,0.5,0", "2.5,11,0.5,0", 3, f"user_id is '2.5', {NO_ID}"),
+        ("ratings.csv", "2,11,0.5,0", "99999999999,11,0.5,0", 3, f"user_id is '99999999999', {NO_ID}"),
+        ("ratings.csv", "2,11,0.5,0", "-2,11,0.5,0", 3, f"user_id is '-2', {NO_ID}"),
+        ("ratings.csv", "2,11,0.5,0", "2,11,1,300000000000", 3, "timestamp is '300000000000', not a time in seconds"),
         ("ratings.csv", "1,10,", "\r\n\r\n1,", 4, "3 cells where 4 belong"),  # blank lines count as lines
         ("movies.csv", "10,Toy", '10,"Toy', 2, "a quote is opened and not closed"),
-        ("movies.csv", "Drama", '"Dra\nma"', 3, "a quote is opened and not closed"),  # and line 4 is 'ma"'
-        ("links.csv", "0114709", "tt0114709", 2, "imdbId is 'tt0114709', not a whole number"),
-        ("tags.csv", ",1445714994", ",later", 2, "timestamp is 'later', not a whole number"),
+        ("links.csv", "0114709", "nm0114709", 2, "imdbId is 'nm0114709', not an IMDb id such as tt0114709"),
+        ("tags.csv", ",1445714994", ",later", 2, "timestamp is 'later', not a time such as 2024-05-31T12:30:00Z, "
+         "1970 or later"),
     ],
 )  # fmt: skip
 def test_a_malformed_row_is_quarantined_and_the_rest_is_kept(archive, name, old, new, line, words):
     assert old in CSV[name]
     content = CSV[name].replace(old, new)
-    whole, parsed = read_source(archive(CSV)), read_source(archive({**CSV, name: content}))
+    numbers = How(ids="number")
+    whole, parsed = read_source(archive(CSV)), read_source(archive({**CSV, name: content}), numbers)
     table = name.removesuffix(".csv")
     row = parsed.quarantine.to_pylist()[0]
     assert (row["table"], row["file"], row["line"]) == (table, f"ml-test/{name}", line)
@@ -173,16 +176,16 @@ def test_a_malformed_row_is_quarantined_and_the_rest_is_kept(archive, name, old,
 @pytest.mark.parametrize(
     ("files", "line", "words"),
     [
-        ({"ratings.dat": "1::2::3::4\n1::2:x:3::4\n"}, 2, "'x' stands where nothing should"),
-        ({"ratings.dat": "1::2::3::4\n1,2,3,4\n"}, 2, "1 cells where 7 belong"),
+        ({"ratings.dat": "1::2::3::4\n1::2:x:3::4\n"}, 2, "3 cells where 4 belong"),
+        ({"ratings.dat": "1::2::3::4\n1,2,3,4\n"}, 2, "1 cells where 4 belong"),
         ({"movies.dat": "1::Toy Story (1995)\n"}, 1, "2 cells where 3 belong"),
-        ({"movies.dat": "one::Toy Story (1995)::Comedy\n"}, 1, "movieId is 'one', not a whole number"),
-        ({"movies.dat": "1::Amélie::x\n2::é::x\n".encode() + b"3::\xe9::x\n"}, 3, "not UTF-8, as other rows are"),
+        ({"movies.dat": "one::Toy Story (1995)::Comedy\n"}, 1, f"movie_id is 'one', {NO_ID}"),
+        ({"movies.dat": "1::Amélie::x\n2::é::x\n".encode() + b"3::\xe9::x\n"}, 3, "byte 4 is not UTF-8"),
     ],
 )  # fmt: skip
 def test_a_malformed_row_of_the_older_layouts_is_quarantined(archive, files, line, words):
     good = {"ratings.dat": "1::2::3::4\n", "movies.dat": "2::Toy Story (1995)::Comedy\n"}
-    assert lines_and_faults(read_source(archive({**good, **files}))) == [(line, words)]
+    assert lines_and_faults(read_source(archive({**good, **files}), How(ids="number"))) == [(line, words)]
 
 
 def test_a_header_without_its_columns_is_refused(archive):
@@ -193,15 +196,21 @@ def test_a_header_without_its_columns_is_refused(archive):
         **CSV,
         "ratings.csv": CSV["ratings.csv"].replace("\r\n", ",1\r\n").replace("timestamp,1", "timestamp,userId"),
     }
-    with pytest.raises(DataError, match="column userId appears 2 times in the header"):
+    with pytest.raises(DataError, match="column userId, taken for user_id, appears 2 times in the header"):
         read_source(archive(files))
 
 
 def test_another_encoding_is_named_by_its_byte(archive):
-    movies = CSV["movies.csv"].encode("latin-1")
+    movies = CSV["movies.csv"].encode() + b"13,Am\xe9lie (2001),Drama\r\n"
     parsed = read_source(archive({**CSV, "movies.csv": movies}))
-    assert lines_and_faults(parsed) == [(3, "byte 8 is not UTF-8")]
-    assert parsed.tables["movies"]["line"].to_pylist() == [2, 4]
+    assert lines_and_faults(parsed) == [(5, "byte 6 is not UTF-8")]
+    assert parsed.tables["movies"]["line"].to_pylist() == [2, 3, 4]
+
+
+def test_a_file_in_another_encoding_throughout_is_read_in_it(archive):
+    parsed = read_source(archive({**CSV, "movies.csv": CSV["movies.csv"].encode("latin-1")}))
+    assert parsed.tables["movies"]["title"].to_pylist()[1] == "Misérables, Les (1995)"
+    assert parsed.quarantine.num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -230,4 +239,4 @@ def test_rows_remember_their_lines_and_files_their_accounts(archive):
     assert parsed.tables["ratings"]["line"].to_pylist() == [3, 6]
     account = parsed.files[0]
     assert (account.file, account.n_in, account.n_out, account.n_quarantined) == ("ml-test/ratings.csv", 3, 2, 1)
-    assert parsed.homes["ratings"] == "ml-test/ratings.csv"
+    assert parsed.homes["ratings"] == ["ml-test/ratings.csv"]

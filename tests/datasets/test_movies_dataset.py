@@ -66,7 +66,7 @@ def test_movies_come_under_movielens_ids_with_years_and_details(parse, folder):
         {"movie_id": 2, "language": None, "keywords": [], "directors": [], "actors": [], "line": 4},
     ]
     assert parsed.tables["ratings"].num_rows == 2
-    assert parsed.homes["details"] == f"{folder}movies_metadata.csv"
+    assert parsed.homes["details"] == [f"{folder}movies_metadata.csv"]
 
 
 def test_a_record_broken_over_two_lines_is_one_row_of_the_quarantine(parse):
@@ -123,7 +123,7 @@ def test_partial_copies_of_the_metadata_stand_in(parse, caplog):
     text = FILES["movies_metadata.csv"]
     head = "\n".join(text.split("\n")[:3]) + "\n"
     changed = {"movies_metadata__csv": None, "movies_metadata__part__csv": head, "movies_metadata__ALL__csv": text}
-    assert parse(**changed).homes["movies"] == "movies_metadata.ALL.csv"
+    assert parse(**changed).homes["movies"] == ["movies_metadata.ALL.csv"]
     assert "movies_metadata.ALL.csv stands in" in caplog.text
 
 

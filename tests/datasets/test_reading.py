@@ -26,7 +26,7 @@ def write_zip(path, files):
         ({"ratings.csv": RATINGS.replace("userId", "user"), "movies.csv": ""}, "tabular"),
         ({"ratings.csv": RATINGS}, "tabular"),
         ({"whatever.data": RATINGS}, "tabular"),
-        ({"ml-1m/ratings.dat": "", "ml-1m/movies.dat": ""}, "dat"),
+        ({"ml-1m/ratings.dat": "1::2::3::4\n", "ml-1m/movies.dat": ""}, "dat"),
         ({"ml-100k/u.data": "", "ml-100k/u.item": ""}, "100k"),
         ({"ratings_small.csv": RATINGS, "movies_metadata.csv": ""}, "movies-dataset"),
         ({"ratings.csv": RATINGS, "movies_metadata.csv": ""}, "movies-dataset"),
@@ -61,7 +61,7 @@ def test_every_line_that_is_kept_can_be_looked_up(tmp_path):
     path.write_text('user;item;rating;time;note\n1;17;4;0;"a\n\nb"\n2;17;4;0;\n')
     parsed = read_source(path)
     lines = parsed.tables["ratings"]["line"].to_pylist()
-    assert source_lines(path, parsed.homes["ratings"], lines) == {2: '1;17;4;0;"a\n\nb"', 5: "2;17;4;0;"}
+    assert source_lines(path, parsed.homes["ratings"][0], lines) == {2: '1;17;4;0;"a\n\nb"', 5: "2;17;4;0;"}
 
 
 def test_the_older_releases_are_looked_up_in_their_encoding(tmp_path):

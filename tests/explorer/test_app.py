@@ -130,7 +130,8 @@ def test_json_has_the_rows_of_the_command_line(client):
     assert [row["movie_id"] for row in client.get("/api/movies/1/similar").json()] == [3, 4]
     assert client.get("/api/movies?q=toy").json()[0]["movie_id"] == 1
     assert client.get("/api/users/99").json()["detail"].startswith("User 99 has no list")
-    assert client.get("/api/users/x").status_code == 422
+    assert client.get("/api/users/x").status_code == 404
+    assert client.get("/api/users/x").json()["detail"] == "'x' is no user id: it must be a whole number."
 
 
 @pytest.mark.parametrize(

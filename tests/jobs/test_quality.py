@@ -63,7 +63,8 @@ def test_too_many_faulty_rows_write_both_reports_and_name_what_to_do(settings):
     assert "ratings line 4: rating is 9.0" in message
     assert "Nothing was published" in message
     assert store.uri("reports/validation/i-1.html") in message
-    assert "raise max_quarantined" in message
+    assert "max_quarantined" not in message  # leaving out what is on another scale is no way out
+    assert "If the ratings are right, say their scale: rating_scale=" in message
     assert "run ingest_ratings again" in message
     report = json.loads(store.get("reports/validation/i-1.json"))
     assert [o["expectation"] for o in report["as_parsed"] if not o["success"]] == ["expect_column_values_to_be_in_set"]
@@ -76,7 +77,7 @@ def test_a_few_faulty_rows_are_set_aside_and_the_rest_passes(settings):
     rating = [4.0] * 200
     rating[7] = 9.0
     store = stage(settings, ratings=many_ratings(rating=rating))
-    parsed = {**PARSED, **COUNTS, "n_ratings": 200, "n_malformed": {"ratings": 1}, "files": {"ratings": "r.csv"}}
+    parsed = {**PARSED, **COUNTS, "n_ratings": 200, "n_malformed": {"ratings": 1}, "files": {"ratings": ["r.csv"]}}
     result = quality.validate(parsed, CONFIG, settings)
     assert result["success"] is True
     assert (result["n_quarantined"], result["quarantined"]) == (1, {"off_scale": 1})

@@ -11,6 +11,7 @@ from recsys.storage.store import open_store
 from recsys.storage.tables import write_json, write_table
 
 CONFIG = TrainConfig(
+    relevant_rating=4.0,
     n_folds=2,
     ranking_trials=2,
     rating_trials=1,

@@ -65,7 +65,7 @@ def test_every_kind_of_faulty_row_is_set_aside_with_its_line_and_reason(spark):
         ("tags", "tag"): ["heist", "\t", "slow"],
         ("tags", "timestamp"): [THEN] * 3,
     }
-    found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.9, files={"tags": "tags.csv"})
+    found = examine(tables(spark, changes), Limits.at(NOW), max_quarantined=0.9, files={"tags": ["tags.csv"]})
     assert found.success, found.verdict.faults
     assert quarantined(found) == [
         ("movies", 4, "duplicate"),
@@ -105,7 +105,11 @@ def test_of_several_ratings_the_latest_stays_then_the_lowest_on_the_page_and_a_f
     )
     found = examine(tables(spark, changes, names=RATED), Limits.at(NOW), max_quarantined=0.5)
     assert found.success
-    assert quarantined(found) == [("ratings", 3, "duplicate"), ("ratings", 4, "duplicate"), ("ratings", 7, "off_scale")]
+    assert quarantined(found) == [
+        ("ratings", 3, "superseded"),
+        ("ratings", 4, "superseded"),
+        ("ratings", 7, "off_scale"),
+    ]
     assert found.faults["fault"].to_pylist()[0] == "user 1 rated movie 10 again: the rating on line 2 counts"
 
 

@@ -98,11 +98,17 @@ def test_quarantined_rows_are_shown_by_table_and_reason_with_samples():
     assert 'href="../data-docs/i-1/index.html"' in html
 
 
-def test_too_many_faulty_rows_are_said_on_top_with_both_ways_out():
-    html = page(found(ROW, removals=[removal(off_scale=30)]), **ABOUT)
+def test_too_many_faulty_rows_are_said_on_top_with_what_to_do():
+    html = page(found(ROW, removals=[removal(off_scale=30, superseded=500)]), **ABOUT, advice="Say their scale.")
     assert "ratings: 31 of 1,000 rows are faulty (3.1%: 30 off_scale, 1 malformed), at most 1% may be." in html
-    assert "raise max_quarantined" in html
+    assert "Say their scale. Then run ingest_ratings again." in html
     assert "Too many" in html
+
+
+def test_ratings_that_a_later_one_replaces_use_up_no_limit():
+    mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(superseded=500)])
+    assert mended.success
+    assert "Too many" not in page(mended, **ABOUT)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def download(
     policy = policy or Policy()
     failures: list[PermanentError | TransientError] = []
     limits = httpx.Timeout(policy.timeout_s)
-    with httpx.Client(follow_redirects=True, timeout=limits, event_hooks={"request": [refuse_plain_http]}) as client:
+    with httpx.Client(timeout=limits, event_hooks={"request": [refuse_plain_http]}) as client:
         for address in addresses:
             try:
                 return _persist(Transfer(client, address, target, md5, held, policy), policy)

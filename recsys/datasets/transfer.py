@@ -4,6 +4,7 @@ Certificates are always verified, and unencrypted transfers are refused, by redi
 bytes wherever there is one: the pinned one of a frozen release, else what the server keeps beside the archive.
 """
 
+import contextlib
 import json
 import logging
 import ssl
@@ -17,6 +18,7 @@ import httpx
 from recsys.datasets.digests import file_digest, sidecar_md5
 from recsys.datasets.members import looks_like_html, read_head
 from recsys.errors import ConfigError, DataError, PermanentError, TransientError
+from recsys.http import AS_IT_IS, plain_body
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SIGN_IN_STATUS = frozenset({401, 403})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MAX_SIDECAR_BYTES = 64 << 10
+_N_REDIRECTS = 10
+_USER_AGENT = "recsys (research data download)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Transfer:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         offset, validator = self._resumable()
         try:
-            with self._client.stream("GET", self._address, headers=self._headers(offset, validator)) as response:
+            with self._answer(self._address, self._headers(offset, validator)) as response:
                 if response.status_code == httpx.codes.NOT_MODIFIED and self._held:
                     return None
                 offset = self._check(response, offset)
@@ -135,7 +139,7 @@ class Transfer:
         return (offset, validator) if is_same and offset else (0, Validator())
 
     def _headers(self, offset: int, validator: Validator) -> dict[str, str]:
-        headers = {"Accept-Encoding": "identity", "User-Agent": "recsys (research data download)"}
+        headers = {}
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if self._md5 is None and validator.for_range:
@@ -146,6 +150,19 @@ class Transfer:
             if self._held.validator.last_modified:
                 headers["If-Modified-Since"] = self._held.validator.last_modified
         return headers
+
+    @contextlib.contextmanager
+    def _answer(self, url: httpx.URL | str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """The answer at the end of redirects; their own bodies, which may be endless, are not read."""
+        given = {**AS_IT_IS, "User-Agent": _USER_AGENT, **headers}
+        request = self._client.build_request("GET", url, headers=given)
+        for _ in range(_N_REDIRECTS + 1):
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    yield response
+                    return
+                request = response.next_request
+        raise PermanentError(f"{url}: redirects more than {_N_REDIRECTS} times")
 
     def _check(self, response: httpx.Response, offset: int) -> int:
         """Where the body belongs in the file; raises for anything that is no archive."""
@@ -176,17 +193,19 @@ class Transfer:
         """The MD5 sum that the server keeps beside the archive, where it keeps one."""
         url = httpx.URL(self._address)
         url = url.copy_with(path=f"{url.path}.md5")
-        with self._client.stream("GET", url) as response:
+        md5 = None
+        with self._answer(url, {}) as response:
             if response.status_code in _TRANSIENT_STATUS:
                 raise TransientError(f"{url}: answered {response.status_code} {response.reason_phrase}")
-            head = next(response.iter_bytes(_MAX_SIDECAR_BYTES), b"")
-        name = PurePosixPath(url.path).name.removesuffix(".md5")
-        md5 = sidecar_md5(head.decode(errors="replace"), name) if response.is_success else None
+            if response.is_success:
+                head = next(plain_body(response, _MAX_SIDECAR_BYTES), b"")
+                md5 = sidecar_md5(head.decode(errors="replace"), PurePosixPath(url.path).stem)
         if md5 is None:
             log.info("%s: no MD5 sum at %s (%d), so none is compared", self._target.name, url, response.status_code)
         return md5
 
     def _receive(self, response: httpx.Response, offset: int) -> None:
+        pieces = plain_body(response)
         self._notes.write_text(
             json.dumps({
                 "address": self._address,
@@ -201,8 +220,9 @@ class Transfer:
         with self._part.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             file.truncate()
-            for piece in _with_progress(response.iter_raw(), self._target.name, offset, total, self._policy.progress_s):
+            for piece in _with_progress(pieces, self._target.name, offset, total, self._policy.progress_s):
                 if file.tell() + len(piece) > self._policy.max_bytes:
+                    self._forget()
                     raise DataError(f"{self._address}: sends more than {self._policy.max_bytes:,} bytes")
                 file.write(piece)
 

@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from recsys import __version__
 from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError, TransientError
+from recsys.http import AS_IT_IS, plain_body
 
 USER_AGENT = f"recsys-poster-fetcher/{__version__}"
 
@@ -77,7 +78,7 @@ class Fetcher:
         self._client = httpx.Client(
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_connections),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            headers={"User-Agent": USER_AGENT, **AS_IT_IS},
             trust_env=not is_near,
         )
 
@@ -95,7 +96,7 @@ class Fetcher:
         Raises:
             NotFoundError: the server says there is nothing (404, 410).
             ConfigError: it refuses us (401, 403), or redirects to a host that is not allowed.
-            DataError: the body is larger than `max_bytes`, or is not what HTTP promises.
+            DataError: the body is larger than `max_bytes`, compressed, or not what HTTP promises.
             TransientError: it failed after every attempt, or was too slow.
         """
         attempts = Retrying(
@@ -119,7 +120,7 @@ class Fetcher:
                         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                         return Answer(address, content_type, _read(response, max_bytes, deadline))
                     address = urljoin(address, response.headers["location"])
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.DecodingError, UnicodeError) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
             raise DataError(f"{address}: {error}. Nothing was stored. Look at the page by hand.") from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
@@ -179,7 +180,7 @@ def _read(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
             f"{response.url} announces {int(announced):,} bytes, {max_bytes:,} allowed. Nothing was stored."
         )
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in plain_body(response):
         body += chunk
         if len(body) > max_bytes:
             raise DataError(f"{response.url} sends more than the {max_bytes:,} bytes allowed. Nothing was stored.")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -68,7 +68,7 @@ class Fetcher:
         n_attempts: int = 4,
         max_wait_s: float = 30.0,
     ) -> None:
-        origins = {_origin(url) for url in allowed}
+        origins = {origin_of(url) for url in allowed}
         self._allowed = origins | {f"https://{host[7:-3]}:443" for host in origins if _is_plain_http(host)}
         self._timeout_s, self._n_attempts, self._max_wait_s = timeout_s, n_attempts, max_wait_s
         self._pause = wait_random_exponential(multiplier=0.5, max=max_wait_s)
@@ -90,8 +90,21 @@ class Fetcher:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, max_bytes: int, headers: dict[str, str] | None = None) -> Answer:
-        """The body behind an address; `headers` go to its own host only, not to where it redirects.
+    def get(
+        self,
+        url: str,
+        max_bytes: int,
+        headers: dict[str, str] | None = None,
+        admit: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """The body behind an address.
+
+        Args:
+            url: where it is.
+            max_bytes: a larger body is refused.
+            headers: for its own host only, not for where it redirects.
+            admit: called with each address before it is asked, those of redirects and repeats included; it may wait,
+                or raise.
 
         Raises:
             NotFoundError: the server says there is nothing (404, 410).
@@ -105,15 +118,19 @@ class Fetcher:
             wait=self._wait,
             reraise=True,
         )
-        return attempts(self._get_once, url, max_bytes, headers or {})
+        return attempts(self._get_once, url, max_bytes, headers or {}, admit)
 
-    def _get_once(self, url: str, max_bytes: int, headers: dict[str, str]) -> Answer:
-        deadline = time.monotonic() + 6 * self._timeout_s
+    def _get_once(
+        self, url: str, max_bytes: int, headers: dict[str, str], admit: Callable[[str], None] | None
+    ) -> Answer:
         address = url
         try:
             for _ in range(_N_REDIRECTS + 1):
                 self._check_address(address)
-                own = headers if _origin(address) == _origin(url) else {}
+                if admit:
+                    admit(address)
+                deadline = time.monotonic() + 6 * self._timeout_s
+                own = headers if origin_of(address) == origin_of(url) else {}
                 with self._client.stream("GET", address, headers=own) as response:
                     if not response.has_redirect_location:
                         _check_status(response)
@@ -128,7 +145,7 @@ class Fetcher:
         raise PermanentError(f"{url} redirects more than {_N_REDIRECTS} times. Nothing was stored. Check the address.")
 
     def _check_address(self, url: str) -> None:
-        if _origin(url) not in self._allowed:
+        if origin_of(url) not in self._allowed:
             raise ConfigError(
                 f"{url} is not fetched: only {', '.join(sorted(self._allowed))} may be asked. "
                 "Nothing was stored. Check the address of the poster site."
@@ -189,10 +206,10 @@ def _read(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
     """Scheme, host and port of an address, the port written out.
 
-    >>> _origin("https://user@Example.org/a"), _origin("http://[::1]:8600/")
+    >>> origin_of("https://user@Example.org/a"), origin_of("http://[::1]:8600/")
     ('https://example.org:443', 'http://[::1]:8600')
     """
     parts = urlsplit(url)

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
-from urllib.robotparser import RobotFileParser
 
-from recsys.errors import ConfigError, DataError, NotFoundError
-from recsys.posters.fetcher import USER_AGENT, Fetcher
+from recsys.errors import DataError, NotFoundError
+from recsys.posters.fetcher import Answer, Fetcher
+from recsys.posters.robots import Robots
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class SiteSource:
     """
 
     def __init__(self, base_url: str, fetcher: Fetcher, name: str | None = None) -> None:
-        self._base, self._fetcher, self._lock = base_url.rstrip("/"), fetcher, Lock()
+        self._base, self._fetcher, self._robots = base_url.rstrip("/"), fetcher, Robots(fetcher)
         self.name = name or urlsplit(base_url).netloc
 
     def find(self, movie: Movie) -> FoundPoster:
@@ -84,28 +84,8 @@ class SiteSource:
         image = self._get(urljoin(page.url, meta["og:image"]), MAX_IMAGE_BYTES)
         return FoundPoster(image.body, image.content_type, page.url, image.url, meta.get(DRAWN_META) == "true")
 
-    def _get(self, url: str, max_bytes: int) -> Any:
-        if not self._may_fetch(url):
-            raise ConfigError(f"{url} is closed to robots by the site's robots.txt. Nothing was stored.")
-        return self._fetcher.get(url, max_bytes)
-
-    def _may_fetch(self, url: str) -> bool:
-        return not url.startswith(f"{self._base}/") or self._robots.can_fetch(USER_AGENT, url)
-
-    @property
-    def _robots(self) -> RobotFileParser:
-        with self._lock:  # one question for all threads
-            return self._rules
-
-    @cached_property
-    def _rules(self) -> RobotFileParser:
-        rules = RobotFileParser()
-        try:
-            text = self._fetcher.get(urljoin(f"{self._base}/", "/robots.txt"), MAX_PAGE_BYTES).body
-        except NotFoundError:
-            text = b""  # no rules: everything is open
-        rules.parse(text.decode("utf-8", "replace").splitlines())
-        return rules
+    def _get(self, url: str, max_bytes: int) -> Answer:
+        return self._fetcher.get(url, max_bytes, admit=self._robots.admit)
 
 
 class TmdbSource:

@@ -183,7 +183,7 @@ def _check_status(response: httpx.Response) -> None:
     if status in _BUSY:
         raise BusyError.said(str(url), status, retry_after_s(response.headers.get("retry-after")))
     if status in _GONE:
-        raise NotFoundError(f"{url} answered {status}: there is nothing. Nothing was stored.")
+        raise NotFoundError(f"{url} answered {status}: there is nothing.")
     if status in _REFUSED:
         raise ConfigError(f"{url} answered {status}: it refuses us. Nothing was stored. Check token and terms of use.")
     if status != httpx.codes.OK:

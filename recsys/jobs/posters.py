@@ -107,7 +107,7 @@ def fetch(batch: list[int], release: Row, config: PosterConfig, settings: Settin
     if writer.faults and not counts[writer.source_name]:
         kind = TransientError if any(isinstance(fault, TransientError) for fault in writer.faults) else PermanentError
         raise kind(
-            f"{writer.source_name}: {counts[FAILED]:,} of {len(batch):,} posters failed, none was stored. "
+            f"{writer.source_name}: {counts[FAILED]:,} of {len(batch):,} posters failed, none was fetched. "
             f"The first reason: {writer.faults[0]}"
         )
     return rows

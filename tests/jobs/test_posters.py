@@ -152,11 +152,11 @@ def test_a_failure_does_not_push_aside_a_poster_fetched_before(store, settings):
 def test_a_batch_that_fails_whole_is_retried_when_the_fault_may_pass_and_not_when_it_will_not(store, settings):
     with misbehaving(_3=answer(503, Retry_After="999")) as (base, _):
         site = Settings(state_dir=settings.state_dir, poster_site_url=base)
-        with pytest.raises(TransientError, match=r"1 of 1 posters failed, none was stored.*answered 503"):
+        with pytest.raises(TransientError, match=r"1 of 1 posters failed, none was fetched.*answered 503"):
             posters.fetch([3], V1, CONFIG, site)
     with misbehaving(_3=b"garbage") as (base, _):
         site = Settings(state_dir=settings.state_dir, poster_site_url=base)
-        with pytest.raises(PermanentError, match="none was stored") as caught:
+        with pytest.raises(PermanentError, match="none was fetched") as caught:
             posters.fetch([3], V1, CONFIG, site)
         assert not isinstance(caught.value, TransientError)
 
@@ -197,7 +197,7 @@ def test_a_title_card_does_not_replace_a_poster_of_its_own(store, settings):
 def test_a_batch_is_red_when_its_source_failed_although_title_cards_were_drawn(store, settings):
     with misbehaving(_3=answer(503, Retry_After="999")) as (base, _):
         site = Settings(state_dir=settings.state_dir, poster_site_url=base)
-        with pytest.raises(TransientError, match="1 of 2 posters failed, none was stored"):
+        with pytest.raises(TransientError, match="1 of 2 posters failed, none was fetched"):
             posters.fetch([3, 2], V1, CONFIG, site)
 
 
@@ -313,7 +313,7 @@ def test_a_source_that_is_away_is_not_asked_for_every_movie(settings):
     publish(store, titles=titles)
     with server({"/robots.txt": answer(403)}) as (base, requests):
         site = Settings(state_dir=settings.state_dir, poster_site_url=base)
-        with pytest.raises(PermanentError, match="posters failed, none was stored"):
+        with pytest.raises(PermanentError, match="posters failed, none was fetched"):
             posters.fetch(list(titles), V1, CONFIG, site)
     assert len(requests) < 20  # of 69 movies
 

@@ -19,6 +19,7 @@ from recsys.datasets.digests import file_digest, sidecar_md5
 from recsys.datasets.members import looks_like_html, read_head
 from recsys.errors import ConfigError, DataError, PermanentError, TransientError
 from recsys.http import AS_IT_IS, plain_body
+from recsys.storage.os_errors import mapped_os_errors
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,10 @@ class Transfer:
         self._notes = target.with_name(f"{target.name}.part.json")
 
     def run(self) -> Downloaded | None:
+        with mapped_os_errors(str(self._part)):
+            return self._run()
+
+    def _run(self) -> Downloaded | None:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         offset, validator = self._resumable()
         try:
@@ -120,10 +125,6 @@ class Transfer:
             raise self._mapped(error) from error
         except httpx.InvalidURL as error:
             raise ConfigError(f"{self._address}: {error}. Nothing was fetched. Correct the address.") from error
-        except OSError as error:
-            raise PermanentError(
-                f"{self._part} cannot be written: {error}. Free space or change the folder."
-            ) from error
         return self._accept(validator, md5, was_resumed=offset > 0)
 
     def _resumable(self) -> tuple[int, Validator]:

@@ -9,7 +9,7 @@ from recsys.config import PosterConfig, Settings
 from recsys.errors import ConfigError
 from recsys.posters.fetcher import Fetcher
 from recsys.posters.site import serving
-from recsys.posters.sources import IMDB_ID, Movie, PosterSource, SiteSource, TmdbSource
+from recsys.posters.sources import IMDB_ID, Movie, PosterSource, SiteSource, TmdbSource, site_name
 
 LOCAL_SITE = "local-site"
 TITLE_CARD = "title-card"
@@ -23,7 +23,7 @@ def source_name(settings: Settings, is_invented: bool) -> str:
     if settings.tmdb_token and not is_invented:
         return TmdbSource.name
     if settings.poster_site_url:
-        return urlsplit(settings.poster_site_url).netloc
+        return site_name(settings.poster_site_url)
     return LOCAL_SITE if is_invented else TITLE_CARD
 
 

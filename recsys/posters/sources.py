@@ -77,7 +77,7 @@ class SiteSource:
 
     def __init__(self, base_url: str, fetcher: Fetcher, name: str | None = None) -> None:
         self._base, self._fetcher, self._robots = base_url.rstrip("/"), fetcher, Robots(fetcher)
-        self.name = name or urlsplit(base_url).netloc
+        self.name = name or site_name(base_url)
 
     def find(self, movie: Movie) -> FoundPoster:
         if not re.fullmatch(IMDB_ID, movie.imdb_id or ""):
@@ -92,6 +92,15 @@ class SiteSource:
 
     def _get(self, url: str, max_bytes: int) -> Answer:
         return self._fetcher.get(url, max_bytes, admit=self._robots.admit)
+
+
+def site_name(base_url: str) -> str:
+    """Host and port of a site, without the credentials that its address may hold.
+
+    >>> site_name("https://ann:secret@example.org:8080/films")
+    'example.org:8080'
+    """
+    return urlsplit(base_url).netloc.rpartition("@")[2]
 
 
 class TmdbSource:

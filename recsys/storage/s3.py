@@ -149,10 +149,11 @@ class S3Store(Store):
     def _writer(self, key: str) -> str | None:
         """Which write made an object; None where there is none, or a server that keeps no metadata."""
         try:
-            writer: str | None = self._head(key)["Metadata"].get(_WRITER)
+            metadata: dict[str, str] = self._head(key)["Metadata"]
         except NotFoundError:
             return None
-        return writer
+        # Servers written in Go spell names with capitals.
+        return {name.lower(): value for name, value in metadata.items()}.get(_WRITER)
 
     def _head(self, key: str) -> dict[str, Any]:
         with self._mapped(key):

@@ -1,8 +1,10 @@
 """Downloads against a real HTTP server on this machine: whole, broken and resumed, refused, mirrored."""
 
+import errno
 import gzip
 import hashlib
 import logging
+import os
 import ssl
 import tracemalloc
 from contextlib import contextmanager
@@ -308,3 +310,25 @@ def test_endless_redirects_end(tmp_path):
         with pytest.raises(PermanentError, match="redirects more than 10 times"):
             download([address], tmp_path / "ml.zip", policy=FAST)
     assert len(requests) == 11
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind", "n_requests"),
+    [
+        ("mkdir", errno.EROFS, PermanentError, 0),
+        ("replace", errno.EDQUOT, PermanentError, 1),
+        ("replace", errno.EIO, TransientError, 3),
+    ],
+)
+def test_a_folder_that_takes_no_archive_is_named_and_passing_faults_are_tried_again(
+    tmp_path, monkeypatch, call, number, kind, n_requests
+):
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    with serving(lambda handler, _: reply(handler)) as (address, requests):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(kind, match=r"ml\.zip\.part: "):
+                download([address], tmp_path / "new" / "ml.zip", md5=MD5, policy=FAST)
+    assert len(requests) == n_requests

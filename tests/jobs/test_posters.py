@@ -325,6 +325,7 @@ def test_the_source_follows_from_the_settings_and_invented_movies_are_never_look
     assert name() == "title-card"
     assert name(is_invented=True) == "local-site"
     assert name(poster_site_url="https://example.org/") == "example.org"
+    assert name(poster_site_url="https://ann:secret@example.org/") == "example.org"
     assert name(poster_site_url="https://example.org", tmdb_token="x") == "tmdb"
     assert name(is_invented=True, tmdb_token="x") == "local-site"
 

@@ -92,13 +92,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_PUT = do_HEAD = do_DELETE = do_GET  # noqa: N815  names that http.server looks for
 
-    def reply(self, status, headers, body, announced=None):
+    def reply(self, status, headers, body, announced=None, spelling=str.lower):
         self.send_response_only(status)
         lower = {name.lower(): value for name, value in headers.items()}
         length = lower.get("content-length", "0") if self.command == "HEAD" else str(announced or len(body))
         for name, value in {**lower, "content-length": length}.items():
             if name not in {"transfer-encoding", "connection"}:
-                self.send_header(name, value)
+                self.send_header(spelling(name), value)
         self.end_headers()
         self.wfile.write(body)
 

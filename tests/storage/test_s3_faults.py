@@ -34,6 +34,15 @@ def test_a_create_only_write_whose_answer_was_lost_is_recognised_as_its_own(stor
     assert s3_proxy.faults == []
 
 
+def test_its_own_object_is_recognised_however_the_server_spells_the_mark(store, s3_proxy):
+    def with_capitals(handler, forward):
+        handler.reply(*forward(), spelling=str.title)
+
+    s3_proxy.plan(("PUT", answer_lost), ("HEAD", with_capitals))
+    store.put("k", b"first")
+    assert s3_proxy.faults == []
+
+
 def test_another_writers_object_is_not_taken_for_ones_own_when_an_answer_was_lost(store, s3_proxy):
     store.put("k", b"theirs")
     s3_proxy.plan(("PUT", answer_lost))

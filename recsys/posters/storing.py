@@ -9,7 +9,7 @@ from recsys.errors import DataError, NotFoundError, PermanentError, RecsysError,
 from recsys.posters.catalogue import identity
 from recsys.posters.choosing import TITLE_CARD, obstacle
 from recsys.posters.draw import draw_poster
-from recsys.posters.images import to_poster
+from recsys.posters.images import PosterImage, to_poster
 from recsys.posters.sources import FoundPoster, Movie, PosterSource
 from recsys.storage import layout
 from recsys.storage.store import Store
@@ -38,10 +38,15 @@ class PosterWriter:
         return self._source.name if self._source else TITLE_CARD
 
     def row(self, movie: Movie) -> dict[str, Any]:
-        """The movie's row; `status` is "stored", "missing" (the source has none, an older one stays) or "failed"."""
+        """The movie's row; `status` is "stored", "missing" (the source has none, an older one stays) or "failed".
+
+        Raises:
+            RecsysError: the store failed, which is no fault of the source.
+        """
         row = {"movie_id": movie.movie_id, "source": self.source_name, "identity": identity(movie), "error": None}
         try:
-            return row | {"status": STORED} | self._stored(movie)
+            source, found = self._found(movie)
+            poster = to_poster(found.body)
         except NotFoundError as error:
             return row | {"status": MISSING, "error": str(error)}
         except RecsysError as error:
@@ -49,14 +54,12 @@ class PosterWriter:
             # A bad image says nothing of the next one; a source that is away or refuses us does.
             self._n_faults_in_a_row += not isinstance(error, DataError)
             return row | {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
+        return row | {"status": STORED, "source": source} | self._stored(movie, found, poster)
 
-    def _stored(self, movie: Movie) -> dict[str, Any]:
-        source, found = self._found(movie)
-        poster = to_poster(found.body)
+    def _stored(self, movie: Movie, found: FoundPoster, poster: PosterImage) -> dict[str, Any]:
         key = layout.poster_image(movie.movie_id)
         self._store.put(key, poster.data, overwrite=True)
         return {
-            "source": source,
             "key": key,
             "sha256": hashlib.sha256(poster.data).hexdigest(),
             "size_bytes": len(poster.data),

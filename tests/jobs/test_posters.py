@@ -201,6 +201,13 @@ def test_a_batch_is_red_when_its_source_failed_although_title_cards_were_drawn(s
             posters.fetch([3, 2], V1, CONFIG, site)
 
 
+def test_a_store_that_takes_no_image_is_no_fault_of_the_source(store, settings):
+    store.put("posters/images", b"in the way of the folder")
+    with misbehaving() as (base, _):
+        with pytest.raises(ConfigError, match="a folder of its path is an object"):
+            posters.fetch([1], V1, CONFIG, Settings(state_dir=settings.state_dir, poster_site_url=base))
+
+
 @pytest.fixture
 def real(settings):
     """A release of real movies, two of which have no ids at all."""

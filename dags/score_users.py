@@ -11,8 +11,8 @@ champion when the run starts.
 * A check fails (a seen movie on a list, a duplicate, scores not descending): nothing was published and readers
   keep the release before. The message names the user; that is a bug, so report it with the message.
 * `publish` fails: a file it was told of is missing. Clear both scoring tasks.
-* `publish` says that the model is no longer champion: it was replaced or deleted meanwhile. Nothing was published.
-  The promotion of another model starts a run of its own; after a deletion, trigger this DAG.
+* A task says that the model is no longer champion: it was replaced or deleted meanwhile. Nothing was published.
+  The promotion of another model starts a run of its own. After a deletion, give a version the alias and trigger this.
 * The new lists are published and unwanted: `recsys rollback` makes the release before current again.
 """
 
@@ -40,6 +40,7 @@ def score_users() -> None:
         """Write the top k movies each user has not rated; newer users folded in, popular ones for the rest."""
         from recsys.jobs import score
 
+        score.check_is_champion(plan["source"])
         return score.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
@@ -47,6 +48,7 @@ def score_users() -> None:
         """Write the nearest movies of each movie, and the catalogue with titles."""
         from recsys.jobs import score
 
+        score.check_is_champion(plan["source"])
         return score.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])

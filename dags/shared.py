@@ -116,7 +116,8 @@ def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]]
 
     Args:
         source: the asset the DAG is started by.
-        refresh: brings what the event announced up to date, where it may have changed since.
+        refresh: brings what the event announced up to date, where it may have changed since. It must not fail for
+            what it finds: only a task that succeeds can announce other data again.
     """
     again = AssetAlias(f"{source.name}_again")
 
@@ -162,7 +163,9 @@ def _choice(dag_run: Any, source: Asset, triggering: list[Any], inlet_events: An
                 (each for each in waiting if taken.get(each.run_id, dag_run.run_id) == dag_run.run_id), events.since()
             )
             if choice is None:
-                raise AirflowSkipException(f"Nothing is left to do; taken or given up: {[each.label for each in waiting]}.")
+                raise AirflowSkipException(
+                    f"Nothing is left to do; taken or given up: {[each.label for each in waiting]}."
+                )
             taken |= dict.fromkeys(choice.settled, dag_run.run_id)
             memory.set(dag_run.dag_id, dict(list(taken.items())[-_REMEMBERED:]))
             return choice

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
-from recsys.errors import AlreadyExistsError, GateError
+from recsys.errors import AlreadyExistsError, GateError, NotFoundError
 from recsys.jobs.listing import write_lists
 from recsys.jobs.snapshots import seen_key
 from recsys.jobs.train import serving
@@ -43,10 +43,13 @@ Ids = NDArray[np.int32]
 def present_champion(announced: dict[str, Any], settings: Settings | None = None) -> dict[str, Any]:
     """The announced champion, or the one that took its place since, as `train.promote` returns it.
 
-    Raises:
-        NotFoundError: the data set has no champion any more.
+    Where there is none any more, the announced one is returned, for `check_is_champion` to refuse.
     """
-    champion = {**announced, **serving(announced["dataset"], announced["snapshot_id"], settings)}
+    try:
+        champion = {**announced, **serving(announced["dataset"], announced["snapshot_id"], settings)}
+    except NotFoundError as error:
+        log.warning("%s was announced, and is not champion any more: %s", announced["model_uri"], error)
+        return announced
     if champion["model_uri"] != announced["model_uri"]:
         log.warning("%s was announced; %s is champion now and is used", announced["model_uri"], champion["model_uri"])
         champion["announced_model_uri"] = announced["model_uri"]
@@ -54,7 +57,7 @@ def present_champion(announced: dict[str, Any], settings: Settings | None = None
 
 
 def check_is_champion(champion: dict[str, Any], settings: Settings | None = None) -> None:
-    """Refuse to publish the lists of a model that was replaced or deleted while they were made.
+    """Refuse to make or publish lists of a model that was replaced or deleted meanwhile.
 
     Raises:
         GateError: another model is champion now.

@@ -36,6 +36,14 @@ class AirflowApi:
         except (httpx.HTTPError, ValueError):
             return {}
 
+    def accepts_password(self) -> bool:
+        """Whether the server is the one that the password was drawn for."""
+        try:
+            self._sign_in()
+        except (httpx.HTTPError, StackError):
+            return False
+        return True
+
     def call(self, method: str, path: str, body: Any = None, *, may_be_missing: bool = False, **query: Any) -> Any:
         """One request; returns the decoded answer, or None for what is missing and may be.
 

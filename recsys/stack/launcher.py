@@ -164,7 +164,7 @@ def start(settings: Settings, places: Places, mode: Mode, say: Callable[[str], N
             stack = _add(stack, name, command, env)
         _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
         _command(places, env, "reserialize", "dags", "reserialize")
-        _wait(stack, "Airflow's API server", lambda found: _is_healthy(found, "metadatabase"))
+        _wait(stack, "Airflow's API server", lambda found: _is_healthy(found, "metadatabase") and _is_ours(stack))
         if _prepare(stack, say):
             # A DAG whose run had not ended was stored as one that may start no other.
             _command(places, env, "reserialize", "dags", "reserialize")
@@ -351,6 +351,12 @@ def _is_healthy(found: dict[str, Any], part: str, since: datetime | None = None)
         return False
     beat = state.get(f"latest_{part}_heartbeat")
     return since is None or (beat is not None and datetime.fromisoformat(beat) >= since)
+
+
+def _is_ours(stack: Stack) -> bool:
+    """Whether the server at our port is ours; another stack that started at the same moment may have taken it."""
+    with contextlib.closing(stack.api()) as api:
+        return api.accepts_password()
 
 
 def _answers(port: int, path: str | None, _health: dict[str, Any]) -> bool:

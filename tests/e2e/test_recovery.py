@@ -53,11 +53,13 @@ class Clone:
     def interrupt(self, at, number):
         """Start a run and send its launcher a signal when a task runs; returns the launcher's status."""
         with self.start("run", *SETTINGS) as process:
+            said = []
             for line in process.stdout:
+                said.append(line)
                 if at in line and "running" in line:
                     break
             else:
-                pytest.fail(f"{at} never ran")
+                pytest.fail(f"{at} never ran: {''.join(said)[-3000:]}")
             time.sleep(2)  # in the middle of it
             process.send_signal(number)
             process.stdout.read()

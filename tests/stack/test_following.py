@@ -45,6 +45,10 @@ def airflow(events, choices, states=()):
             else:
                 self.answer(200, {"state": dict(states).get(run_id, "running")})
 
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.answer(401, {"detail": "Invalid credentials"})
+
         def answer(self, status, document):
             body = json.dumps(document).encode()
             self.send_response(status)
@@ -112,3 +116,10 @@ def test_a_run_that_found_everything_taken_is_passed_by():
 def test_a_run_that_failed_before_it_said_anything_is_shown_as_ours():
     with airflow({"manual": [event(("train_model", "t1"))]}, {}, {"t1": "failed"}.items()) as follower:
         assert follower.successor() == ("train_model", "t1")
+
+
+def test_the_server_of_another_stack_at_our_port_is_not_taken_for_ours():
+    with airflow({}, {}) as follower:
+        assert not follower.api.accepts_password()
+    with contextlib.closing(AirflowApi(follower.api.url, "")) as api:
+        assert not api.accepts_password()  # nothing listens there any more

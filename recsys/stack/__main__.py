@@ -153,7 +153,7 @@ def local_dataset(name: str) -> str:
     >>> local_dataset("ml-latest-small")
     'ml-latest-small'
     """
-    if name in catalogue.RELEASES:
+    if name in catalogue.RELEASES or not name:
         return name
     path = Path(name).expanduser()
     if path.exists():

@@ -152,6 +152,16 @@ def start(settings: Settings, places: Places, mode: Mode, say: Callable[[str], N
     )
     health.check_space(health.folders(settings), health.TO_START_MB, advice)
     ports = Ports.choose()
+    try:
+        return _start(settings, places, mode, ports, say)
+    except StackError:
+        if not ports.taken():
+            raise
+    say("Another program took a port meanwhile; trying other ports ...")
+    return _start(settings, places, mode, Ports.choose(), say)
+
+
+def _start(settings: Settings, places: Places, mode: Mode, ports: Ports, say: Callable[[str], None]) -> Stack:
     has_mlflow = mode == "up" and not settings.mlflow_tracking_uri
     env = stack_environment(settings, places, ports, has_mlflow=has_mlflow)
     if mode == "run":

@@ -74,6 +74,26 @@ def clone(tmp_path):
     assert leftovers(f"{MARKER}={clone.places.stack_id}", [], clone.places.state_dir) == []
 
 
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        ("userId,itemId,rating,timestamp", []),
+        ("uid,film,rating,timestamp", ["columns=user_id=uid,movie_id=film", "baselines=svd,ease"]),
+    ],
+)
+def test_a_csv_of_ones_own_in_a_folder_with_a_space_ends_green_in_one_command(clone, tmp_path, header, settings):
+    path = tmp_path / "my data" / "likes.csv"
+    path.parent.mkdir()
+    # Even users like even items.
+    rows = [f"{user},{item},{4.5 if (user + item) % 2 == 0 else 1.5},{1_700_000_000 + 60 * user + item}"
+            for user in range(1, 61) for item in range(1, 81) if (7 * user + 3 * item) % 5 < 2]  # fmt: skip
+    path.write_text("\n".join([header, *rows]) + "\n")
+    clone.env["DATASET"] = str(path)
+    status, said = clone.run("run", *SETTINGS, *settings)
+    assert status == 0, said[-3000:]
+    assert "tasks of 4 DAGs succeeded" in said
+
+
 def test_a_run_interrupted_in_any_dag_by_any_signal_ends_green_when_it_is_repeated(clone):
     rounds = [
         ("ingest_ratings.validate", signal.SIGKILL),

@@ -13,7 +13,7 @@ from recsys.stack import health, launcher
 from recsys.stack.health import Guard, check_space, folders
 from recsys.stack.launcher import Stack
 from recsys.stack.places import Places
-from recsys.stack.ports import Ports, free_port
+from recsys.stack.ports import Ports
 from recsys.stack.processes import Process
 
 BEAT = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": "2026-11-27T12:00:00+00:00"}}
@@ -24,7 +24,7 @@ NEXT_BEAT = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": "2
 def stack(settings):
     places = Places.of(settings)
     places.make()
-    return Stack(places, "run", Ports(free_port(0), 2, 3), ())
+    return Stack(places, "run", Ports(1, 2, 3), ())
 
 
 @contextlib.contextmanager

@@ -38,6 +38,15 @@ POSTERS = Asset(name="posters", uri="x-recsys://posters", group="recsys")
 # One Spark session at a time: a pool of one slot, made when the stack starts.
 SPARK = {"pool": "spark", "execution_timeout": timedelta(hours=12)}
 
+
+def hide_secrets(_context: Any) -> None:
+    """Tell Airflow which values its logs must not show; each task is a process of its own, so each does it."""
+    from airflow.sdk.log import mask_secret
+
+    for secret in Settings.load().secrets():
+        mask_secret(secret)
+
+
 TRANSIENT = [
     "recsys.errors.TransientError",
     "builtins.ConnectionError",
@@ -47,6 +56,7 @@ TRANSIENT = [
 ]
 DEFAULT_ARGS = {
     "owner": "recsys",
+    "on_execute_callback": hide_secrets,
     "retries": 2,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": 2.0,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from recsys import redaction
 from recsys.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +70,25 @@ class Settings(BaseSettings):
             if not parts.hostname or not (parts.scheme == "https" or is_here):
                 raise ValueError(f"{address!r} is no https address, and unencrypted transfers are refused")
         return value
+
+    @model_validator(mode="after")
+    def _remember_secrets(self) -> Self:
+        redaction.remember(self.secrets())
+        return self
+
+    def secrets(self) -> set[str]:
+        """Every credential in these settings and in addresses of the environment, such as AWS_ENDPOINT_URL."""
+        mirrors = [address for addresses in self.mirrors.values() for address in addresses]
+        addresses = [
+            self.store_url,
+            self.mlflow_tracking_uri,
+            self.mlflow_artifact_root,
+            self.poster_site_url,
+            *mirrors,
+        ]
+        found = {secret for text in (*addresses, *os.environ.values()) for secret in redaction.secrets_of(text)}
+        found |= {value for name, value in self.spark_conf.items() if redaction.is_secret_name(name)}
+        return found | ({self.tmdb_token.get_secret_value()} if self.tmdb_token else set())
 
     @property
     def resolved_store_url(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recsys.config import PROJECT_ROOT, Settings
+from recsys.redaction import link
 from recsys.stack.places import USER, Places
 from recsys.stack.ports import Ports
 
@@ -51,7 +52,7 @@ def stack_environment(settings: Settings, places: Places, ports: Ports, *, has_m
     if has_mlflow:
         env["RECSYS_MLFLOW_UI_URL"] = f"http://127.0.0.1:{ports.mlflow}"
     elif settings.mlflow_tracking_uri.startswith("http"):
-        env.setdefault("RECSYS_MLFLOW_UI_URL", settings.mlflow_tracking_uri)
+        env.setdefault("RECSYS_MLFLOW_UI_URL", link(settings.mlflow_tracking_uri))
     return env
 
 

@@ -19,7 +19,7 @@ from recsys.stack.pipeline import DagRun, error_lines, run_pipeline
 from recsys.stack.places import Places
 from recsys.stack.processes import leftovers
 from tests.e2e.test_chain import CONF
-from tests.stack.test_health import small_disk
+from tests.stack.disks import small_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -1,6 +1,5 @@
 """A stack that cannot go on is noticed: a process that died, a scheduler that stands still, a disk that is full."""
 
-import contextlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +14,7 @@ from recsys.stack.launcher import Stack
 from recsys.stack.places import Places
 from recsys.stack.ports import Ports
 from recsys.stack.processes import Process
+from tests.stack.disks import small_disk
 
 BEAT = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": "2026-11-27T12:00:00+00:00"}}
 NEXT_BEAT = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": "2026-11-27T12:00:05+00:00"}}
@@ -25,23 +25,6 @@ def stack(settings):
     places = Places.of(settings)
     places.make()
     return Stack(places, "run", Ports(1, 2, 3), ())
-
-
-@contextlib.contextmanager
-def small_disk(path, size):
-    """A file system of that size; skips where mounting is not allowed."""
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount here")
-    if answer.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {answer.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_started(tmp_path):

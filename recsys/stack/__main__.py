@@ -85,7 +85,7 @@ def down() -> None:
 def status() -> None:
     """Tell what runs, and where."""
     stack = launcher.find(Places.of(Settings.load()))
-    if stack is None or len(stack.dead) == len(stack.processes):
+    if stack is None or stack.is_gone:
         say("Nothing is running. `make up` starts Airflow and MLflow; `make run` runs the pipeline.")
         return
     silent = stack.find_silent()

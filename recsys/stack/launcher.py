@@ -83,6 +83,17 @@ class Stack:
                 f"{process.name} died. {self.remedy} The end of its log ({process.log}):\n{log_tail(Path(process.log))}"
             )
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it runs any more, as after a restart of the machine."""
+        return len(self.dead) == len(self.processes)
+
+    def check_signs_of_life(self) -> None:
+        """Raise `StackError` if one of the processes has died, or hangs."""
+        self.check()
+        if silent := self.find_silent():
+            raise StackError(f"No sign of life from {', '.join(silent)}. {self.remedy}")
+
     def find_silent(self) -> list[str]:
         """Names of the processes that live, but give no sign of life: what they do stands still."""
         deadline = time.monotonic() + ANSWERS_WITHIN_S

@@ -171,7 +171,8 @@ def last_words(log: Path) -> str:
 def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> Any:
     """The running stack that `up` made, or a new one for the length of the block."""
     stack = launcher.find(places)
-    if stack and stack.mode == "up" and not stack.dead and not stack.find_silent():
+    if stack and stack.mode == "up" and not stack.is_gone:
+        stack.check_signs_of_life()  # a stack of `up` may hold unfinished runs: it is not replaced unasked
         say(f"Using the stack that runs at {stack.airflow_url}.")
         try:
             yield stack

@@ -25,10 +25,15 @@ REPEATS = "repeats"
 class Event:
     """One publication, however often it was announced."""
 
-    run_id: str  # of the run that published; names the event
+    run_id: str  # of the run that published
     at: datetime  # when it was published
     dataset: str
     extra: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """A run that was cleared publishes again: that is another event."""
+        return f"{self.run_id} at {self.at.isoformat()}"
 
     @property
     def label(self) -> dict[str, str]:
@@ -52,7 +57,7 @@ class Choice:
     @property
     def settled(self) -> list[str]:
         """Names of the events that need no other run."""
-        return [event.run_id for event in (self.event, *self.superseded, *self.dropped)]
+        return [event.name for event in (self.event, *self.superseded, *self.dropped)]
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -69,9 +74,11 @@ def publications(announced: Iterable[Any]) -> list[Event]:
         if "conf" not in extra:
             continue
         moment = each.timestamp.isoformat()
-        origin = extra.pop(REPEATS, None) or {"run_id": each.source_run_id or f"by hand at {moment}", "at": moment}
-        at = datetime.fromisoformat(origin["at"])
-        found[origin["run_id"]] = Event(origin["run_id"], at, extra.get("dataset") or "", extra)
+        origin = extra.pop(REPEATS, None) or {"run_id": each.source_run_id or "by hand", "at": moment}
+        event = Event(
+            origin["run_id"], datetime.fromisoformat(origin["at"]), dataset=extra.get("dataset") or "", extra=extra
+        )
+        found[event.name] = event
     return sorted(found.values(), key=lambda event: event.at)
 
 

@@ -170,7 +170,7 @@ def _choice(dag_run: Any, source: Asset, triggering: list[Any], inlet_events: An
             taken = memory.get(dag_run.dag_id, {})
             # A run that was cleared takes its own again.
             choice = events.choose(
-                (each for each in waiting if taken.get(each.run_id, dag_run.run_id) == dag_run.run_id), events.since()
+                (each for each in waiting if taken.get(each.name, dag_run.run_id) == dag_run.run_id), events.since()
             )
             if choice is None:
                 raise AirflowSkipException(

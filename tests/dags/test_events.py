@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import events
 import pytest
+import shared
+from airflow.sdk.exceptions import AirflowSkipException
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -62,6 +64,12 @@ def test_the_same_publication_announced_twice_is_one_event():
     assert choose(first, again) == choose(again, first) == choose(first)
 
 
+def test_a_run_that_is_cleared_and_publishes_again_makes_another_event():
+    choice = choose(announced(1, "ml", run_id="ingest"), announced(4, "ml", run_id="ingest"))
+    assert choice.event.extra["snapshot_id"] == "ml-4"
+    assert len(set(choice.settled)) == 2
+
+
 def test_what_came_while_the_run_before_was_busy_is_not_forgotten():
     # Airflow hands over the first queued event only; the others would wait for the next one.
     given = [announced(2, "ml")]
@@ -69,6 +77,42 @@ def test_what_came_while_the_run_before_was_busy_is_not_forgotten():
     waiting = events.pending(given, later, started=NOON + timedelta(minutes=5))
     choice = choose(*waiting)
     assert (choice.event.run_id, names(choice.postponed)) == ("run-2", ["run-3"])
+
+
+class Published(list):
+    """All events of an asset, as a task gets them."""
+
+    def after(self, moment):
+        return [event for event in self if event.timestamp >= datetime.fromisoformat(moment)]
+
+
+class Memory(dict):
+    """Airflow's store of an asset's state."""
+
+    set = dict.__setitem__
+
+
+def test_what_another_run_took_is_not_done_twice_and_a_cleared_run_takes_its_own_again():
+    first, late, last = announced(1, "ml"), announced(2, "ml"), announced(9, "own")
+    published, memory = {shared.RATINGS: Published([first, late, last])}, Memory()
+
+    def take(run_id, *triggering, started=5):
+        run = SimpleNamespace(
+            run_id=run_id,
+            dag_id="train_model",
+            run_type="asset_triggered",
+            start_date=NOON + timedelta(minutes=started),
+        )
+        return shared._choice(run, shared.RATINGS, list(triggering), published, memory)
+
+    choice = take("t1", first)
+    assert (choice.event.run_id, names(choice.superseded)) == ("run-2", ["run-1"])
+    with pytest.raises(AirflowSkipException, match="Nothing is left to do"):
+        take("t2", late)
+    assert take("t1", first) == choice
+    # Airflow hands the late one over again, with the next.
+    choice = take("t3", late, last, started=9)
+    assert (choice.event.run_id, choice.postponed, choice.superseded) == ("run-9", (), ())
 
 
 def test_events_of_runs_that_were_given_up_are_dropped_by_name():
@@ -93,7 +137,7 @@ def test_the_moment_from_which_events_count_is_told_by_the_stack(monkeypatch):
 def test_no_event_is_lost_without_being_named(kind):
     waiting = [announced(minute, dataset) for minute, dataset in enumerate("ababcca")]
     choice = choose(*waiting, since=NOON + timedelta(minutes=1))
-    assert set(choice.settled).isdisjoint(names(choice.postponed))
+    assert set(choice.settled).isdisjoint(event.name for event in choice.postponed)
     named = [choice.event, *choice.postponed, *choice.superseded, *choice.dropped]
     assert sorted(names(named)) == [f"run-{minute}" for minute in range(7)]
     assert [label["run_id"] for label in choice.labels[kind]] == names(getattr(choice, kind))

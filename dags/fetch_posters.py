@@ -59,7 +59,7 @@ def fetch_posters() -> None:
         return posters.fetch(batch, plan["source"], shared.config(plan))
 
     # With nothing to fetch the mapped task is skipped; the manifest is written all the same.
-    @task(multiple_outputs=False, trigger_rule="none_failed", outlets=[shared.POSTERS])
+    @task(multiple_outputs=False, trigger_rule="none_failed_min_one_success", outlets=[shared.POSTERS])
     def write_manifest(planned: dict, results: Any, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Write what was fetched, drawn and refused, and where each image stands."""
         from recsys.jobs import posters

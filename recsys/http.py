@@ -1,12 +1,20 @@
-"""What every HTTP client of the package asks for and refuses: bodies as they are, never compressed."""
+"""What every HTTP client of the package asks for and refuses: bodies as they are, never compressed; and its log."""
 
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
 from recsys.errors import DataError
 
 AS_IT_IS = {"Accept-Encoding": "identity"}  # the header of a request
+
+
+def quiet_client(**options: Any) -> httpx.Client:
+    """A client that does not log its requests: httpx logs each with its whole address, credentials included."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    return httpx.Client(**options)
 
 
 def plain_body(response: httpx.Response, chunk_bytes: int | None = None) -> Iterator[bytes]:

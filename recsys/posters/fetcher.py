@@ -1,6 +1,5 @@
 """A careful HTTP client: it says who it is, waits when told to, and takes no more than it was promised."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from recsys import __version__
 from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError, TransientError
-from recsys.http import AS_IT_IS, plain_body
+from recsys.http import AS_IT_IS, plain_body, quiet_client
 
 USER_AGENT = f"recsys-poster-fetcher/{__version__}"
 
@@ -74,8 +73,7 @@ class Fetcher:
         self._pause = wait_random_exponential(multiplier=0.5, max=max_wait_s)
         # A proxy for the outer world cannot reach a server on this machine.
         is_near = all(urlsplit(origin).hostname in _LOOPBACK for origin in self._allowed)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line per request, two per poster
-        self._client = httpx.Client(
+        self._client = quiet_client(
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_connections),
             headers={"User-Agent": USER_AGENT, **AS_IT_IS},

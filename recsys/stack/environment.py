@@ -90,6 +90,8 @@ def _airflow(places: Places, ports: Ports) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": 15,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 15,
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 10,
+        # Tasks of a scheduler that was killed start again after a minute, not after five.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     return {"AIRFLOW_HOME": str(places.airflow)} | {f"AIRFLOW__{key}": str(value) for key, value in options.items()}

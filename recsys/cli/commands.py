@@ -177,13 +177,15 @@ def find(
 
 @app.command()
 def summary(
-    user_id: Annotated[int | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
+    from recsys.explorer import queries
     from recsys.jobs.summary import summary as collect
     from recsys.pages.summary import print_summary
 
-    print_summary(collect(Settings.load(), user_id), console=console())
+    number = None if user_id is None else queries.user_number(_store(), user_id)
+    print_summary(collect(Settings.load(), number), console=console())
 
 
 @app.command()

@@ -35,6 +35,12 @@ def user_number(store: Store, text: str) -> int:
     return _number(store, text, "user_ids", "user")
 
 
+def user_name(store: Store, number: int) -> str:
+    """What the source calls a user."""
+    numbers = _numbers(store, releases.current(store)["version_id"], "user_ids") or {}
+    return next((text for text, known in numbers.items() if known == number), str(number))
+
+
 def movie_numbers(store: Store) -> Callable[[str], int]:
     """`movie_number` for a release; where ids are numbers, Python's own reading of them."""
     numbers = _numbers(store, releases.current(store)["version_id"], "movie_ids")
@@ -139,9 +145,11 @@ def most_rated(store: Store, n: int = 12) -> list[Row]:
     return [dict(row) for row in rows[:n]]
 
 
-def user_range(store: Store) -> tuple[int, int]:
-    """The smallest and the largest user id with a list in the current release."""
+def user_range(store: Store) -> tuple[int, int] | None:
+    """The smallest and the largest user id with a list in the current release; None where ids are text."""
     version_id = releases.current(store)["version_id"]
+    if _numbers(store, version_id, "user_ids") is not None:
+        return None
     files = releases.read_manifest(store, version_id)["tables"]["recommendations"]
     return min(row["min_user_id"] for row in files), max(row["max_user_id"] for row in files)
 

@@ -1,6 +1,7 @@
 """What the rating scale of a snapshot means for its training."""
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -10,6 +11,8 @@ from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json
 from recsys.validation.limits import HALF_STARS, parse_scale
+
+log = logging.getLogger(__name__)
 
 Args = ParamSpec("Args")
 First = TypeVar("First", str, dict[str, Any])
@@ -58,6 +61,8 @@ def on_scale(
         snapshot_id = first if isinstance(first, str) else first["snapshot_id"]
         manifest = read_json(store, layout.snapshot_manifest(snapshot_id))
         _check_times(manifest, config)
+        if manifest.get("rating_scale") == NO_RATINGS:
+            log.warning("%s has no ratings: the rating model learns nothing, predicted ratings are 1", snapshot_id)
         relevant = relevant_on(manifest.get("rating_scale", ""), config.relevant_rating)
         return job(first, config.model_copy(update={"relevant_rating": relevant}), *args, **kwargs)
 

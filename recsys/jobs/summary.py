@@ -40,7 +40,7 @@ def summary(settings: Settings | None = None, user_id: int | None = None) -> dic
         "n_rows": {table: sum(row["n_rows"] for row in rows) for table, rows in manifest["tables"].items()},
         "evaluation": read_json(store, layout.evaluation(layout.model(lineage["run_id"]))),
         "user": {
-            "user_id": user_id,
+            "user_id": queries.user_name(store, user_id),
             "rated_high": queries.rated_high(store, user_id, 5),
             "list": queries.user_list(store, user_id),
         },

@@ -9,12 +9,31 @@ from recsys import columns
 from recsys.models.factors import Biases, Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import RatingModel, Recommender
+from recsys.scoring.source_ids import SourceIds
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
-from recsys.storage.tables import write_json, write_table
+from recsys.storage.tables import read_table, write_json, write_table
 
 TITLES = {1: "Toy Story (1995)", 2: "<script>alert(1)</script>", 3: "Heat (1995)", 4: "Story of O, The (1975)"}
 N_RATINGS = {1: 215, 2: 0, 3: 102, 4: 3}
+
+
+USER_NAMES, MOVIE_NAMES = {1: "ann", 7: "0007"}, {1: "A1", 2: "a1", 3: "B/3 ü", 4: "04"}
+
+
+def publish_with_source_ids(store: Store) -> None:
+    """The same of a source whose ids are text."""
+    _table(store, layout.snapshot_table("snap", "user_ids"), columns.ID_TABLES["user_ids"], [*USER_NAMES.items()])
+    _table(store, layout.snapshot_table("snap", "movie_ids"), columns.ID_TABLES["movie_ids"], [*MOVIE_NAMES.items()])
+    publish(store)
+    ids = SourceIds.of(read_ids(store))
+    for table in columns.RELEASE_TABLES:
+        for row in releases.read_manifest(store, "v1")["tables"][table]:
+            write_table(store, row["key"], ids.beside(read_table(store, row["key"])), overwrite=True)
+
+
+def read_ids(store: Store) -> dict[str, pa.Table]:
+    return {name: read_table(store, layout.snapshot_table("snap", name)) for name in columns.ID_TABLES}
 
 
 def publish(store: Store, version_id: str = "v1") -> None:

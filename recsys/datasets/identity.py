@@ -4,6 +4,7 @@ Two ids are never made one. ``42.0`` is 42, as pandas writes it. ``0004`` is 4 u
 numbers beyond 32 bits, and zeros in front that tell two ids apart, are numbered in the order in which they appear.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,7 +154,9 @@ def _replace(
     faults: dict[str, dict[int, str]] = {}
     for line, text in zip(rows[words.LINE].take(bad).to_pylist(), texts.take(bad).to_pylist(), strict=True):
         file, number = words.place_of(draft.homes[table], line)
-        faults.setdefault(file, {})[number] = f"{key} is {text[:80]!r}, not {wanted}"
+        is_rounded = re.fullmatch(_ROUNDED, text)
+        why = "a number whose last digits are lost; write ids out" if is_rounded else f"not {wanted}"
+        faults.setdefault(file, {})[number] = f"{key} is {text[:80]!r}, {why}"
     for file, sentences in faults.items():
         contents = texts_at(file, list(sentences))
         found = [Fault(line, fault, contents.get(line, "")) for line, fault in sentences.items()]

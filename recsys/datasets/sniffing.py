@@ -21,6 +21,7 @@ _TEXT_BYTES = (
     64 << 20
 )  # a file of movies or tags is looked at so far: one title of thousands shows how quotes are written
 _SAMPLED_ROWS = 1_000
+_TITLE_LINES = 10
 _DELIMITERS = ("::", ",", ";", "\t", "|", "\x01", " ")
 _SEP_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _ISO_DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.ASCII)
@@ -73,11 +74,11 @@ def sniff(archive: Archive, member: Member, n_known: NameCount) -> Table | None:
         return Table(member, names, None, sample)
     encoding = encoding_of(head)
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
-    if text.count("\0") > len(text) // 100:
+    if 10 * text.count("\0") > len(text):
         return None
     lines = re.split("\r\n|\r|\n", text)
     lines = lines[:-1] if len(head) == _HEAD_BYTES else lines
-    delimiter, n_before = _preamble(lines)
+    delimiter, n_before = _preamble(lines, n_known)
     if len(lines) <= n_before:
         return None
     first, rows = lines[n_before], [line for line in lines[n_before + 1 : n_before + 1 + _SAMPLED_ROWS] if line]
@@ -142,8 +143,11 @@ def delimiter_of(first: str, rows: Sequence[str], n_known: NameCount) -> str:
     return max(_DELIMITERS, key=merit)
 
 
-def _preamble(lines: Sequence[str]) -> tuple[str, int]:
-    """A delimiter that is said, and how many lines stand above the header: blank ones, comments, ``sep=;``."""
+def _preamble(lines: Sequence[str], n_known: NameCount) -> tuple[str, int]:
+    """A delimiter that is said, and how many lines stand above the header: blank ones, comments, ``sep=;``, a title.
+
+    Lines of a title have fewer cells than the header below them; else they could be rows.
+    """
     delimiter, n_before = "", 0
     for line in lines:
         if match := _SEP_LINE.fullmatch(line):
@@ -151,6 +155,12 @@ def _preamble(lines: Sequence[str]) -> tuple[str, int]:
         elif line.strip() and not line.startswith("#"):
             break
         n_before += 1
+    for place, line in enumerate(lines[n_before : n_before + _TITLE_LINES], n_before):
+        for mark in _DELIMITERS[1:] if not delimiter else ():
+            header = _split(line, Format(mark))
+            above = [len(_split(title, Format(mark))) for title in lines[n_before:place]]
+            if n_known(header) > 2 and max(above, default=0) < len(header):
+                return mark, place
     return delimiter, n_before
 
 

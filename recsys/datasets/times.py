@@ -3,6 +3,7 @@
 How a column writes its times is decided once, by its first rows (`time_form`), or said by the setting `times`.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", 
 ORDERED_DATE = re.compile(r"\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})\b.*", re.ASCII)
 _COMPACT_DATE = re.compile(r"\s*(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])\s*", re.ASCII)
 _ZONED = r"([Zz]|:[0-9]{2}(\.[0-9]+)?\s?[+-][0-9]{2}(:?[0-9]{2})?)$"
+_OTHER_FORMS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
 _UNIT_FROM = 10**11  # in its own unit March 1973 times ten and later; a thousand times as many are the next unit's
 _EARLY = 10**8  # seconds until March 1973; no rating is older, so in a finer unit as few are of a coarser one
 
@@ -158,9 +160,13 @@ def _year_first(texts: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
 
 
 def _parse_time(text: str | None) -> int | None:
-    try:
+    time = None
+    with contextlib.suppress(ValueError):
         time = datetime.fromisoformat(text or "")
-    except ValueError:
+    for form in _OTHER_FORMS if time is None else ():
+        with contextlib.suppress(ValueError):
+            time = datetime.strptime(text or "", form).replace(tzinfo=UTC)
+    if time is None:
         return None
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     delta = time - datetime(1970, 1, 1, tzinfo=UTC)

@@ -113,6 +113,7 @@ def test_numbers_whose_digits_are_lost_are_faults(tmp_path):
     users = [str(10**12 + i) for i in range(50)] + ["1.23E+12"]
     parsed = read_source(source(tmp_path, users, [1] * 51))
     assert parsed.quarantine["line"].to_pylist() == [52]
+    assert "a number whose last digits are lost" in parsed.quarantine["fault"][0].as_py()
     assert parsed.ids["user_ids"].num_rows == 50
 
 

@@ -82,6 +82,18 @@ def test_times_in_another_unit_than_the_others_are_kept_out_with_their_lines(tmp
     assert set(parsed.tables["ratings"]["timestamp"].to_pylist()) == {AT}
 
 
+def test_hours_of_twelve_are_read(tmp_path):
+    path = write(tmp_path / "a.csv", table("12/2/2018 5:14:24 PM"))
+    assert ratings(path, How(times="month-day-year"))[0][3] == datetime(2018, 12, 2, 17, 14, 24, tzinfo=UTC)
+
+
+def test_bytes_that_are_zero_cost_their_rows_alone(tmp_path):
+    text = table() + f"3,1\0,4,{SECONDS}\n\0\0\0\0"
+    parsed = read_source(write(tmp_path / "a.csv", text))
+    assert parsed.tables["ratings"].num_rows == 3
+    assert parsed.quarantine["line"].to_pylist() == [5, 6]
+
+
 def test_ratings_without_times_need_one_setting(tmp_path):
     path = write(tmp_path / "a.csv", "user,item,rating\n1,10,4.5\n1,11,3\n")
     with pytest.raises(DataError, match=r"none of them known as timestamp.*where there is no time column, times=none"):
@@ -104,6 +116,7 @@ def test_what_was_bought_but_not_rated_needs_one_setting(tmp_path):
         "\ufeffsep=;\r\nuser_id;movie_id;rating;timestamp\r\n1;10;4,5;{t}\r\n1;11;3;{t}\r\n2;10;0,5;{t}\r\n",
         '# exported\n\nuser_id,movie_id,rating,timestamp\n1,10,"4,5",{t}\n1,11,3,{t}\n2,10,"0,5",{t}\n',
         "user_id,movie_id,rating,timestamp\r\n1,10,4.5,{t}\n1,11,3,{t}\r2,10,.5,{t}\n",
+        "Ratings of the shop\nas of today\nuser_id,movie_id,rating,timestamp\n1,10,4.5,{t}\n1,11,3,{t}\n2,10,.5,{t}\n",
         "# user_id,movie_id,rating,timestamp\n1,10,4.5,{t}\n1,11,3,{t}\n2,10,.5,{t}\n",
         "user_id,movie_id,rating,timestamp\n1.0,10.0,4.5,{t}.0\n1.0,11.0,3,{t}.0\n2.0,10.0,.5,{t}.0\n",
     ],

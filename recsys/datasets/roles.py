@@ -165,6 +165,8 @@ def _part(role: Role, group: list[Table], mapping: Mapping[str, str]) -> Part | 
 
 
 def _columns(role: Role, table: Table, mapping: Mapping[str, str]) -> dict[str, list[str]]:
+    if role != "ratings":  # what is said of the ratings may be called otherwise elsewhere
+        mapping = {name: column for name, column in mapping.items() if column in table.names}
     columns = match_columns(table.names, mapping, _COLUMNS[role])
     ids = [column for column in table.names if plain_name(column) == _ID_OF_ITSELF]
     if words.USER_ID not in _COLUMNS[role] and words.MOVIE_ID not in columns and ids:

@@ -214,6 +214,12 @@ def test_movies_are_found_by_their_columns_whatever_they_are_called(tmp_path, na
     assert movies["genres"].to_pylist() == [["Crime", "Drama"], []]
 
 
+def test_a_mapping_of_the_ratings_leaves_other_files_their_usual_names(tmp_path):
+    write(tmp_path / "ratings.csv", table(header="user,isbn,rating,time"))
+    write(tmp_path / "items.csv", "item_id,title\n10,Heat (1995)\n11,Ran (1985)\n")
+    assert read_source(tmp_path, How({"movie_id": "isbn"})).tables["movies"]["title"].to_pylist()[0] == "Heat (1995)"
+
+
 def test_links_are_ids_however_they_are_written(tmp_path):
     write(tmp_path / "ratings.csv", table())
     write(tmp_path / "link.csv", ",movieId,imdbId,tmdbId\n0,10,tt0113277,949.0\n1,11,89881.0,\n")

@@ -1,6 +1,6 @@
 """Ids as 32-bit integers: those of the source where they are such, else numbers with a dictionary.
 
-Two ids are never made one. ``42.0`` is 42, as pandas writes it. ``0004`` is 4 unless the source has a 4 as well. Text,
+Two ids are never made one. ``42.0`` is 42, as pandas writes it. ``0004`` is 4 unless the same column has a 4 as well. Text,
 numbers beyond 32 bits, and zeros in front that tell two ids apart, are numbered in the order in which they appear.
 """
 
@@ -87,10 +87,9 @@ class _Ids:
             pc.is_in(self._canonical(distinct), small), pc.match_substring_regex(distinct, f"{_BROKEN}|{_ROUNDED}")
         )
         n_odd = pc.sum(counts.filter(pc.invert(pc.fill_null(is_number, True)))).as_py() or 0
-        is_told_apart = len(_unpadded(small).unique()) < len(small)
         known = pa.concat_arrays([distinct, *(held[words.SOURCE_ID].chunks if held is not None else ())])
         self.has_words = pc.all(pc.match_substring_regex(known, f"{_WHOLE}|{_BROKEN}|{_ROUNDED}")).as_py() is False
-        is_odd = n_odd > _MOST_ODD * (pc.sum(counts).as_py() or 0) or is_told_apart
+        is_odd = n_odd > _MOST_ODD * (pc.sum(counts).as_py() or 0) or any(map(self._tells_apart, texts.values()))
         self.are_numbers = held is None and (how == NUMBER or (how != TEXT and not is_odd))
 
     @property
@@ -111,6 +110,12 @@ class _Ids:
         if self.has_words:
             return texts
         return self._canonical(pc.if_else(pc.match_substring_regex(texts, _WHOLE), texts, None))
+
+    def _tells_apart(self, texts: pa.ChunkedArray) -> bool:
+        """Whether zeros in front make two ids of one column; another column may write the same ids without."""
+        distinct = texts.unique()
+        whole = self._canonical(distinct.filter(pc.match_substring_regex(distinct, _WHOLE))).unique()
+        return len(_unpadded(whole).unique()) < len(whole)
 
     @staticmethod
     def _canonical(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

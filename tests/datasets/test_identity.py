@@ -55,6 +55,15 @@ def test_integers_in_other_spellings_are_integers(tmp_path, texts, ids):
     assert parsed.tables["ratings"]["user_id"].to_pylist() == ids
 
 
+def test_zeros_that_one_file_writes_and_another_does_not_tell_nothing_apart(tmp_path):
+    movies = "item_id,title\n42,Heat (1995)\n7,Ran (1985)\n"
+    parsed = read_source(source(tmp_path, [1, 2], ["0042", "0007"], movies=movies))
+    assert parsed.ids == {}
+    assert (
+        parsed.tables["ratings"]["movie_id"].to_pylist() == parsed.tables["movies"]["movie_id"].to_pylist() == [42, 7]
+    )
+
+
 @pytest.mark.parametrize(
     "texts",
     [

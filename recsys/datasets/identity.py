@@ -1,7 +1,8 @@
 """Ids as 32-bit integers: those of the source where they are such, else numbers with a dictionary.
 
-Two ids are never made one. ``42.0`` is 42, as pandas writes it. ``0004`` is 4 unless the same column has a 4 as well. Text,
-numbers beyond 32 bits, and zeros in front that tell two ids apart, are numbered in the order in which they appear.
+Two ids are never made one. ``42.0`` is 42, as pandas writes it. ``0004`` is 4 unless the same column has a 4 as well.
+Text, numbers beyond 32 bits, and zeros in front that tell two ids apart, are numbered in the order in which they
+appear.
 """
 
 import re

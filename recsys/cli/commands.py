@@ -131,7 +131,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
-    from recsys.explorer import queries
+    from recsys.explorer import queries, source_ids
     from recsys.jobs import newcomers
 
     is_new = ratings is not None or csv is not None
@@ -141,10 +141,12 @@ def recommend(
         )
     if user_id is not None:
         store = _store()
-        show(queries.user_list(store, queries.user_number(store, user_id)), as_json, f"Recommended to user {user_id}")
+        show(
+            queries.user_list(store, source_ids.user_number(store, user_id)), as_json, f"Recommended to user {user_id}"
+        )
         return
     store = _store()
-    by_hand = queries.parse_ratings(ratings, queries.movie_numbers(store)) if ratings else {}
+    by_hand = queries.parse_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
     rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
@@ -157,10 +159,10 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """Show the published neighbours of a movie."""
-    from recsys.explorer import queries
+    from recsys.explorer import queries, source_ids
 
     store = _store()
-    rows = queries.similar_movies(store, queries.movie_number(store, movie_id))
+    rows = queries.similar_movies(store, source_ids.movie_number(store, movie_id))
     show(rows, as_json, f"Similar to movie {movie_id}")
 
 
@@ -180,11 +182,11 @@ def summary(
     user_id: Annotated[str | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
-    from recsys.explorer import queries
+    from recsys.explorer import source_ids
     from recsys.jobs.summary import summary as collect
     from recsys.pages.summary import print_summary
 
-    number = None if user_id is None else queries.user_number(_store(), user_id)
+    number = None if user_id is None else source_ids.user_number(_store(), user_id)
     print_summary(collect(Settings.load(), number), console=console())
 
 

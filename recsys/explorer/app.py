@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError, RecsysError
-from recsys.explorer import queries, reports
+from recsys.explorer import queries, reports, source_ids
 from recsys.explorer.queries import parse_ratings
 from recsys.pages import render
 from recsys.storage import layout
@@ -77,7 +77,7 @@ def create_app(
 def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
-        rows = recommend(store, parse_ratings(ratings, queries.movie_numbers(store)), 10)
+        rows = recommend(store, parse_ratings(ratings, source_ids.movie_numbers(store)), 10)
         source = rows[0]["source"] if rows else "popular"
         return _page(store, newcomer=ratings, listed=_with_posters(store, rows), source=source)
 
@@ -96,7 +96,7 @@ def _add_pages(app: FastAPI, store: Store) -> None:
 
     @app.get("/user", response_class=HTMLResponse)
     def user(user_id: str = "") -> str:
-        number = queries.user_number(store, user_id)
+        number = source_ids.user_number(store, user_id)
         return _page(
             store,
             user_id=user_id,
@@ -107,7 +107,7 @@ def _add_pages(app: FastAPI, store: Store) -> None:
 
     @app.get("/movie", response_class=HTMLResponse)
     def movie(movie_id: str = "") -> str:
-        number = queries.movie_number(store, movie_id)
+        number = source_ids.movie_number(store, movie_id)
         neighbours = _with_posters(store, queries.similar_movies(store, number))
         return _page(store, movie=queries.movie(store, number), neighbours=neighbours)
 
@@ -136,11 +136,11 @@ def _add_json(app: FastAPI, store: Store) -> None:
 
     @app.get("/api/users/{user_id}")
     def user_list(user_id: str) -> list[dict[str, Any]]:
-        return queries.user_list(store, queries.user_number(store, user_id))
+        return queries.user_list(store, source_ids.user_number(store, user_id))
 
     @app.get("/api/movies/{movie_id}/similar")
     def similar(movie_id: str) -> list[dict[str, Any]]:
-        return queries.similar_movies(store, queries.movie_number(store, movie_id))
+        return queries.similar_movies(store, source_ids.movie_number(store, movie_id))
 
     @app.get("/api/movies")
     def find(q: str) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ Each reads one release whole: the one that is current when it is called. Files a
 manifest and row groups by their statistics, so that no table is read whole but the catalogue.
 """
 
-import functools
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
+from recsys.explorer.source_ids import SOURCE_MOVIE_ID, numbers_of, source_id
 from recsys.storage import layout, releases
 from recsys.storage.store import Store
 from recsys.storage.tables import read_rows, read_schema, read_table
@@ -21,62 +21,6 @@ from recsys.storage.tables import read_rows, read_schema, read_table
 Row = dict[str, Any]
 
 SHOWN = (columns.RANK, columns.MOVIE_ID, columns.TITLE, columns.SCORE, columns.PREDICTED_RATING)
-
-
-SOURCE_MOVIE_ID = columns.source_name(columns.MOVIE_ID)
-
-
-def user_number(store: Store, text: str) -> int:
-    """The number of the user whom the source calls so.
-
-    Raises:
-        NotFoundError: no user is called so, or nothing is published.
-    """
-    return _number(store, text, "user_ids", "user")
-
-
-def user_name(store: Store, number: int) -> str:
-    """What the source calls a user."""
-    numbers = _numbers(store, releases.current(store)["version_id"], "user_ids") or {}
-    return next((text for text, known in numbers.items() if known == number), str(number))
-
-
-def movie_numbers(store: Store) -> Callable[[str], int]:
-    """`movie_number` for a release; where ids are numbers, Python's own reading of them."""
-    numbers = _numbers(store, releases.current(store)["version_id"], "movie_ids")
-    return int if numbers is None else functools.partial(movie_number, store)
-
-
-def movie_number(store: Store, text: str) -> int:
-    """The number of the movie that the source calls so; as `user_number`."""
-    return _number(store, text, "movie_ids", "movie")
-
-
-def _number(store: Store, text: str, dictionary: str, what: str) -> int:
-    version_id = releases.current(store)["version_id"]
-    numbers = _numbers(store, version_id, dictionary)
-    if numbers is None:
-        try:
-            return int(text)
-        except ValueError as error:
-            raise NotFoundError(f"{text!r} is no {what} id: it must be a whole number.") from error
-    if text not in numbers:
-        raise NotFoundError(
-            f"No {what} is called {text!r} in the current release ({version_id}). Check the id; it is the source's "
-            "own, zeros and capitals included."
-        )
-    return numbers[text]
-
-
-@lru_cache(maxsize=4)
-def _numbers(store: Store, version_id: str, dictionary: str) -> dict[str, int] | None:
-    """Numbers by the source's ids; None where the source's ids are the numbers."""
-    lineage = releases.read_manifest(store, version_id)["lineage"]
-    key = layout.snapshot_table(lineage.get("snapshot_id", "none"), dictionary)
-    if not store.exists(key):
-        return None
-    numbers, texts = read_table(store, key).columns
-    return dict(zip(texts.to_pylist(), numbers.to_pylist(), strict=True))
 
 
 def user_list(store: Store, user_id: int) -> list[Row]:
@@ -148,7 +92,7 @@ def most_rated(store: Store, n: int = 12) -> list[Row]:
 def user_range(store: Store) -> tuple[int, int] | None:
     """The smallest and the largest user id with a list in the current release; None where ids are text."""
     version_id = releases.current(store)["version_id"]
-    if _numbers(store, version_id, "user_ids") is not None:
+    if numbers_of(store, version_id, "user_ids") is not None:
         return None
     files = releases.read_manifest(store, version_id)["tables"]["recommendations"]
     return min(row["min_user_id"] for row in files), max(row["max_user_id"] for row in files)
@@ -209,7 +153,7 @@ def parse_ratings(text: str, number: Callable[[str], int] = int) -> dict[int, fl
 
     Args:
         text: ``movie_id=stars``, separated by commas.
-        number: the number of a movie that is called so (`movie_number`).
+        number: the number of a movie that is called so (`source_ids.movie_number`).
 
     Raises:
         ConfigError: an entry is no ``movie_id=stars``.
@@ -232,11 +176,6 @@ def parse_ratings(text: str, number: Callable[[str], int] = int) -> dict[int, fl
 
 def _shown(row: Row) -> Row:
     return {**{name: row[name] for name in SHOWN}, **source_id(row)}
-
-
-def source_id(row: Row) -> Row:
-    """What the source calls a movie, where that is not its number."""
-    return {SOURCE_MOVIE_ID: row[SOURCE_MOVIE_ID]} if SOURCE_MOVIE_ID in row else {}
 
 
 def _user_rows(store: Store, user_id: int) -> list[Row]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
-from recsys.explorer import queries
+from recsys.explorer import queries, source_ids
 from recsys.models.recommender import Recommender
 from recsys.scoring.lists import list_model
 from recsys.storage import layout, releases
@@ -64,7 +64,8 @@ def recommend(store: Store, ratings: Mapping[int, float], k: int = 10) -> list[d
     rows = model(asked).to_pylist()
     titles = [{**row, columns.TITLE: catalogue[row[columns.MOVIE_ID]][columns.TITLE]} for row in rows]
     return [
-        {**{name: row[name] for name in names}, **queries.source_id(catalogue[row[columns.MOVIE_ID]])} for row in titles
+        {**{name: row[name] for name in names}, **source_ids.source_id(catalogue[row[columns.MOVIE_ID]])}
+        for row in titles
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from recsys.config import Settings
-from recsys.explorer import queries
+from recsys.explorer import queries, source_ids
 from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
@@ -40,7 +40,7 @@ def summary(settings: Settings | None = None, user_id: int | None = None) -> dic
         "n_rows": {table: sum(row["n_rows"] for row in rows) for table, rows in manifest["tables"].items()},
         "evaluation": read_json(store, layout.evaluation(layout.model(lineage["run_id"]))),
         "user": {
-            "user_id": queries.user_name(store, user_id),
+            "user_id": source_ids.user_name(store, user_id),
             "rated_high": queries.rated_high(store, user_id, 5),
             "list": queries.user_list(store, user_id),
         },

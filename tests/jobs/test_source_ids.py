@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from recsys import columns
-from recsys.explorer import queries
+from recsys.explorer import queries, source_ids
 from recsys.jobs import score
 from recsys.storage import layout, releases
 from recsys.storage.tables import read_json, read_table, write_json, write_table
@@ -44,6 +44,6 @@ def test_published_tables_have_the_sources_ids_beside_the_numbers(named, setting
         f"select rank, source_movie_id from '{version}/recommendations/*.parquet' "
         "where source_user_id = 'u-007' order by rank"
     ).fetchall()
-    listed = queries.user_list(named, queries.user_number(named, "u-007"))
+    listed = queries.user_list(named, source_ids.user_number(named, "u-007"))
     assert ranked == [(row["rank"], row["source_movie_id"]) for row in listed]
     assert len(ranked) == CONFIG.k

@@ -110,6 +110,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
         `downloaded` with ``staging`` (prefix), ``n_ratings``, ``n_movies``, ``n_users`` (who rated), ``n_links``,
         ``n_tags``, ``n_details``; by table also ``n_malformed``, ``malformed`` (the first of them), ``n_base`` (rows of
         the snapshot that is added to) and ``files`` (in which the table's lines count).
+        ``not_read`` names all files that hold nothing of the tables.
 
     Raises:
         DataError: the archive was altered in the store, is refused, or holds nothing that can be read.
@@ -129,7 +130,7 @@ def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> di
                  *(f"{file[name]:,}" for name in ("n_in", "n_out", "n_quarantined")))  # fmt: skip
     if staged["not_read"]:
         log.info("not read: %s", ", ".join(staged["not_read"]))
-    names = ("n_malformed", "malformed", "n_base")
+    names = ("n_malformed", "malformed", "n_base", "not_read")
     told = {**{name: staged[name] for name in names}, "files": staged["homes"], **staged["counts"]}
     return {**downloaded, "staging": layout.staging(ingest_id), **told}
 

@@ -162,6 +162,7 @@ def _publish_report(
         "is_invented": bool(parsed.get("is_invented")),
         "checked_at": checked_at,
         "advice": advice,
+        "not_read": tuple(parsed.get("not_read") or ()),
     }
     write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
     key = layout.validation_report(ingest_id)

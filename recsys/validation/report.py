@@ -1,6 +1,6 @@
 """The outcome of an examination as one readable page and as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -28,6 +28,7 @@ def page(
     is_invented: bool,
     checked_at: datetime,
     advice: str = "",
+    not_read: Sequence[str] = (),
     data_docs: str = "",
 ) -> str:
     """One self-contained HTML page: the verdict, what was quarantined, then a table per suite with what failed first.
@@ -39,6 +40,7 @@ def page(
         is_invented: whether the sample generator made it.
         checked_at: when (UTC).
         advice: what to do about too many faulty rows.
+        not_read: files of the source that hold nothing of the tables.
         data_docs: address of Great Expectations' own pages, relative to this one; empty: no link.
     """
     verdict = found.verdict
@@ -48,6 +50,7 @@ def page(
         success=found.success,
         headline=headline(found),
         next_step=_next_step(found, advice),
+        not_read=not_read,
         dataset=dataset,
         ingest_id=ingest_id,
         is_invented=is_invented,
@@ -70,7 +73,14 @@ def page(
 
 
 def document(
-    found: Examination, *, ingest_id: str, dataset: str, is_invented: bool, checked_at: datetime, advice: str = ""
+    found: Examination,
+    *,
+    ingest_id: str,
+    dataset: str,
+    is_invented: bool,
+    checked_at: datetime,
+    advice: str = "",
+    not_read: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The same as JSON: ``{success, headline, ingest_id, …, quarantined: [...], as_parsed: [...], remaining: [...]}``.
 
@@ -80,6 +90,7 @@ def document(
         "success": found.success,
         "headline": headline(found),
         "advice": advice,
+        "not_read": list(not_read),
         "ingest_id": ingest_id,
         "dataset": dataset,
         "is_invented": is_invented,

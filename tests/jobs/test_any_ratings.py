@@ -164,3 +164,7 @@ def test_files_left_in_a_folder_are_named_in_the_snapshot(settings, tmp_path):
     store = open_store(settings.resolved_store_url)
     manifest = read_json(store, layout.snapshot_manifest(snapshots.publish(parsed, settings)["snapshot_id"]))
     assert manifest["lineage"]["not_read"] == ["genome.csv"]
+    assert (
+        "Files that were not read, as they hold nothing of these tables: genome.csv."
+        in store.get("reports/validation/i-1.html").decode()
+    )

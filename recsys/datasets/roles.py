@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
+from urllib.parse import unquote
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
@@ -33,6 +34,7 @@ _STEMS: dict[Role, set[str]] = {
     "details": {"detail"},
 }
 _ID_OF_ITSELF = "id"  # a file of movies may call them so, a file of ratings numbers its rows
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _MAX_SNIFFED_FILES = 100
 _ZIP_MAGIC = b"PK\x03\x04"
 _NOT_READ = "Nothing was read or stored."
@@ -134,7 +136,18 @@ def _tables(archive: Archive, mapping: Mapping[str, str] | None) -> list[Table]:
         return len(match_columns([name.strip() for name in names], mapping))
 
     members = archive.members[:_MAX_SNIFFED_FILES]
-    return [table for member in members if (table := sniff(archive, member, n_known)) is not None]
+    tables = [table for member in members if (table := sniff(archive, member, n_known)) is not None]
+    return [replace(table, of_folders=_said_by_folders(table.member.path)) for table in tables]
+
+
+def _said_by_folders(path: str) -> dict[str, str]:
+    """The columns that folders name, as Hive and Spark write partitions.
+
+    >>> _said_by_folders("r/rating=4/when=2019-01-01%2012/part-0.csv")
+    {'rating': '4', 'when': '2019-01-01 12'}
+    """
+    pairs = [part.partition("=") for part in PurePosixPath(path).parts[:-1] if "=" in part]
+    return {name: "" if value == _HIVE_NULL else unquote(value) for name, _, value in pairs}
 
 
 def _groups(tables: Sequence[Table]) -> list[list[Table]]:
@@ -168,6 +181,8 @@ def _columns(role: Role, table: Table, mapping: Mapping[str, str]) -> dict[str, 
     if role != "ratings":  # what is said of the ratings may be called otherwise elsewhere
         mapping = {name: column for name, column in mapping.items() if column in table.names}
     columns = match_columns(table.names, mapping, _COLUMNS[role])
+    missing = [name for name in _COLUMNS[role] if name not in columns]
+    columns |= match_columns([*table.of_folders], mapping, missing)
     ids = [column for column in table.names if plain_name(column) == _ID_OF_ITSELF]
     if words.USER_ID not in _COLUMNS[role] and words.MOVIE_ID not in columns and ids:
         columns[words.MOVIE_ID] = ids

@@ -7,7 +7,7 @@ Nothing is decided here that a person should decide: a file without a header lin
 import codecs
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from recsys.datasets import parquet
 from recsys.datasets.archives import Archive, Member
@@ -42,6 +42,7 @@ class Table:
         form: how its rows are written; None for Parquet.
         sample: the first rows, as text.
         first_line: the first line of text, as it stands there.
+        of_folders: columns whose value the names of its folders say, as ``year=2019`` does.
     """
 
     member: Member
@@ -49,6 +50,7 @@ class Table:
     form: Format | None
     sample: list[list[str]]
     first_line: str = ""
+    of_folders: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_header(self) -> bool:
@@ -56,6 +58,8 @@ class Table:
 
     def cells(self, name: str) -> list[str]:
         """The sampled cells of a column, of rows with as many cells as there are columns."""
+        if name in self.of_folders:
+            return [self.of_folders[name]] * len(self.sample)
         place = self.names.index(name)
         return [row[place] for row in self.sample if len(row) == len(self.names)]
 

@@ -127,18 +127,34 @@ def _read(archive: Archive, part: Part, table: Table, how: How) -> Rows:
     if part.role in ("movies", "tags"):
         table = with_text(archive, table)
     columns = columns_of(archive, part, table, how)
+    own = [column for column in columns.values() if column.name not in table.of_folders]
     shape = _SHAPES[part.role]
 
     def shaped(rows: pa.Table) -> pa.Table:
-        by_name = {name: rows[column.name] for name, column in columns.items()}
+        by_name = {name: _cells_of(rows, column, table) for name, column in columns.items()}
         return shape(by_name, rows[words.LINE])
 
     if table.form is None:
-        return parquet.read_parquet(archive, table.member, list(columns.values()), shaped)
+        return parquet.read_parquet(archive, table.member, own, shaped)
     form = table.form
     if not form.is_quoted and part.role in ("movies", "tags"):
         form = replace(form, text_column=len(table.names) - 2)
-    return read_delimited(archive, table.member, table.names, list(columns.values()), form, shaped)
+    return read_delimited(archive, table.member, table.names, own, form, shaped)
+
+
+def _cells_of(rows: pa.Table, column: Column, table: Table) -> pa.ChunkedArray:
+    """A column of a file, or one that its folders say.
+
+    Raises:
+        DataError: what the folders say is no such value.
+    """
+    text = table.of_folders.get(column.name)
+    if text is None:
+        return rows[column.name]
+    values, is_wrong = column.read(pa.chunked_array([pa.array([text] * len(rows), pa.string())]))
+    if is_wrong is not None:
+        raise DataError(f"{table.member.path}: its folder says that {column.fault(text)}. Nothing was published.")
+    return values
 
 
 def _has_decimal_comma(part: Part, table: Table) -> bool:

@@ -163,6 +163,24 @@ def test_part_files_are_one_table_and_each_has_its_account(tmp_path, folder):
     assert parsed.unread == (f"{folder}_SUCCESS",)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_only_folders_name_are_read(tmp_path, kind):
+    for user, movie, stars in ROWS:
+        path = tmp_path / f"rating={stars}" / "day=2018-12-02%2005%3A14%3A24" / f"part-{user}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "csv":
+            path.write_text(f"user,item\n{user},{movie}\n")
+        else:
+            pq.write_table(pa.table({"user": [user], "item": [movie]}), path)
+    assert sorted(ratings(tmp_path, How({"timestamp": "day"}))) == sorted(EXPECTED)
+
+
+def test_a_folder_that_says_no_rating_is_refused(tmp_path):
+    write(tmp_path / "rating=good" / "part-0.csv", f"user,item,time\n1,2,{SECONDS}\n")
+    with pytest.raises(DataError, match="its folder says that rating is 'good', not a finite number"):
+        read_source(tmp_path)
+
+
 def test_a_part_without_its_header_is_refused_not_left_out(tmp_path):
     header, *rows = table().splitlines()
     write(tmp_path / "part-00000.csv", f"{header}\n{rows[0]}\n")

@@ -17,6 +17,7 @@ from recsys.errors import ConfigError, RecsysError
 from recsys.jobs.summary import summary
 from recsys.pages.summary import print_steps, print_summary
 from recsys.stack import launcher
+from recsys.stack.health import find_silent
 from recsys.stack.launcher import Stack
 from recsys.stack.pipeline import PipelineRun, check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
@@ -66,7 +67,7 @@ def up() -> None:
     places = Places.of(settings)
     with launcher.sole_launcher(places):
         stack = launcher.find(places)
-        if stack is None or stack.mode != "up" or stack.dead or stack.find_silent():
+        if stack is None or stack.mode != "up" or stack.dead or find_silent(stack):
             if launcher.stop(places, stack):
                 say("Processes of an earlier stack were ended.")
             say("Starting Airflow and MLflow (about a minute) ...")
@@ -88,7 +89,7 @@ def status() -> None:
     if stack is None or stack.is_gone:
         say("Nothing is running. `make up` starts Airflow and MLflow; `make run` runs the pipeline.")
         return
-    silent = stack.find_silent()
+    silent = find_silent(stack)
     for process in stack.processes:
         state = "died" if not process.is_alive else "hangs" if process.name in silent else "runs"
         say(f"{process.name:<14} process {process.pid:<8} {state:<5}   log {process.log}")

@@ -34,8 +34,6 @@ Mode = Literal["run", "up"]
 DAG_IDS = tuple(CHAIN)
 HEALTHY_WITHIN_S = 240.0
 COMMAND_WITHIN_S = 300.0
-# A machine that has just woken up shows old heartbeats.
-ANSWERS_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -87,26 +85,6 @@ class Stack:
     def is_gone(self) -> bool:
         """Whether nothing of it runs any more, as after a restart of the machine."""
         return len(self.dead) == len(self.processes)
-
-    def check_signs_of_life(self) -> None:
-        """Raise `StackError` if one of the processes has died, or hangs."""
-        self.check()
-        if silent := self.find_silent():
-            raise StackError(f"No sign of life from {', '.join(silent)}. {self.remedy}")
-
-    def find_silent(self) -> list[str]:
-        """Names of the processes that live, but give no sign of life: what they do stands still."""
-        deadline = time.monotonic() + ANSWERS_WITHIN_S
-        with contextlib.closing(AirflowApi(self.airflow_url, "")) as api:
-            while (silent := self._silent(api.health())) and time.monotonic() < deadline:
-                time.sleep(1)
-        return silent
-
-    def _silent(self, found: dict[str, Any]) -> list[str]:
-        living = [process.name for process in self.processes if process.is_alive]
-        if not found:
-            return [name for name in living if name == "api-server"]
-        return [name for name in living if (found.get(name.replace("-", "_")) or {}).get("status") == "unhealthy"]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from recsys.errors import StackError
 from recsys.stack import launcher
 from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.following import Follower, Key
-from recsys.stack.health import Guard
+from recsys.stack.health import Guard, check_signs_of_life
 from recsys.stack.launcher import DAG_IDS
 from recsys.stack.places import Places
 
@@ -172,7 +172,7 @@ def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> An
     """The running stack that `up` made, or a new one for the length of the block."""
     stack = launcher.find(places)
     if stack and stack.mode == "up" and not stack.is_gone:
-        stack.check_signs_of_life()  # a stack of `up` may hold unfinished runs: it is not replaced unasked
+        check_signs_of_life(stack)  # a stack of `up` may hold unfinished runs: it is not replaced unasked
         say(f"Using the stack that runs at {stack.airflow_url}.")
         try:
             yield stack

@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     spark_checkpoint_dir: str = Field(
         "", description="Where Spark cuts lineages; must be shared storage on a cluster. Empty: below state_dir."
     )
-    poster_site_url: str = Field("", description="Base URL of a poster site to scrape. Empty: serve the local one.")
+    poster_site_url: str = Field(
+        "", description="Base URL of a poster site to scrape. Empty: title cards are drawn, without any site."
+    )
     tmdb_token: SecretStr | None = Field(None, description="TMDB API read token; enables posters from TMDB.")
 
     @field_validator("mirrors")

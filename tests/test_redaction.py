@@ -8,10 +8,12 @@ import pytest
 
 from recsys import redaction
 from recsys.config import Settings
+from recsys.datasets.download import Held, download
 from recsys.errors import TransientError
 from recsys.redaction import RedactingFormatter, link, redact, secrets_of
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json, write_json
+from tests.datasets.servers import FAST, reply, serving, with_ranges
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,7 @@ def test_errors_show_no_credentials_and_survive_a_border_between_processes():
 
 def test_logs_show_no_credentials_in_messages_and_tracebacks():
     try:
-        raise ValueError("http://ann:pw@h")
+        int("http://ann:pw@h")
     except ValueError as error:
         details = (type(error), error, error.__traceback__)
     record = logging.LogRecord("recsys", logging.INFO, "f.py", 1, "asked %s", ("https://ann:pw@h/b",), details)
@@ -97,3 +99,25 @@ def test_documents_are_stored_without_credentials_but_their_keys_stay(tmp_path):
 
 def test_a_link_leads_to_the_same_place_without_user_and_query():
     assert link("http://ann:pw@127.0.0.1:5000/ui?token=abc#/x") == "http://127.0.0.1:5000/ui"
+
+
+def test_the_source_of_a_download_is_noted_without_credentials_and_still_recognised(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    with serving(with_ranges_and_no_sum) as (address, requests):
+        mirror = address.replace("http://", "http://ann:pw@") + "?token=abc"
+        got = download([mirror], tmp_path / "ml.zip", policy=FAST)
+        held = Held(got.source, got.validator, got.md5)
+        again = download([mirror], tmp_path / "ml.zip", held=held, policy=FAST)
+
+    assert got.source == address.replace("http://", "http://***@") + "?token=***"
+    assert again is None
+    assert requests[0]["Authorization"].startswith("Basic ")
+    assert requests[-1]["If-None-Match"] == '"v1"'  # asked on condition, so it was known to be the same address
+    assert "pw" not in caplog.text
+
+
+def with_ranges_and_no_sum(handler, _number):
+    if handler.headers.get("If-None-Match") == '"v1"':
+        reply(handler, b"", 304, declared=0, ETag='"v1"')
+    else:
+        with_ranges(handler)

@@ -16,16 +16,15 @@ CACHES = (".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import
 def main():
     """Remove the state and the tools' caches; say what is left."""
     given = os.environ.get("RECSYS_STATE_DIR")
-    state = Path(os.path.abspath(os.path.expanduser(given))) if given else ROOT / ".state"
+    state = Path(given).expanduser().absolute() if given else ROOT / ".state"
     for path in [*(state / name for name in STATE), *(ROOT / name for name in CACHES)]:
         remove(path)
-    if not state.is_dir():
-        return
-    with contextlib.suppress(OSError):
-        state.rmdir()
-    if state.is_dir():
-        names = ", ".join(sorted(path.name for path in state.iterdir())) or "nothing"
+    names = ", ".join(sorted(path.name for path in state.iterdir())) if state.is_dir() else ""
+    if names:
         print("{} stays: this project did not make what is left in it ({}).".format(state, names))
+    else:
+        with contextlib.suppress(OSError):  # it is not there, or a link or a mount point
+            state.rmdir()
 
 
 def remove(path):

@@ -1,35 +1,10 @@
 """The commands around the package: `make clean` removes what it stopped, and CI does not claim what it left out."""
 
 import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def clone(tmp_path):
-    """A clone's Makefile and scripts in a folder whose name needs quotes; its Python only notes how it was called."""
-    clone = tmp_path / 'my "clone" größer\'s'
-    shutil.copytree(ROOT / "scripts", clone / "scripts")
-    shutil.copytree(ROOT / ".ci", clone / ".ci")
-    shutil.copy(ROOT / "Makefile", clone)
-    program(clone / ".venv/bin/python", 'echo "$RECSYS_STATE_DIR $*" >> calls')
-    return clone
-
-
-def program(path, script):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-def run(clone, *command, **variables):
-    env = {name: value for name, value in os.environ.items() if name not in {"RECSYS_STATE_DIR", "MAKEFLAGS"}}
-    return subprocess.run(command, cwd=clone, env=env | variables, capture_output=True, text=True, check=False)
+from tests.repository.copies import program, run
 
 
 def make_state(folder):

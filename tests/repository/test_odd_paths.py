@@ -3,11 +3,8 @@
 Where a character cannot be allowed, `tests/stack/test_environment.py` holds that it is refused at once.
 """
 
-import json
-import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,46 +15,10 @@ from recsys.stack import launcher
 from recsys.stack.places import Places
 from recsys.storage.store import FileStore, open_store
 from recsys.tracking import Tracking
+from tests.repository import spark_job
 
 # What shells, Java, Spark, patterns, templates and addresses would each read otherwise.
 ODD = 'my clone größer & "it\'s" 100%25 $5 #1 [x] {y} (z) *? a\\b `q` c=d;~!<e>|f@g+'
-# Everything that a task does with a path: options of the JVM, Python workers, checkpoints, files that Spark reads.
-JOB = """
-import json
-import numpy as np, pyarrow as pa
-import pyspark, recsys
-from recsys.config import Settings
-from recsys.models.als import AlsParams, fit_als, training_frame
-from recsys.spark import spark_session
-from recsys.storage.store import open_store
-from recsys.storage.tables import spark_table, write_table
-
-settings = Settings.load()
-store = open_store(settings.resolved_store_url)
-users, movies = np.indices((20, 30), np.int32).reshape(2, -1)
-table = pa.table({"user_id": users, "movie_id": movies})
-write_table(store, "pairs.parquet", table)
-with spark_session(settings, "odd", n_partitions=2, is_brief=True) as spark:
-    frame = training_frame(spark, users, movies, np.ones(len(users), np.float32), 2)
-    factors = fit_als(frame, AlsParams(rank=2, reg_param=0.1, max_iter=12), 2)
-    read = spark_table(spark, store, ["pairs.parquet"], table.schema)
-    answer = {
-        "tmpdir": spark.sparkContext._jvm.java.lang.System.getProperty("java.io.tmpdir"),
-        "java": spark.sparkContext._jvm.java.lang.System.getProperty("java.specification.version"),
-        "n_rows": read.mapInArrow(lambda batches: batches, read.schema).count(),
-        "n_users": len(factors.user_ids),
-        "packages": [pyspark.__file__, recsys.__file__],
-    }
-print(json.dumps(answer))
-"""
-
-
-def run_job(python, clone, state, **variables):
-    given = {"PYTHONPATH": clone, "RECSYS_STATE_DIR": state, "RECSYS_SPARK_MASTER": "local[2]", **variables}
-    env = {**os.environ, "RECSYS_SPARK_DRIVER_MEMORY": "1g", **{name: str(value) for name, value in given.items()}}
-    return subprocess.run(
-        [str(python), "-c", JOB], env=env, cwd=state.parent, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.mark.spark
@@ -66,12 +27,12 @@ def test_spark_computes_where_clone_environment_and_state_have_odd_names(tmp_pat
     shutil.copytree(PROJECT_ROOT / "recsys", clone / "recsys", ignore=shutil.ignore_patterns("__pycache__"))
     (clone / ".venv").symlink_to(sys.prefix)
     # In the C locale Python and Java must still mean the same by an umlaut.
-    answer = run_job(clone / ".venv/bin/python", clone, clone / ".state", LC_ALL="C")
+    answer = spark_job.run(clone / ".state", python=clone / ".venv/bin/python", clone=clone, LC_ALL="C")
     assert answer.returncode == 0, answer.stderr[-3000:]
-    told = json.loads(answer.stdout.splitlines()[-1])
-    assert told["tmpdir"] == str(clone / ".state/tmp/spark")
-    assert (told["n_rows"], told["n_users"]) == (600, 20)
-    assert all(path.startswith(str(clone)) for path in told["packages"])
+    result = spark_job.result(answer)
+    assert f"-Djava.io.tmpdir={clone}/.state/tmp/spark" in result["java_arguments"]
+    assert (result["n_rows"], result["n_users"]) == (600, 20)
+    assert all(path.startswith(str(clone)) for path in result["packages"])
     assert {path.name for path in tmp_path.iterdir()} == {ODD}  # nothing beside it, as by a path that was cut
 
 

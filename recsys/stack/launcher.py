@@ -192,7 +192,7 @@ def check_dags(settings: Settings, places: Places) -> None:
     """Load every DAG file as Airflow does; `StackError` with the tracebacks if one is broken."""
     places.make()
     env = stack_environment(settings, places, Ports(8080, 5000, 8090), has_mlflow=False)
-    _command(places, env, "migrate", "db", "migrate")
+    _migrate(places, env, log.warning)
     _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
 
 

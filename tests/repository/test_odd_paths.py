@@ -5,15 +5,19 @@ Where a character cannot be allowed, `tests/stack/test_environment.py` holds tha
 
 import shutil
 import sqlite3
+import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from recsys.config import PROJECT_ROOT, Settings
+from recsys.config import PROJECT_ROOT, IngestConfig, Settings
+from recsys.jobs import ingest
 from recsys.stack import launcher
+from recsys.stack.__main__ import local_dataset
 from recsys.stack.places import Places
 from recsys.storage.store import FileStore, open_store
+from recsys.storage.tables import read_table
 from recsys.tracking import Tracking
 from tests.repository import spark_job
 
@@ -57,10 +61,34 @@ def test_mlflow_keeps_runs_files_and_models_where_the_state_has_an_odd_name(tmp_
 def test_airflow_keeps_its_database_and_loads_the_dags_where_the_state_has_an_odd_name(tmp_path):
     settings = Settings(state_dir=tmp_path / ODD / "state")
     launcher.check_dags(settings, places := Places.of(settings))
+    assert stat.S_IMODE(places.database.stat().st_mode) == 0o600
     with sqlite3.connect(places.database) as connection:
         assert connection.execute("select count(*) from alembic_version").fetchone() == (1,)
     connection.close()
     assert {child.name for child in tmp_path.iterdir()} == {ODD}
+
+
+def test_a_data_file_with_an_odd_name_is_read(tmp_path, settings, monkeypatch):
+    (tmp_path / f"{ODD}, 1:2.csv").write_text("userId,itemId,rating,timestamp\n1,10,4,1100000000\n2,10,5,1100000000\n")
+    monkeypatch.chdir(tmp_path)
+    config = IngestConfig(dataset=local_dataset(f"./{ODD}, 1:2.csv"))
+    parsed = ingest.parse(ingest.download(config, "run", settings), settings)
+    tables = [key for key in open_store(settings.resolved_store_url).list() if key.endswith("ratings.parquet")]
+    assert parsed["dataset"].isascii()
+    assert [read_table(open_store(settings.resolved_store_url), key).num_rows for key in tables] == [2]
+
+
+def test_the_tracking_database_and_a_new_store_are_their_owners_alone(settings):
+    Tracking(settings)
+    open_store(settings.resolved_store_url).put("a.json", b"{}")
+    assert stat.S_IMODE((settings.state_dir / "mlflow" / "mlflow.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((settings.state_dir / "store").stat().st_mode) == 0o700
+
+
+def test_a_store_that_somebody_shares_keeps_its_mode(tmp_path):
+    (tmp_path / "shared").mkdir(mode=0o755)
+    open_store(str(tmp_path / "shared")).put("a.json", b"{}")
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("address", [str, Path.as_uri])

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import click
 import pytest
+import shared
 import typer
 
 from recsys import cli
 from recsys.cli.commands import app as recsys_app
-from recsys.config import PROJECT_ROOT, environment_dataset, parse_chain
+from recsys.config import PROJECT_ROOT, environment_dataset, form_values
 from recsys.stack.__main__ import app as stack_app
 from recsys.stack.__main__ import parse_overrides
 from recsys.storage.store import FileStore
@@ -118,7 +119,11 @@ def check_stack(request, words, variables):
         monkeypatch = request.getfixturevalue("monkeypatch")
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        parse_chain("ingest_ratings", {"dataset": environment_dataset(), **parse_overrides(words[1:])})
+        given = {"dataset": environment_dataset(), **parse_overrides(words[1:])}
+        # What Airflow refuses of a form it refuses of a request, too.
+        form = shared.params("ingest_ratings")
+        for name, value in form_values("ingest_ratings", given).items():
+            form[name].resolve(value)
 
 
 def check_recsys(request, words, _variables):

@@ -133,9 +133,7 @@ def _java_in_use() -> str:
     java = str(Path(home) / "bin" / "java") if home else "java"
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
-        said = (answer.stderr.strip() or answer.stdout.strip() or f"nothing, with status {answer.returncode}").split(
-            "\n"
-        )[0]
+        said = (answer.stderr + answer.stdout).partition("\n")[0] or f"nothing, with status {answer.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         said = str(error)
     return f"JAVA_HOME is {home or 'not set'}; `{java} -version` says: {said}"

@@ -10,7 +10,7 @@ from recsys.errors import StackError
 
 LOCKED_FOR_S = 30.0
 # SQLite keeps the latest commits in a journal beside the database: without it they are lost.
-_FILES = ("", "-wal", "-shm")
+_FILES = ("", "-wal", "-shm", "-journal")
 
 
 def put_aside_if_damaged(database: Path, say: Callable[[str], None]) -> None:
@@ -40,9 +40,11 @@ def _damage(database: Path) -> str | None:
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=LOCKED_FOR_S)) as connection:
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        # The lower byte is the kind of error.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the code is the detail
+        if kind in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return str(error)
+        if kind == sqlite3.SQLITE_READONLY:
+            return None  # a killed writer's change waits to be undone, as the next one that writes does
         raise StackError(
             f"Airflow's database {database} cannot be checked: {error}. It was left as it is, and nothing was started. "
             "See that this user can read and write it, and run again."

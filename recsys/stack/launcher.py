@@ -297,7 +297,8 @@ def _migrate(places: Places, env: Mapping[str, str], say: Callable[[str], None])
         _command(places, env, "migrate", "db", "migrate")
     except StackError as error:
         raise StackError(
-            f"{error}\nThe database {places.database} holds the history of all runs; it is sound and was left as it is."
+            f"{error}\nThe database {places.database} is sound, holds the history of all runs, and was left as it is. "
+            "Mend what is said above, and run again."
         ) from error
 
 

@@ -21,7 +21,13 @@ from recsys.stack.places import Places
 
 POLL_S = 1.0
 # What Python says when the JVM behind it ended; why it did, only the JVM itself and its start script have printed.
-_JVM_IS_GONE = ("JAVA_GATEWAY_EXITED", "Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError")
+_JVM_IS_GONE = (
+    "Java process ended",
+    "JAVA_GATEWAY_EXITED",
+    "Py4JNetworkError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+)
 _JAVA_FAULT = re.compile(
     r"(Error: |Exception in thread |Caused by: |java\.lang\.[\w.]*Error|# +(java|There is insufficient)"
     r"|(Unrecognized|Invalid|Improperly|Conflicting) |\S*spark-\w+: line |JAVA_HOME )"

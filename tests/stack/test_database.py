@@ -80,6 +80,28 @@ def test_what_is_no_database_is_put_aside(tmp_path, content):
     assert aside.read_bytes() == content
 
 
+# Fills its cache in the middle of a change, so that the file and its rollback journal are both half way.
+KILLED_CHANGE = (
+    "import os, sqlite3, sys\n"
+    "connection = sqlite3.connect(sys.argv[1])\n"
+    "connection.execute('create table run (name text)')\n"
+    "connection.commit()\n"
+    "connection.execute('pragma cache_size=1')\n"
+    "connection.executemany('insert into run values (?)', [('x' * 500,)] * 2000)\n"
+    "os._exit(1)\n"
+)
+
+
+def test_a_change_that_was_cut_short_is_no_damage(tmp_path):
+    path = tmp_path / "airflow.db"
+    subprocess.run([sys.executable, "-c", KILLED_CHANGE, str(path)], check=False)
+    assert (tmp_path / "airflow.db-journal").stat().st_size > 0
+    put_aside_if_damaged(path, pytest.fail)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("select count(*) from run").fetchone() == (0,)
+    connection.close()
+
+
 def test_a_database_that_is_locked_is_neither_damaged_nor_moved(tmp_path, monkeypatch):
     path = tmp_path / "airflow.db"
     monkeypatch.setattr("recsys.stack.database.LOCKED_FOR_S", 0.1)

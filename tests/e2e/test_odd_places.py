@@ -15,16 +15,23 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 BUDGET = "n_folds=2 ranking_trials=2 rating_trials=1 max_iter=3 max_rank=8 min_gain=-1 max_rmse_loss=1 max_posters=6"
 
 
-def test_a_run_on_a_file_of_ones_own_ends_green_where_everything_has_an_odd_name(tmp_path):
+def test_the_readmes_run_on_likes_csv_ends_green_where_everything_has_an_odd_name(tmp_path):
     clone = tmp_path / ODD
     ignored = shutil.ignore_patterns(".*", "__pycache__")
     shutil.copytree(PROJECT_ROOT, clone, ignore=ignored)
     (clone / ".venv").symlink_to(sys.prefix)
-    data = tmp_path / f"{ODD}, mine.csv"
+    data = tmp_path / f"{ODD}, likes.csv"
     pairs = [(user, movie) for user in range(1, 61) for movie in range(1, 61) if (user + movie) % 2]
     rows = [f"{user},{movie},{4 if movie % 3 else 2},{1_100_000_000 + movie}" for user, movie in pairs]
-    data.write_text("\n".join(["userId,itemId,rating,timestamp", *rows]) + "\n")
-    command = [str(clone / ".venv/bin/python"), "-m", "recsys.stack", "run", *BUDGET.split()]
+    data.write_text("\n".join(["uid,film,rating,timestamp", *rows]) + "\n")
+    command = [
+        str(clone / ".venv/bin/python"),
+        "-m",
+        "recsys.stack",
+        "run",
+        "columns=user_id=uid,movie_id=film",
+        *BUDGET.split(),
+    ]
     unset = {name for name in os.environ if name.startswith("RECSYS_")}
     env = {name: value for name, value in os.environ.items() if name not in unset}
     env |= {"DATASET": str(data), "PYTHONPATH": str(clone), "RECSYS_SPARK_DRIVER_MEMORY": "1g"}

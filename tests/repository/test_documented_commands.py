@@ -11,7 +11,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import click
 import pytest
 import shared
 import typer
@@ -19,6 +18,7 @@ import typer
 from recsys import cli
 from recsys.cli.commands import app as recsys_app
 from recsys.config import PROJECT_ROOT, environment_dataset, form_values
+from recsys.errors import RecsysError
 from recsys.stack.__main__ import app as stack_app
 from recsys.stack.__main__ import parse_overrides
 from recsys.storage.store import FileStore
@@ -49,7 +49,7 @@ COSTLY = {
     "score": "tests/jobs/test_score.py",
     "posters": "tests/jobs/test_posters.py",
     "snapshots": "tests/cli/test_cli.py",
-    "summary": "tests/jobs/test_train.py",
+    "summary": "tests/jobs/test_pipeline_on_s3.py",
 }
 
 
@@ -85,12 +85,39 @@ def test_commands_are_found_where_they_stand():
     assert "make run" in COMMANDS
 
 
-def test_only_the_readme_shows_python_and_another_test_runs_it():
+def test_all_python_that_is_shown_is_run_by_another_test():
+    # The README's blocks by test_readme.py; the call within a sentence by tests/tracking, which loads a served model.
     assert [page.name for page in PAGES if "```python" in page.read_text()] == ["README.md"]
+    calls = {span for page in PAGES for span in re.findall(r"`([a-z][\w.]*\.\w+\([^`]*\))`", page.read_text())}
+    assert calls == {'mlflow.pyfunc.load_model("models:/recsys-ml-latest-small@champion")'}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_command_works(command, request):
+    check(command, request)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make rnu",
+        'make run CONF="folds=5"',
+        'make run CONF="columns"',
+        "recsys recommend --user 42",
+        "recsys ingest --append week-42.csv",
+        "recsys fnid",
+        "python -m benchmarks.scoring --nothing 1",
+        "python -m benchmarks.nothing",
+        "curl https://example.org",
+    ],
+)
+def test_a_command_that_does_not_work_or_that_no_test_covers_would_be_found(command, request):
+    usage_error = typer.BadParameter.__base__
+    with pytest.raises((AssertionError, ImportError, RecsysError, usage_error)):
+        check(command, request)
+
+
+def check(command, request):
     matched = COMMAND.fullmatch(command)
     assert matched, f"{command!r} is no command that this test knows how to check. Teach it, or correct the page."
     variables = dict(pair.split("=", 1) for pair in shlex.split(matched[1]))
@@ -162,9 +189,9 @@ def check_python(request, words, _variables):
 
 
 def usage(app, words):
-    """Let a command's own parser read the words, without running it; click.UsageError for wrong ones."""
+    """Let a command's own parser read the words, without running it; UsageError for wrong ones."""
     command = typer.main.get_command(app)
-    if isinstance(command, click.Group):
+    if hasattr(command, "get_command"):  # a group
         command, words = command.get_command(None, words[0]), words[1:]
         assert command is not None
     command.make_context("command", list(words))

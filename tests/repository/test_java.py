@@ -28,11 +28,10 @@ def test_another_java_of_the_supported_range_fits_twelve_iterations(tmp_path, ho
 
 
 @pytest.mark.spark
-def test_the_stack_size_is_set_beside_options_of_ones_own(tmp_path):
-    conf = '{"spark.driver.extraJavaOptions": "-Dmine=1"}'
-    answer = spark_job.run(tmp_path / "state", RECSYS_SPARK_CONF=conf)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    assert {"-Xss8m", "-Dmine=1"} <= set(spark_job.result(answer)["java_arguments"])
+def test_the_stack_size_is_set_for_the_driver_and_for_executors(spark):
+    beans = spark.sparkContext._jvm.java.lang.management.ManagementFactory
+    assert "-Xss8m" in list(beans.getRuntimeMXBean().getInputArguments())
+    assert "-Xss8m" in spark.sparkContext.getConf().get("spark.executor.defaultJavaOptions")
 
 
 def test_a_wrong_java_home_is_named_by_the_error_of_a_task(tmp_path):

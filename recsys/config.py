@@ -70,10 +70,11 @@ class Settings(BaseSettings):
     def _check_state_dir(cls, value: Path) -> Path:
         """Absolute, as tasks work in another folder; without what separates paths, or what Airflow would replace."""
         path = _absolute(value)
-        if refused := sorted(set(re.findall(r"[,:\x00-\x1f]", str(path)))):
-            raise ValueError(f"a path with {' and '.join(map(repr, refused))} in it cannot hold the state")
+        refused = [repr(char) for char in dict.fromkeys(re.findall(r"[,:\x00-\x1f]", str(path)))]
         if os.path.expandvars(path) != str(path):
-            raise ValueError("a path with the name of an environment variable in it ($NAME) cannot hold the state")
+            refused.append("the name of an environment variable ($NAME)")
+        if refused:
+            raise ValueError(f"a path with {' and '.join(refused)} in it cannot hold the state; name another folder")
         return path
 
     @field_validator("store_url")

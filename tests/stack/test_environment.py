@@ -192,7 +192,9 @@ def test_all_settings_of_all_types_survive_the_way_to_the_tasks(tmp_path_factory
 @pytest.mark.parametrize("name", ["a,b", "a:b", "a\nb", "$HOME", "${HOME}"])
 def test_a_state_folder_that_spark_or_airflow_would_read_otherwise_is_refused_at_once(monkeypatch, tmp_path, name):
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path / name))
-    with pytest.raises(ConfigError, match=r"state_dir: .* cannot hold the state .*Nothing was started"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)state_dir: .* cannot hold the state; name another folder.*Nothing was started"
+    ):
         Settings.load()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,18 @@ from recsys.stack.launcher import DAG_IDS
 from recsys.stack.places import Places
 
 POLL_S = 1.0
+# What Python says when the JVM behind it ended; why it did, only the JVM itself and its start script have printed.
+_JVM_IS_GONE = (
+    "Java process ended",
+    "JAVA_GATEWAY_EXITED",
+    "Py4JNetworkError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+)
+_JAVA_FAULT = re.compile(
+    r"(Error: |Exception in thread |Caused by: |java\.lang\.[\w.]*Error|# +(java|There is insufficient)"
+    r"|(Unrecognized|Invalid|Improperly|Conflicting) |\S*spark-\w+: line |JAVA_HOME )"
+)
 FINAL = frozenset({"success", "failed"})
 # The scheduler turns an event into a run within 1 to 3 s.
 NEXT_RUN_WITHIN_S = 90.0
@@ -146,13 +159,16 @@ def check_published(result: PipelineRun, shown: dict[str, Any]) -> None:
 
 
 def error_lines(log: Path) -> list[str]:
-    """What a failed attempt's log says about why: its exception with the causes; else its last errors.
+    """What a failed attempt's log says about why: what a JVM that ended said, then the exception with its causes.
 
-    Airflow writes one JSON object per line; other lines are passed over.
+    Without either, the last errors. Airflow writes one JSON object per line; other lines are passed over.
     """
     faults = [entry for entry in _entries(log) if entry.get("level") in {"error", "critical"}]
     causes = [cause for entry in faults for cause in entry.get("error_detail") or ()]
     lines = [f"{cause.get('exc_type')}: {cause.get('exc_value')}" for cause in causes]
+    if any(sign in line for sign in _JVM_IS_GONE for line in lines):
+        printed = [str(entry.get("event")) for entry in faults if str(entry.get("logger")).startswith("task.std")]
+        lines = list(dict.fromkeys(filter(_JAVA_FAULT.match, printed)))[-4:] + lines
     # A JVM's stack trace arrives line by line, each as an error.
     own = [entry for entry in faults if not str(entry.get("logger")).startswith("task.std")] or faults
     return list(dict.fromkeys(lines or [str(entry["event"]) for entry in own[-8:] if entry.get("event")]))

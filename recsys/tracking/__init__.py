@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from recsys.config import Settings
 from recsys.errors import NotFoundError
+from recsys.private_files import make_private_file, make_private_folder
 from recsys.tracking import shipped
 
 CHAMPION = "champion"
@@ -27,7 +29,8 @@ _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 @contextmanager
 def _alone_with(database: Path) -> Iterator[None]:
     """Nobody else opens the database meanwhile: two that make its tables at once trip over each other."""
-    database.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(database.parent)
+    make_private_file(database)
     with database.with_name(f"{database.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -46,7 +49,7 @@ class Tracking:
         if not uri.startswith("sqlite:///"):
             self._client = mlflow.MlflowClient(uri)
             return
-        with _alone_with(Path(uri.removeprefix("sqlite:///"))):
+        with _alone_with(Path(unquote(uri.removeprefix("sqlite:///")))):
             self._client = mlflow.MlflowClient(uri)
             self._client.search_experiments(max_results=1)  # makes the tables where there are none
 

@@ -73,6 +73,35 @@ def test_a_failed_tasks_exception_is_read_from_its_log(tmp_path):
     assert error_lines(tmp_path / "missing.log") == []
 
 
+def test_why_no_jvm_came_up_is_told_with_the_error_that_python_has_of_it(tmp_path):
+    said = [
+        "WARNING: Using incubator modules: jdk.incubator.vector",
+        "Error: Could not find or load main class clone.state.tmp.spark",
+        "Caused by: java.lang.ClassNotFoundException: clone.state.tmp.spark",
+    ]
+    failure = {"exc_type": "PySparkRuntimeError", "exc_value": "[JAVA_GATEWAY_EXITED] Java gateway process exited"}
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        *({"level": "error", "event": line, "logger": "task.stderr"} for line in said),
+        {"level": "error", "event": "Task failed with exception", "error_detail": [failure]},
+    )
+    assert error_lines(log) == [*said[1:], f"PySparkRuntimeError: {failure['exc_value']}"]
+
+
+def test_why_a_jvm_died_is_told_with_the_error_that_python_has_of_it(tmp_path):
+    said = ["java.lang.StackOverflowError", "\tat java.base/java.io.ObjectInputStream", "java.lang.StackOverflowError"]
+    failure = {"exc_type": "ConnectionRefusedError", "exc_value": "[Errno 111] Connection refused"}
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        *({"level": "error", "event": line, "logger": "task.stderr"} for line in said),
+        {"level": "error", "event": "Task failed with exception", "error_detail": [failure]},
+    )
+    assert error_lines(log) == [
+        "java.lang.StackOverflowError",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
+    ]
+
+
 def test_without_an_exception_the_last_errors_are_shown_not_a_jvms_stack_trace(tmp_path):
     log = write_log(
         tmp_path / "attempt=1.log",

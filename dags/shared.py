@@ -103,6 +103,10 @@ def configure(source: Asset) -> Any:
 
         Its return value (XCom tab) shows what every other task of this run uses.
         """
+        from recsys.storage import releases
+        from recsys.storage.store import open_store
+
+        releases.repair(open_store(Settings.load().resolved_store_url))  # a publisher may have been killed
         events = list(triggering_asset_events.get(source, ())) or list(inlet_events[source])
         # A person who triggers the ingest by hand starts afresh; the weekly run repeats the last one.
         starts_afresh = dag_run.dag_id == "ingest_ratings" and dag_run.run_type != "scheduled"

@@ -186,6 +186,10 @@ def rollback(
     store = _store()
     now = releases.current(store)["version_id"]
     releases.read_manifest(store, version_id)  # fails when there is no such version
+    if version_id == now:
+        releases.repair(store)
+        typer.echo(f"{version_id} is current already.")
+        return
     if not yes:
         typer.echo(f"Would replace {now} by {version_id}. Nothing was changed; add --yes to do it.")
         return

@@ -9,8 +9,9 @@ import pytest
 from recsys import cli
 from recsys.errors import TransientError
 from recsys.explorer import queries
-from recsys.storage import releases
+from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
+from recsys.storage.tables import read_json
 from tests.explorer import published
 from tests.jobs import test_retention
 
@@ -151,6 +152,9 @@ def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
     assert releases.current(store)["version_id"] == "v2"
     assert recsys("rollback", "v1", "--yes")[0] == 0
     assert releases.current(store)["version_id"] == "v1"
+    store.delete(layout.CURRENT)  # a rollback that was killed before it wrote the pointer
+    assert recsys("rollback", "v1", "--yes")[1] == "v1 is current already.\n"
+    assert read_json(store, layout.CURRENT) == releases.current(store)
     _, out, _ = recsys("history", "--json")
     assert [(row["number"], row["version_id"], row["reason"]) for row in json.loads(out)] == [
         (1, "v1", "publish"), (2, "v2", "publish"), (3, "v1", "rollback"),

@@ -116,7 +116,8 @@ def manifests(store: Store) -> Iterator[dict[str, Any]]:
     """The manifests of all published snapshots, in no order that means anything."""
     for key in store.list("snapshots/"):
         if key.endswith(f"/{layout.MANIFEST}"):
-            yield read_json(store, key)
+            with contextlib.suppress(NotFoundError):  # the retention removed it just now
+                yield read_json(store, key)
 
 
 def latest(store: Store, dataset: str | None = None) -> str:

@@ -213,7 +213,7 @@ def snapshots(
 
 @app.command()
 def prune(
-    keep: Keep,
+    keep: Keep = IngestConfig.model_fields["keep_snapshots"].default,
     dataset: Annotated[str, typer.Option(help="Only those of this data set.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would go.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 
 import pytest
@@ -75,7 +76,7 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("ingest", "--set", "colour"), 1, "'colour' is no NAME=VALUE"),
         (("run", "--set", "colour=red"), 1, "unknown setting colour"),
         (("ingest", "--dataset", "ml-7b"), 1, "ml-latest-small"),
-        (("prune",), 2, "--keep"),
+        (("prune", "--keep", "many"), 2, "--keep"),
         (("recommend",), 2, "--user-id"),
         (("recommend", "--user-id", "1", "--ratings", "1=5"), 2, "--user-id"),
         (("recommend", "--ratings", "1:5"), 1, "'1:5' is no rating"),
@@ -179,6 +180,23 @@ def test_pruning_is_a_dry_run_until_told_otherwise(store, recsys, monkeypatch, t
     assert recsys("prune", "--keep", "1", "--yes")[1] == "Removed 10 objects.\n"
     assert test_retention.manifests(store) == {"ml-2"}
     assert recsys("prune", "--keep", "0")[0] == 2
+
+
+def test_pruning_without_a_number_keeps_as_many_as_the_ingest_does(recsys, monkeypatch, tracked_settings):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
+    store = FileStore(tracked_settings.state_dir / "store")
+    for day in range(1, 12):
+        test_retention.publish(store, f"ml-{day:02}", day)
+    status, out, _ = recsys("prune")
+    assert status == 0
+    assert re.findall(r"^snapshots/\S+(?=:)", out, re.MULTILINE) == ["snapshots/ml-01"]  # keep_snapshots is 10
+
+
+def test_genres_are_words_and_what_is_not_known_is_a_dash(store, recsys):
+    status, out, _ = recsys("find", "story of o")
+    assert status == 0
+    assert " Drama " in out
+    assert not re.search(r"[\[\]']Drama|None", out)
 
 
 def test_help_names_every_command(recsys):

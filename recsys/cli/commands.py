@@ -112,7 +112,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
-    from recsys.explorer import queries
+    from recsys.explorer import inputs, queries
     from recsys.jobs import newcomers
 
     is_new = ratings is not None or csv is not None
@@ -123,7 +123,7 @@ def recommend(
     if user_id is not None:
         show(queries.user_list(_store(), user_id), as_json, f"Recommended to user {user_id}")
         return
-    given = (newcomers.read_csv(csv) if csv else {}) | queries.parse_ratings(ratings or "")
+    given = (newcomers.read_csv(csv) if csv else {}) | inputs.read_ratings(ratings or "")
     rows = newcomers.recommend(_store(), given, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"

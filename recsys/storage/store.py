@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError
 
+_LONGEST_KEY, _LONGEST_PART = 1_024, 255
+
 
 class Store(ABC):
     """Objects by key. Keys are relative POSIX paths: ``a/b.json``; no ``..``, no leading slash."""
@@ -111,7 +113,14 @@ def check_key(key: str) -> str:
     """
     path = PurePosixPath(key)
     if not key or path.is_absolute() or ".." in path.parts or str(path) != key or "\\" in key or "\0" in key:
-        raise ConfigError(f"{key!r} is no valid key: use a relative path without '..', '//' or a trailing '/'.")
+        raise ConfigError(f"{key[:80]!r} is no valid key: use a relative path without '..', '//' or a trailing '/'.")
+    # What S3 and file systems take; longer ones would fail in each of them in another way.
+    longest = max(len(part.encode(errors="replace")) for part in path.parts)
+    if longest > _LONGEST_PART or len(key.encode(errors="replace")) > _LONGEST_KEY:
+        raise ConfigError(
+            f"{key[:80]!r}… is no valid key: up to {_LONGEST_KEY:,} bytes are possible, {_LONGEST_PART} between two "
+            f"slashes; these are {len(key):,} characters."
+        )
     return key
 
 

@@ -87,6 +87,12 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("recommend", "--ratings", "1=5", "--k", "0"), 2, "--k"),
         (("recommend", "--ratings", "1=5", "--k", "1001"), 1, "lists have 1 to 1,000 movies"),
         (("recommend", "--csv", "nowhere.csv"), 1, "nowhere.csv is no CSV file that can be read"),
+        (("recommend", "--user-id", "9" * 300), 1, "User of 300 digits has no list"),
+        (("similar", "--movie-id", "9" * 300), 1, "Movie of 300 digits is not in the current release"),
+        (("recommend", "--ratings", "9" * 300 + "=5"), 1, "(302 characters) is no rating"),
+        (("find", "toy " * 1_000), 1, "titles are looked for by up to 20 words"),
+        (("rollback", "v" * 300), 1, "255 between two slashes"),
+        (("score", "--snapshot-id", "s" * 300), 1, "255 between two slashes"),
         (("dance",), 2, "No such command"),
     ],
 )
@@ -126,6 +132,7 @@ def test_ratings_may_come_from_a_file(store, recsys, tmp_path):
         ("", r"has the columns (none)"),
         ("movie_id,rating\n1,5\n3,good\n", "line 3 is no rating"),
         ("movie_id,rating\n1\n", "line 2 is no rating"),
+        ("movie_id,rating\n" + "1,5\n" * 10_001, "holds more than 10,000 ratings"),
     ],
 )
 def test_a_file_that_holds_no_ratings_is_named(store, recsys, tmp_path, text, sentence):

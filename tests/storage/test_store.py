@@ -109,7 +109,23 @@ class TestContract:
         store.put_file("big", source, overwrite=True)
         assert [p.name for p in (tmp_path / "new folder").iterdir()] == ["copy"]  # nothing temporary is left
 
-    @pytest.mark.parametrize("key", ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "./a", "a\\b", "a\0b"])
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "/etc/passwd",
+            "../up",
+            "a/../../up",
+            "a//b",
+            "a/",
+            "./a",
+            "a\\b",
+            "a\0b",
+            "k" * 256,
+            "é" * 128,
+            "k/" * 512 + "k",
+        ],
+    )
     def test_keys_that_could_lead_elsewhere_are_refused_by_every_verb(self, store, key, tmp_path):
         verbs = [
             lambda: store.put(key, b"x"),

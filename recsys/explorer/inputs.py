@@ -50,9 +50,8 @@ def read_words(text: str) -> list[str]:
     words = list(dict.fromkeys(text.casefold().split()))
     if len(text) > _LONGEST_TITLE or len(words) > _MOST_WORDS:
         raise ConfigError(
-            f"{excerpt(text)} has {len(text):,} characters and {len(words):,} different words; titles are looked for "
-            f"by up to {_MOST_WORDS} words of {_LONGEST_TITLE} characters together. Nothing was looked up. "
-            "Leave some out."
+            f"{len(words):,} different words in {len(text):,} characters; titles are looked for by up to {_MOST_WORDS} "
+            f"words in {_LONGEST_TITLE} characters. Nothing was looked up. Leave some out."
         )
     return words
 

@@ -34,7 +34,7 @@ def client(settings, store):
     ("path", "query", "status", "sentence"),
     [
         ("/search", {"q": " ".join(map(str, range(5_000)))}, 400, "titles are looked for by up to 20 words"),
-        ("/search", {"q": "toy" * 20_000}, 400, "has 60,000 characters"),
+        ("/search", {"q": "toy" * 20_000}, 400, "words in 60,000 characters"),
         ("/api/movies", {"q": " ".join(map(str, range(21)))}, 400, "21 different words"),
         ("/user", {"user_id": LONG}, 404, "(300 characters) is no user id"),
         ("/user", {"user_id": LONGEST}, 404, "is no user id"),

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from recsys.config import Settings
 from recsys.errors import NotFoundError
 from recsys.explorer import queries
+from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table
@@ -80,7 +81,7 @@ def _places(
     return {
         "tables": store.uri(f"{layout.TABLES}/{release['path']}"),
         "pointer": store.uri(layout.CURRENT),
-        "MLflow": settings.resolved_tracking_uri,
+        "MLflow": redact(settings.resolved_tracking_uri),
         "model": lineage["model_uri"],
         **{name: store.uri(key) for name, key in reports.items() if store.exists(key)},
     }

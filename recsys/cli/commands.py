@@ -181,15 +181,18 @@ def rollback(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would happen.")] = False,
 ) -> None:
     """Make an older version of the tables current again (a dry run unless --yes)."""
+    from recsys.explorer import queries
     from recsys.storage import releases
 
     store = _store()
     now = releases.current(store)["version_id"]
-    releases.read_manifest(store, version_id)  # fails when there is no such version
+    manifest = releases.read_manifest(store, version_id)  # fails when there is no such version
     if version_id == now:
         releases.repair(store)
         typer.echo(f"{version_id} is current already.")
         return
+    for sentence in queries.gone(store, manifest["lineage"]):
+        typer.echo(f"{version_id}: {sentence}")
     if not yes:
         typer.echo(f"Would replace {now} by {version_id}. Nothing was changed; add --yes to do it.")
         return

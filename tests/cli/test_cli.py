@@ -154,8 +154,10 @@ def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):
 def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
     manifest = releases.read_manifest(store, "v1")
     releases.publish(store, "v2", manifest["tables"], manifest["lineage"])
+    store.delete(layout.snapshot_manifest("snap"))
     status, out, _ = recsys("rollback", "v1")
     assert status == 0
+    assert "v1: Snapshot snap, which these lists were made from, was removed since" in out
     assert "Nothing was changed" in out
     assert releases.current(store)["version_id"] == "v2"
     assert recsys("rollback", "v1", "--yes")[0] == 0

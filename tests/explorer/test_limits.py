@@ -5,6 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
+from recsys.config import Settings
 from recsys.errors import ConfigError
 from recsys.explorer import inputs, queries
 from recsys.explorer.app import create_app
@@ -16,7 +17,12 @@ LONG = "9" * 300
 LONGEST = "9" * 5_000  # more digits than Python turns into a number
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return Settings(state_dir=tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="module")
 def store(settings):
     store = open_store(settings.resolved_store_url)
     published.publish(store)
@@ -24,7 +30,7 @@ def store(settings):
     return store
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(settings, store):
     with TestClient(create_app(settings, recommend=newcomers.recommend)) as client:
         yield client

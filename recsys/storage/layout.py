@@ -45,6 +45,10 @@ def safe_id(text: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]", "-", text).strip(".-") or "id"
     if plain == text and len(text) <= 100:
         return text
+    return _with_digest(plain, text)
+
+
+def _with_digest(plain: str, text: str) -> str:
     return f"{plain[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -54,12 +58,23 @@ def archives(dataset: str = "") -> str:
 
 
 def run_key(run_id: str) -> str:
-    """The id of what a scheduled run writes, from the scheduler's own id of it; the same on a retry.
+    """The id of what a scheduled run writes, from the scheduler's own id of it: the same on a retry, and of no other.
+
+    Ids that differ in case or punctuation alone give different keys, also where file names have no case.
 
     >>> run_key("manual__2025-01-01T00:00:00+00:00")
-    'manual-2025-01-01T00-00-00-00-00'
+    'manual-2025-01-01T00-00-00-00-00-31d00d8e'
     """
-    return safe_id(re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-"))
+    return _with_digest(_readable(run_id) or "run", run_id)
+
+
+def former_run_key(run_id: str) -> str:
+    """What `run_key` was before it told all runs apart: reports of old runs still stand under it."""
+    return safe_id(_readable(run_id))
+
+
+def _readable(run_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-")
 
 
 def archive(dataset: str, digest: str, filename: str) -> str:

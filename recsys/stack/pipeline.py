@@ -20,6 +20,8 @@ POLL_S = 1.0
 FINAL = frozenset({"success", "failed"})
 # The scheduler turns an event into a run within 1 to 3 s.
 NEXT_RUN_WITHIN_S = 90.0
+# Nothing follows these.
+_EARLY_ENDS = (("ingest_ratings.unchanged", "success"), ("train_model.promote", "skipped"))
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,19 @@ class PipelineRun:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether no task failed and every DAG ran that had something to do: only the first, if nothing is new."""
-        complete = self.is_unchanged or {run.dag_id for run in self.runs} >= set(DAG_IDS)
+        """Whether no task failed and the last DAG ran: or only the first, if nothing is new and nothing is due."""
+        complete = self.is_unchanged or DAG_IDS[-1] in {run.dag_id for run in self.runs}
         return complete and all(run.state == "success" for run in self.runs) and not self.failures
 
     @property
     def is_unchanged(self) -> bool:
         """Whether the source held nothing new, so that nothing was published and nothing followed."""
-        return _is_unchanged(self.runs)
+        return _has_ended(self.runs, "ingest_ratings.unchanged", "success")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the gate refused the first model of this data, so that there is none to make lists with."""
+        return _has_ended(self.runs, "train_model.promote", "skipped")
 
     @property
     def failures(self) -> list[TaskState]:
@@ -187,7 +194,7 @@ def _follow(
         watch(runs)
         if len(done) < len(runs) or None in caused:
             idle_since = time.monotonic()
-        elif runs[-1].state == "failed" or _is_unchanged(runs) or {run.dag_id for run in runs} >= set(DAG_IDS):
+        elif _is_over(runs):
             return runs
         elif time.monotonic() - idle_since > NEXT_RUN_WITHIN_S:
             raise StackError(
@@ -197,8 +204,14 @@ def _follow(
         time.sleep(POLL_S)
 
 
-def _is_unchanged(runs: Iterable[DagRun]) -> bool:
-    return any((task.name, task.state) == ("ingest_ratings.unchanged", "success") for run in runs for task in run.tasks)
+def _is_over(runs: list[DagRun]) -> bool:
+    """Whether nothing is to follow these runs, which have all ended."""
+    is_early = any(_has_ended(runs, *end) for end in _EARLY_ENDS)
+    return is_early or runs[-1].state == "failed" or DAG_IDS[-1] in {run.dag_id for run in runs}
+
+
+def _has_ended(runs: Iterable[DagRun], task: str, state: str) -> bool:
+    return any((found.name, found.state) == (task, state) for run in runs for found in run.tasks)
 
 
 def _read(places: Places, api: AirflowApi, dag_id: str, run_id: str) -> DagRun:

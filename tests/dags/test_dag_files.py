@@ -52,7 +52,7 @@ def test_parsing_a_dag_file_loads_none_of_the_heavy_libraries():
 
 @pytest.mark.parametrize("name", list(CHAIN))
 def test_a_dag_file_stays_a_table_of_contents(name):
-    assert len((DAGS / f"{name}.py").read_text().splitlines()) <= 100
+    assert len((DAGS / f"{name}.py").read_text().splitlines()) <= 110
 
 
 @pytest.mark.parametrize("dag_id", list(CHAIN))
@@ -66,7 +66,7 @@ def test_a_dag_says_what_it_does_when_it_runs_and_what_to_do_when_it_fails(bag, 
 
 
 def test_every_task_has_docs_a_time_limit_and_retries_with_back_off(tasks):
-    assert len(tasks) == 9 + 7 + 4 + 4
+    assert len(tasks) == 10 + 7 + 4 + 4
     for name, task in tasks.items():
         assert task.doc_md, name
         assert task.execution_timeout, name
@@ -94,7 +94,7 @@ def test_what_starts_spark_waits_for_the_one_slot_of_its_pool(tasks):
 def test_assets_link_the_four_dags_in_order(bag, tasks):
     produced = {name: {asset.name for t in bag.dags[name].tasks for asset in t.outlets} for name in CHAIN}
     assert produced == {
-        "ingest_ratings": {"ratings"},
+        "ingest_ratings": {"ratings", "champion"},
         "train_model": {"champion"},
         "score_users": {"recommendations"},
         "fetch_posters": {"posters"},

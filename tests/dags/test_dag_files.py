@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import shared
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from recsys.config import CHAIN
-from recsys.errors import ConfigError, DataError, TransientError
+from recsys.errors import ConfigError, DataError, GateError, TransientError
+from recsys.jobs import train
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 SPARK_TASKS = {
@@ -84,6 +87,30 @@ def test_only_what_is_transient_is_retried(tasks):
     assert action(ConnectionResetError("peer")) is RetryAction.RETRY
     assert action(DataError("3 rows are null")) is RetryAction.FAIL
     assert action(KeyError("a mistake in the code")) is RetryAction.FAIL
+
+
+def test_what_tracking_raises_is_known_to_the_retries(tasks):
+    """The errors of MLflow itself match nothing here: `recsys.tracking` maps them."""
+    policy = tasks["train_model", "promote"].retry_policy
+    assert policy.evaluate(TransientError("locked"), try_number=1, max_tries=3).action is RetryAction.RETRY
+    assert policy.evaluate(ConfigError("deleted"), try_number=1, max_tries=3).action is RetryAction.FAIL
+    assert not [name for name in shared.TRANSIENT if name.startswith(("mlflow", "sqlalchemy"))]
+
+
+def test_compare_goes_to_a_task_that_is_there(tasks):
+    compare = tasks["ingest_ratings", "compare"]
+    assert compare.downstream_task_ids == {"parse", "publish", "unchanged", "announce_champion"}
+    assert [asset.name for asset in tasks["ingest_ratings", "announce_champion"].outlets] == ["champion"]
+
+
+def test_a_refused_first_model_is_skipped_not_failed_so_that_it_does_not_look_like_a_crash(tasks, monkeypatch):
+    def refused(*_):
+        raise GateError("version 1 does not beat popularity")
+
+    monkeypatch.setattr(train, "promote", refused)
+    monkeypatch.setattr(shared, "config", lambda plan: None)
+    with pytest.raises(AirflowSkipException, match="version 1 does not beat popularity"):
+        tasks["train_model", "promote"].python_callable({}, {}, outlet_events={})
 
 
 def test_what_starts_spark_waits_for_the_one_slot_of_its_pool(tasks):

@@ -11,6 +11,7 @@ from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from tests.jobs.conftest import train_tiny
 from tests.jobs.tiny import CONFIG
 from tests.storage.interrupting import interruptions
 
@@ -19,6 +20,11 @@ NAME = "recsys-tiny"
 # Models that are all alike: by the first gate any of them is promoted, by the second none beside another.
 LENIENT = CONFIG.model_copy(update={"min_gain": -1.0})
 STRICT = CONFIG
+
+
+@pytest.fixture(scope="module")
+def _training(tmp_path_factory, _migrated_mlflow):
+    return train_tiny(tmp_path_factory.mktemp("training"), _migrated_mlflow, spark=None)
 
 
 @pytest.fixture
@@ -152,7 +158,7 @@ def test_a_promotion_killed_at_any_call_took_place_or_not_and_goes_on(
     old = tracking.by_alias(NAME, CHAMPION)
     n_calls = 0
     for interruption in interruptions(when):
-        with interruption, monkeypatch.context():
+        with interruption:
             watched(interruption)
             train.promote(second, LENIENT, settings)
         monkeypatch.undo()

@@ -53,7 +53,8 @@ def start_over(store, tracking, model):
     """One promotion, of this model."""
     for key in list(store.list(layout.promotions(NAME))):
         store.delete(key)
-    tracking._client.delete_registered_model_alias(NAME, CHAMPION)
+    if tracking.by_alias(NAME, CHAMPION):
+        tracking._client.delete_registered_model_alias(NAME, CHAMPION)
     assert Champions(store, tracking, NAME).promote(model, None, "e", "r")
 
 
@@ -104,6 +105,22 @@ def test_of_two_promotions_at_once_exactly_one_takes_place(store, tracking, mode
         assert champion_of(tracking) == ("2" if own else "3")
         start_over(store, tracking, one)
     assert n_lost >= 3  # before its entry was written, the other one was faster
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_alias_ends_where_the_log_ends_when_a_later_promotion_overtakes_a_slow_one(store, tracking, models, when):
+    one, two, three = models
+    start_over(store, tracking, one)
+
+    def overtake():
+        others = Champions(store, tracking, NAME)
+        assert others.promote(three, others.present(), "e", "r")
+
+    for interruption in interruptions(when, overtake):
+        champions = Champions(interruption.watch(store), interruption.watch(tracking), NAME)
+        champions.promote(two, tracking.by_alias(NAME, CHAMPION), "e", "r")
+        assert champion_of(tracking) == Champions(store, tracking, NAME).last()["version"]
+        start_over(store, tracking, one)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -83,6 +83,8 @@ class Client:
     @contextmanager
     def mapped(self) -> Iterator[None]:
         """For what MLflow offers beside its client: the errors of a block, as those of the methods."""
+        from botocore.exceptions import ConnectionError as S3ConnectionError
+        from botocore.exceptions import HTTPClientError
         from mlflow import MlflowException
         from requests import RequestException
         from sqlalchemy.exc import OperationalError
@@ -91,7 +93,7 @@ class Client:
             yield
         except MlflowException as error:
             raise self._mapped(error.error_code, str(error.message)) from error
-        except (OperationalError, RequestException) as error:
+        except (OperationalError, RequestException, S3ConnectionError, HTTPClientError) as error:
             raise self._mapped("TEMPORARILY_UNAVAILABLE", str(error)) from error
 
     def _mapped(self, code: str, message: str) -> RecsysError:

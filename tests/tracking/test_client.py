@@ -179,6 +179,22 @@ def answering(status):
         thread.join()
 
 
+def test_artifacts_in_s3_that_cannot_be_reached_are_a_passing_fault(settings, tmp_path, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        tracking = Tracking(settings.model_copy(update={"mlflow_artifact_root": "s3://bucket/artifacts"}))
+        run_id = tracking.start_run("e", "r")
+        (tmp_path / "page.html").write_text("page")
+        with pytest.raises(TransientError, match="does not answer, or is busy") as away:
+            tracking.log_file(run_id, tmp_path / "page.html")
+    assert is_retried(away.value)
+
+
 def test_a_server_that_is_stopped_is_waited_for_and_leaves_no_copies_of_models(settings, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as free:

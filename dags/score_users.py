@@ -3,13 +3,16 @@
 **Steps.** `configure` → `score_lists`, `score_similar` → `publish`. Publishing emits the asset `recommendations`, which
 starts `fetch_posters`.
 
-**When.** Each time `train_model` ends with a champion, the old one or a new one; or by hand, with the last champion.
+**When.** Each time `train_model` ends with a champion, the old one or a new one; or by hand. It uses the model that is
+champion when the run starts.
 
 **What can go wrong, and what to do then.**
 
 * A check fails (a seen movie on a list, a duplicate, scores not descending): nothing was published and readers
   keep the release before. The message names the user; that is a bug, so report it with the message.
 * `publish` fails: a file it was told of is missing. Clear both scoring tasks.
+* A task says that the model is no longer champion: it was replaced or deleted meanwhile. Nothing was published.
+  The promotion of another model starts a run of its own. After a deletion, give a version the alias and trigger this.
 * The new lists are published and unwanted: `recsys rollback` makes the release before current again.
 """
 
@@ -27,11 +30,17 @@ from airflow.sdk import dag, task
     **shared.DAG_DEFAULTS,
 )
 def score_users() -> None:
+    def present_champion(announced: dict) -> dict[str, Any]:
+        from recsys.jobs import score
+
+        return score.present_champion(announced)
+
     @task(multiple_outputs=False, **shared.SPARK)
     def score_lists(plan: dict) -> dict[str, Any]:
         """Write the top k movies each user has not rated; newer users folded in, popular ones for the rest."""
         from recsys.jobs import score
 
+        score.check_is_champion(plan["source"])
         return score.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
@@ -39,6 +48,7 @@ def score_users() -> None:
         """Write the nearest movies of each movie, and the catalogue with titles."""
         from recsys.jobs import score
 
+        score.check_is_champion(plan["source"])
         return score.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])
@@ -46,10 +56,11 @@ def score_users() -> None:
         """Check what was written and make it the current release, all tables at once."""
         from recsys.jobs import score
 
+        score.check_is_champion(plan["source"])
         release = score.publish(lists, similar, plan["source"], shared.config(plan))
         return shared.announce(outlet_events, shared.RECOMMENDATIONS, release, plan)
 
-    plan = shared.configure(shared.CHAMPION)
+    plan = shared.configure(shared.CHAMPION, present_champion)
     publish(score_lists(plan), score_similar(plan), plan)
 
 

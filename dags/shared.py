@@ -5,13 +5,30 @@ every DAG after it. A DAG's own form wins. `configure`, the first task of each D
 all tasks of a run see the same settings and the same upstream data whatever is published meanwhile.
 """
 
+import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, get_current_context, task
+import events
+from airflow.sdk import (
+    Asset,
+    AssetAlias,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
 
 from recsys.config import CHAIN, Settings, parse_chain
 from recsys.errors import ConfigError
+
+log = logging.getLogger("recsys.dags")
+# Events of which a DAG remembers who took them.
+_REMEMBERED = 200
 
 RATINGS = Asset(name="ratings", uri="x-recsys://ratings", group="recsys")
 CHAMPION = Asset(name="champion", uri="x-recsys://champion", group="recsys")
@@ -21,6 +38,15 @@ POSTERS = Asset(name="posters", uri="x-recsys://posters", group="recsys")
 # One Spark session at a time: a pool of one slot, made when the stack starts.
 SPARK = {"pool": "spark", "execution_timeout": timedelta(hours=12)}
 
+
+def hide_secrets(_context: Any) -> None:
+    """Tell Airflow which values its logs must not show; each task is a process of its own, so each does it."""
+    from airflow.sdk.log import mask_secret
+
+    for secret in Settings.load().secrets():
+        mask_secret(secret)
+
+
 TRANSIENT = [
     "recsys.errors.TransientError",
     "builtins.ConnectionError",
@@ -29,6 +55,7 @@ TRANSIENT = [
 ]
 DEFAULT_ARGS = {
     "owner": "recsys",
+    "on_execute_callback": hide_secrets,
     "retries": 2,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": 2.0,
@@ -93,27 +120,82 @@ def plan(dag_id: str, conf: dict[str, Any], event: dict[str, Any]) -> dict[str, 
     return {"config": config.model_dump(mode="json"), "conf": travelling, "source": source}
 
 
-def configure(source: Asset) -> Any:
-    """The first task of a DAG: settle its settings and the event of `source` it works on; see `plan`."""
+def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Any:
+    """The first task of a DAG: settle its settings and the event of `source` it works on; see `plan` and `events`.
 
-    @task(task_id="configure", inlets=[source], multiple_outputs=False)
-    def configure(*, dag_run: Any = None, inlet_events: Any = None, triggering_asset_events: Any = None) -> dict:
+    Args:
+        source: the asset the DAG is started by.
+        refresh: brings what the event announced up to date, where it may have changed since. It must not fail for
+            what it finds: only a task that succeeds can announce other data again.
+    """
+    again = AssetAlias(f"{source.name}_again")
+
+    @task(task_id="configure", inlets=[source], outlets=[again], multiple_outputs=False)
+    def configure(*, dag_run: Any = None, inlet_events: Any = None, triggering_asset_events: Any = None,
+                  outlet_events: Any = None, asset_state_store: Any = None) -> dict:  # fmt: skip
         """Settle the settings of this run, and the data it works on; refuse unknown or impossible settings.
 
-        Its return value (XCom tab) shows what every other task of this run uses.
+        Its return value (XCom tab) shows what every other task of this run uses, and what became of other events
+        that waited.
         """
-        events = list(triggering_asset_events.get(source, ())) or list(inlet_events[source])
-        # A person who triggers the ingest by hand starts afresh; the weekly run repeats the last one.
-        starts_afresh = dag_run.dag_id == "ingest_ratings" and dag_run.run_type != "scheduled"
-        event = {} if starts_afresh or not events else dict(events[-1].extra)
-        if not event and dag_run.dag_id != "ingest_ratings":
+        triggering = list(triggering_asset_events.get(source, ()))
+        choice = _choice(dag_run, source, triggering, inlet_events, asset_state_store[source])
+        if choice is None and dag_run.dag_id != "ingest_ratings":
             raise ConfigError(
                 f"{dag_run.dag_id} works on {source.name}, and none was published yet. Nothing was started. "
                 "Trigger ingest_ratings; the rest of the chain follows by itself."
             )
-        return plan(dag_run.dag_id, dict(dag_run.conf or {}), event)
+        settled = plan(dag_run.dag_id, dict(dag_run.conf or {}), choice.event.extra if choice else {})
+        if choice is None:
+            return settled
+        settled["source"] = refresh(settled["source"])
+        _report(choice)
+        for event in choice.postponed:
+            outlet_events[again].add(source, extra=event.repeated)
+        return {**settled, **choice.labels}
 
     return configure()
+
+
+def _choice(dag_run: Any, source: Asset, triggering: list[Any], inlet_events: Any, memory: Any) -> events.Choice | None:
+    """The event of `source` a run works on; None where there is none, or the run starts afresh.
+
+    `memory` keeps which run took which event: Airflow hands those that came late to the next run too.
+    """
+    if triggering:
+        newest = max(event.timestamp for event in triggering)
+        later = inlet_events[source].after(newest.isoformat())
+        if waiting := events.publications(events.pending(triggering, later, dag_run.start_date)):
+            taken = memory.get(dag_run.dag_id, {})
+            # A run that was cleared takes its own again.
+            choice = events.choose(
+                (each for each in waiting if taken.get(each.name, dag_run.run_id) == dag_run.run_id), events.since()
+            )
+            if choice is None:
+                raise AirflowSkipException(
+                    f"Nothing is left to do; taken or given up: {[each.label for each in waiting]}."
+                )
+            taken |= dict.fromkeys(choice.settled, dag_run.run_id)
+            memory.set(dag_run.dag_id, dict(list(taken.items())[-_REMEMBERED:]))
+            return choice
+    # A person who triggers the ingest by hand starts afresh; the weekly run repeats the last one.
+    if dag_run.dag_id == "ingest_ratings" and dag_run.run_type != "scheduled":
+        return None
+    published = events.publications(inlet_events[source])
+    return events.Choice(published[-1]) if published else None
+
+
+def _report(choice: events.Choice) -> None:
+    """Say in the log which event this run works on, and why not on the others."""
+    reasons = {
+        "postponed: a run of its own follows": choice.postponed,
+        "superseded by a newer one of the same data set": choice.superseded,
+        "dropped, as the run it belongs to was given up": choice.dropped,
+    }
+    log.info("this run works on %s, published by %s", choice.event.dataset, choice.event.run_id)
+    for reason, others in reasons.items():
+        for event in others:
+            log.warning("%s, published by %s: %s", event.dataset, event.run_id, reason)
 
 
 def config(plan: dict[str, Any]) -> Any:
@@ -150,5 +232,6 @@ def run_key() -> str:
 
 def announce(outlet_events: Any, asset: Asset, document: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
     """Attach what was published, and the settings that travel on, to the asset event; returns the document."""
-    outlet_events[asset].extra = {**document, "conf": plan["conf"]}
+    dataset = {"dataset": plan["source"]["dataset"]} if "dataset" in plan["source"] else {}
+    outlet_events[asset].extra = {**dataset, **document, "conf": plan["conf"]}
     return document

@@ -4,6 +4,7 @@
 and logged whole to MLflow. Importing this module reads nothing.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,9 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from recsys import redaction
 from recsys.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+# Tells the DAGs from when on asset events count (ISO 8601); `make run` sets it for the stack it starts for itself.
+EVENTS_SINCE = "RECSYS_EVENTS_SINCE"
 
 
 class Settings(BaseSettings):
@@ -54,7 +58,9 @@ class Settings(BaseSettings):
     spark_checkpoint_dir: str = Field(
         "", description="Where Spark cuts lineages; must be shared storage on a cluster. Empty: below state_dir."
     )
-    poster_site_url: str = Field("", description="Base URL of a poster site to scrape. Empty: serve the local one.")
+    poster_site_url: str = Field(
+        "", description="Base URL of a poster site to scrape. Empty: title cards are drawn, without any site."
+    )
     tmdb_token: SecretStr | None = Field(None, description="TMDB API read token; enables posters from TMDB.")
 
     @field_validator("mirrors")
@@ -66,6 +72,25 @@ class Settings(BaseSettings):
             if not parts.hostname or not (parts.scheme == "https" or is_here):
                 raise ValueError(f"{address!r} is no https address, and unencrypted transfers are refused")
         return value
+
+    @model_validator(mode="after")
+    def _remember_secrets(self) -> Self:
+        redaction.remember(self.secrets())
+        return self
+
+    def secrets(self) -> set[str]:
+        """Every credential in these settings and in addresses of the environment, such as AWS_ENDPOINT_URL."""
+        mirrors = [address for addresses in self.mirrors.values() for address in addresses]
+        addresses = [
+            self.store_url,
+            self.mlflow_tracking_uri,
+            self.mlflow_artifact_root,
+            self.poster_site_url,
+            *mirrors,
+        ]
+        found = {secret for text in (*addresses, *os.environ.values()) for secret in redaction.secrets_of(text)}
+        found |= {value for name, value in self.spark_conf.items() if redaction.is_secret_name(name)}
+        return found | ({self.tmdb_token.get_secret_value()} if self.tmdb_token else set())
 
     @property
     def resolved_store_url(self) -> str:
@@ -108,7 +133,8 @@ class Settings(BaseSettings):
 class JobConfig(BaseModel):
     """The base of every config: frozen, and unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Infinity and NaN have no JSON, in which settings travel.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -168,10 +194,14 @@ class IngestConfig(JobConfig):
     @field_validator("columns", mode="before")
     @classmethod
     def _parse_columns(cls, value: Any) -> Any:
-        """``user_id=uid,movie_id=iid`` as a terminal gives it."""
+        """``user_id=uid,movie_id=iid`` or JSON, as a terminal gives it."""
         if not isinstance(value, str):
             return value
+        if value.lstrip().startswith("{"):
+            return json.loads(value)
         pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        if wrong := [name for name, _, column in pairs if not (name.strip() and column.strip())]:
+            raise ValueError(f"{', '.join(wrong)} is no NAME=COLUMN such as user_id=uid")
         return {name.strip(): column.strip() for name, _, column in pairs}
 
 
@@ -254,9 +284,17 @@ class TrainConfig(JobConfig):
     @field_validator("preferences", "baselines", mode="before")
     @classmethod
     def _parse_names(cls, value: Any) -> Any:
-        """``svd,ease`` as a terminal gives it; nothing twice."""
-        names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-        return tuple(dict.fromkeys(names))
+        """``svd,ease`` or JSON, as a terminal gives it."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("preferences", "baselines")
+    @classmethod
+    def _drop_repeated(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
     def _order_iterations(self) -> Self:
@@ -325,6 +363,19 @@ def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
         name: config.parse({field: values[field] for field in config.model_fields if field in values})
         for name, config in configs.items()
     }
+
+
+def form_values(first: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as the trigger form of a DAG takes them, from values or from texts as a terminal gives them.
+
+    Raises:
+        ConfigError: as `parse_chain`.
+
+    >>> form_values("ingest_ratings", {"columns": "user_id=uid", "baselines": "svd", "k": "20"})
+    {'columns': {'user_id': 'uid'}, 'baselines': ['svd'], 'k': 20}
+    """
+    documents = [config.model_dump(mode="json") for config in parse_chain(first, values).values()]
+    return {name: next(document[name] for document in documents if name in document) for name in values}
 
 
 def environment_dataset() -> str:

@@ -17,9 +17,14 @@ the caller or in classmethods, never in ``__init__``: a custom ``__init__`` brea
 cross process borders here.
 """
 
+from recsys.redaction import redact
+
 
 class RecsysError(Exception):
-    """The root: catch this to catch everything raised on purpose."""
+    """The root: catch this to catch everything raised on purpose. Its text shows no credentials."""
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class PermanentError(RecsysError):

@@ -9,6 +9,7 @@ import os
 import sys
 
 from recsys.errors import GateError, PermanentError, RecsysError
+from recsys.redaction import RedactingFormatter
 
 _QUIET = ("py4j", "alembic", "mlflow", "great_expectations", "httpx", "httpcore", "PIL", "botocore", "urllib3")
 EXIT_PERMANENT, EXIT_REFUSED, EXIT_TRANSIENT, EXIT_INTERRUPTED = 1, 3, 75, 130
@@ -33,13 +34,9 @@ def main() -> None:
 
 def log_to_terminal(*, verbose: bool) -> None:
     """Progress on standard error, so that standard output stays what was asked for."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s  %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Silences log4j's start-up lines and netlib's search for a BLAS, which look like faults and are none.

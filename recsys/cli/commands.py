@@ -48,8 +48,8 @@ def run(
     poster_config = _pick(PosterConfig, values)
     snapshot = pipeline.ingest_ratings(ingest_config, settings)
     champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
-    pipeline.score_users(champion, score_config, settings)
-    pipeline.fetch_posters(poster_config, settings)
+    release = pipeline.score_users(champion, score_config, settings)
+    pipeline.fetch_posters(poster_config, settings, release)
     summary(user_id=None)
 
 

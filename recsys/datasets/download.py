@@ -14,6 +14,7 @@ import tenacity
 
 from recsys.datasets.transfer import Downloaded, Held, Policy, Transfer, Validator, WrongSumError, refuse_plain_http
 from recsys.errors import DataError, PermanentError, TransientError
+from recsys.http import quiet_client
 
 __all__ = ["Downloaded", "Held", "Policy", "Validator", "download"]
 
@@ -50,7 +51,7 @@ def download(
     policy = policy or Policy()
     failures: list[PermanentError | TransientError] = []
     limits = httpx.Timeout(policy.timeout_s)
-    with httpx.Client(follow_redirects=True, timeout=limits, event_hooks={"request": [refuse_plain_http]}) as client:
+    with quiet_client(timeout=limits, event_hooks={"request": [refuse_plain_http]}) as client:
         for address in addresses:
             try:
                 return _persist(Transfer(client, address, target, md5, held, policy), policy)

@@ -4,6 +4,7 @@ Certificates are always verified, and unencrypted transfers are refused, by redi
 bytes wherever there is one: the pinned one of a frozen release, else what the server keeps beside the archive.
 """
 
+import contextlib
 import json
 import logging
 import ssl
@@ -17,6 +18,9 @@ import httpx
 from recsys.datasets.digests import file_digest, sidecar_md5
 from recsys.datasets.members import looks_like_html, read_head
 from recsys.errors import ConfigError, DataError, PermanentError, TransientError
+from recsys.http import AS_IT_IS, plain_body
+from recsys.redaction import redact_addresses
+from recsys.storage.os_errors import mapped_os_errors
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,8 @@ _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SIGN_IN_STATUS = frozenset({401, 403})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MAX_SIDECAR_BYTES = 64 << 10
+_N_REDIRECTS = 10
+_USER_AGENT = "recsys (research data download)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Transfer:
     ) -> None:
         self._client = client
         self._address = address
+        self._shown = redact_addresses(address)  # in messages and notes, and to compare with notes
         self._target = target
         self._md5 = md5
         self._held = held
@@ -99,10 +106,14 @@ class Transfer:
         self._notes = target.with_name(f"{target.name}.part.json")
 
     def run(self) -> Downloaded | None:
+        with mapped_os_errors(str(self._part)):
+            return self._run()
+
+    def _run(self) -> Downloaded | None:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         offset, validator = self._resumable()
         try:
-            with self._client.stream("GET", self._address, headers=self._headers(offset, validator)) as response:
+            with self._answer(self._address, self._headers(offset, validator)) as response:
                 if response.status_code == httpx.codes.NOT_MODIFIED and self._held:
                     return None
                 offset = self._check(response, offset)
@@ -115,11 +126,7 @@ class Transfer:
         except httpx.HTTPError as error:
             raise self._mapped(error) from error
         except httpx.InvalidURL as error:
-            raise ConfigError(f"{self._address}: {error}. Nothing was fetched. Correct the address.") from error
-        except OSError as error:
-            raise PermanentError(
-                f"{self._part} cannot be written: {error}. Free space or change the folder."
-            ) from error
+            raise ConfigError(f"{self._shown}: {error}. Nothing was fetched. Correct the address.") from error
         return self._accept(validator, md5, was_resumed=offset > 0)
 
     def _resumable(self) -> tuple[int, Validator]:
@@ -131,65 +138,81 @@ class Transfer:
         except (OSError, ValueError, KeyError, TypeError):
             return 0, Validator()
         # A pinned digest judges the whole in the end, so any mirror may continue it.
-        is_same = self._md5 is not None or (notes.get("address") == self._address and validator.for_range)
+        is_same = self._md5 is not None or (notes.get("address") == self._shown and validator.for_range)
         return (offset, validator) if is_same and offset else (0, Validator())
 
     def _headers(self, offset: int, validator: Validator) -> dict[str, str]:
-        headers = {"Accept-Encoding": "identity", "User-Agent": "recsys (research data download)"}
+        headers = {}
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if self._md5 is None and validator.for_range:
                 headers["If-Range"] = validator.for_range
-        elif self._held and self._held.address == self._address:
+        elif self._held and redact_addresses(self._held.address) == self._shown:
             if self._held.validator.etag:
                 headers["If-None-Match"] = self._held.validator.etag
             if self._held.validator.last_modified:
                 headers["If-Modified-Since"] = self._held.validator.last_modified
         return headers
 
+    @contextlib.contextmanager
+    def _answer(self, url: httpx.URL | str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """The answer at the end of redirects; their own bodies, which may be endless, are not read."""
+        given = {**AS_IT_IS, "User-Agent": _USER_AGENT, **headers}
+        request = self._client.build_request("GET", url, headers=given)
+        for _ in range(_N_REDIRECTS + 1):
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    yield response
+                    return
+                request = response.next_request
+        raise PermanentError(f"{url}: redirects more than {_N_REDIRECTS} times")
+
     def _check(self, response: httpx.Response, offset: int) -> int:
         """Where the body belongs in the file; raises for anything that is no archive."""
         status = response.status_code
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._forget()
-            raise TransientError(f"{self._address}: the part held here does not fit; starting over")
+            raise TransientError(f"{self._shown}: the part held here does not fit; starting over")
         if status in _TRANSIENT_STATUS:
-            raise TransientError(f"{self._address}: answered {status} {response.reason_phrase}")
+            raise TransientError(f"{self._shown}: answered {status} {response.reason_phrase}")
         if status in _SIGN_IN_STATUS:
             raise PermanentError(
-                f"{self._address}: answered {status} {response.reason_phrase}; it may give the archive only to people "
+                f"{self._shown}: answered {status} {response.reason_phrase}; it may give the archive only to people "
                 "who are signed in: download it with a browser and give the file"
             )
         if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-            raise PermanentError(f"{self._address}: answered {status} {response.reason_phrase}")
+            raise PermanentError(f"{self._shown}: answered {status} {response.reason_phrase}")
         if response.headers.get("content-type", "").lower().startswith("text/html"):
-            raise DataError(f"{self._address}: answered with a web page in place of the archive")
+            raise DataError(f"{self._shown}: answered with a web page in place of the archive")
         if status == httpx.codes.OK:
             return 0
         begins = response.headers.get("content-range", "").removeprefix("bytes ").split("-")[0]
         if begins != str(offset):
             self._forget()
-            raise TransientError(f"{self._address}: continued at byte {begins or '?'} where {offset} was asked for")
+            raise TransientError(f"{self._shown}: continued at byte {begins or '?'} where {offset} was asked for")
         return offset
 
     def _sidecar(self) -> str | None:
         """The MD5 sum that the server keeps beside the archive, where it keeps one."""
         url = httpx.URL(self._address)
         url = url.copy_with(path=f"{url.path}.md5")
-        with self._client.stream("GET", url) as response:
+        md5 = None
+        with self._answer(url, {}) as response:
             if response.status_code in _TRANSIENT_STATUS:
                 raise TransientError(f"{url}: answered {response.status_code} {response.reason_phrase}")
-            head = next(response.iter_bytes(_MAX_SIDECAR_BYTES), b"")
-        name = PurePosixPath(url.path).name.removesuffix(".md5")
-        md5 = sidecar_md5(head.decode(errors="replace"), name) if response.is_success else None
+            if response.is_success:
+                head = next(plain_body(response, _MAX_SIDECAR_BYTES), b"")
+                md5 = sidecar_md5(head.decode(errors="replace"), PurePosixPath(url.path).stem)
         if md5 is None:
-            log.info("%s: no MD5 sum at %s (%d), so none is compared", self._target.name, url, response.status_code)
+            address, status = redact_addresses(str(url)), response.status_code
+            log.info("%s: no MD5 sum at %s (%d), so none is compared", self._target.name, address, status)
         return md5
 
     def _receive(self, response: httpx.Response, offset: int) -> None:
+        pieces = plain_body(response)
         self._notes.write_text(
             json.dumps({
-                "address": self._address,
+                "address": self._shown,
                 "etag": response.headers.get("etag"),
                 "last_modified": response.headers.get("last-modified"),
             })
@@ -201,36 +224,37 @@ class Transfer:
         with self._part.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             file.truncate()
-            for piece in _with_progress(response.iter_raw(), self._target.name, offset, total, self._policy.progress_s):
+            for piece in _with_progress(pieces, self._target.name, offset, total, self._policy.progress_s):
                 if file.tell() + len(piece) > self._policy.max_bytes:
-                    raise DataError(f"{self._address}: sends more than {self._policy.max_bytes:,} bytes")
+                    self._forget()
+                    raise DataError(f"{self._shown}: sends more than {self._policy.max_bytes:,} bytes")
                 file.write(piece)
 
     def _accept(self, validator: Validator, md5: str | None, *, was_resumed: bool) -> Downloaded:
         if looks_like_html(read_head(self._part)):
             self._forget()
-            raise DataError(f"{self._address}: sent a web page in place of the archive")
+            raise DataError(f"{self._shown}: sent a web page in place of the archive")
         actual = file_digest(self._part, "md5")
         if md5 is not None and actual != md5:
             self._forget()
-            text = f"{self._address}: sent bytes with MD5 {actual}, {'pinned' if self._md5 else 'its sidecar'} is {md5}"
+            text = f"{self._shown}: sent bytes with MD5 {actual}, {'pinned' if self._md5 else 'its sidecar'} is {md5}"
             raise WrongSumError(text) if was_resumed or not self._md5 else DataError(text)
         self._part.replace(self._target)
         self._notes.unlink(missing_ok=True)
         size_bytes = self._target.stat().st_size
         verified_by = "the pinned MD5 sum" if self._md5 else "the MD5 sum beside it" if md5 else "nothing"
-        log.info("%s: %.1f MB from %s, verified by %s", self._target.name, size_bytes / 1e6, self._address, verified_by)
+        log.info("%s: %.1f MB from %s, verified by %s", self._target.name, size_bytes / 1e6, self._shown, verified_by)
         sha256 = file_digest(self._target)
-        return Downloaded(self._target, self._address, sha256, actual, size_bytes, validator, verified_by)
+        return Downloaded(self._target, self._shown, sha256, actual, size_bytes, validator, verified_by)
 
     def _mapped(self, error: httpx.HTTPError) -> PermanentError | TransientError:
         if _is_certificate_fault(error):
             return PermanentError(
-                f"{self._address}: its certificate cannot be verified ({error}); verification is never switched off"
+                f"{self._shown}: its certificate cannot be verified ({error}); verification is never switched off"
             )
         if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
-            return PermanentError(f"{self._address}: {error}")
-        return TransientError(f"{self._address}: {type(error).__name__}: {error or 'no details'}")
+            return PermanentError(f"{self._shown}: {error}")
+        return TransientError(f"{self._shown}: {type(error).__name__}: {error or 'no details'}")
 
     def _forget(self) -> None:
         self._part.unlink(missing_ok=True)
@@ -240,7 +264,9 @@ class Transfer:
 def refuse_plain_http(request: httpx.Request) -> None:
     """Called for every request, redirects included."""
     if request.url.scheme != "https" and request.url.host not in _LOOPBACK:
-        raise httpx.UnsupportedProtocol(f"{request.url} is not https; unencrypted transfers are refused")
+        raise httpx.UnsupportedProtocol(
+            f"{redact_addresses(str(request.url))} is not https; unencrypted transfers are refused"
+        )
 
 
 def _is_certificate_fault(error: BaseException | None) -> bool:

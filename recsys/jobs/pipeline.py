@@ -8,6 +8,8 @@ from typing import Any
 
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.jobs import exploration, ingest, posters, progress, quality, retention, score, snapshots, train
+from recsys.storage import releases
+from recsys.storage.store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +51,11 @@ def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Setting
     return dict(_timed(score.publish, lists, similar, champion, config, settings))
 
 
-def fetch_posters(config: PosterConfig, settings: Settings) -> dict[str, Any]:
-    """Plan, fetch and list the posters of the published lists; returns the manifest's summary."""
-    plan = _timed(posters.plan, config, settings)
-    results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, config, settings)]
+def fetch_posters(config: PosterConfig, settings: Settings, release: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Plan, fetch and list the posters of a release's lists, by default the current one's; returns a summary."""
+    release = release or releases.current(open_store(settings.resolved_store_url))
+    plan = _timed(posters.plan, release, config, settings)
+    results = [row for batch in plan["batches"] for row in _timed(posters.fetch, batch, release, config, settings)]
     return dict(_timed(posters.write_manifest, results, plan, settings))
 
 

@@ -1,32 +1,29 @@
 """The jobs of fetch_posters: plan → fetch (one task per batch) → write_manifest.
 
-Where posters come from follows from the settings: TMDB with a token; else the site that is configured; else the
-local site, which a task then serves itself for its own length. Invented movies are never looked up in TMDB. Drawn
-posters are placeholders, and the manifest says so of each (`is_drawn`).
+All three work on one release, the one whose lists are given. Where posters come from follows from the settings: TMDB
+with a token; else the site that is configured; else, for invented movies, the local site, which a task then serves
+itself for its own length. Movies that have no source get a title card. The manifest marks what is drawn (`is_drawn`)
+and says why (`drawn_because`).
 """
 
-import contextlib
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 
 from recsys import columns
 from recsys.config import PosterConfig, Settings
-from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError, RecsysError, TransientError
-from recsys.posters.catalogue import read_movies
-from recsys.posters.fetcher import Fetcher
-from recsys.posters.images import to_poster
-from recsys.posters.site import serving
-from recsys.posters.sources import Movie, PosterSource, SiteSource, TmdbSource
+from recsys.errors import PermanentError, TransientError
+from recsys.posters.catalogue import identity, read_movies
+from recsys.posters.choosing import obstacle, open_source, source_name
+from recsys.posters.sources import Movie
+from recsys.posters.storing import FAILED, MISSING, STORED, PosterWriter
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table, write_json
@@ -35,74 +32,85 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
-STORED, MISSING, FAILED = "stored", "missing", "failed"
-LOCAL_SITE = "local-site"
-# A source that failed this often in a row is away: asking it for every other movie would only take time.
-_GIVE_UP_AFTER = 12
 
+def plan(release: Row, config: PosterConfig, settings: Settings | None = None, *, max_batches: int = 1024) -> Row:
+    """Choose the movies: those on a release's lists, the most recommended first, without those already stored.
 
-def plan(config: PosterConfig, settings: Settings | None = None) -> Row:
-    """Choose the movies: those on the published lists, the most recommended first, without those already stored.
+    Args:
+        release: what publishing it returned; its ``version_id`` names the lists.
+        config: how many posters, and how many a batch.
+        settings: where things are.
+        max_batches: more would not be taken by the scheduler (Airflow's `max_map_length`), so batches grow instead.
 
     Returns:
-        ``{version_id, source, n_wanted, n_reused, batches}``; `batches` holds lists of movie ids.
+        ``{version_id, source, n_wanted, n_reused, n_superseded, batches}``; `batches` holds lists of movie ids.
+        Superseded are movies whose id stands for another movie in the current release, if that is another one.
+
+    Raises:
+        NotFoundError: the release's tables are gone.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
-    version_id = releases.current(store)["version_id"]
-    source = source_name(settings, _is_invented(store, version_id))
+    version_id = release["version_id"]
     movies = {movie.movie_id: movie for movie in read_movies(store, version_id)}
-    wanted = _most_recommended(store, version_id)[: config.max_posters]
-    stored, images = _entries(store), set(store.list(f"{layout.POSTERS}/images/"))
-
-    def is_there(movie_id: int) -> bool:
-        entry = stored.get(movie_id, {})
-        same = entry.get("status") == STORED and entry["source"] == source
-        return same and entry["identity"] == _identity(movies[movie_id]) and entry["key"] in images
-
-    new = [movie_id for movie_id in wanted if not is_there(movie_id)]
-    batches = [new[at : at + config.batch_size] for at in range(0, len(new), config.batch_size)]
-    n_reused = len(wanted) - len(new)
+    source = source_name(settings, _is_invented(store, version_id))
+    identities = _identities(store, version_id)
+    listed = _most_recommended(store, version_id)
+    superseded = {at for at in listed if identities[at] != identity(movies[at])}
+    wanted = [movies[at] for at in listed if at not in superseded][: config.max_posters]
+    stored = _entries_with_images(store)
+    new = [movie.movie_id for movie in wanted if not _is_done(stored.get(movie.movie_id), movie, source)]
+    size = max(config.batch_size, ceil(len(new) / max_batches))
+    n_reused, n_superseded = len(wanted) - len(new), len(superseded)
     log.info("posters of %d movies from %s: %d are there, %d to fetch", len(wanted), source, n_reused, len(new))
+    if superseded:
+        log.warning("%d movies are left out: their ids stand for others in the current release", n_superseded)
     return {
         "version_id": version_id,
         "source": source,
         "n_wanted": len(wanted),
         "n_reused": n_reused,
-        "batches": batches,
+        "n_superseded": n_superseded,
+        "batches": [new[at : at + size] for at in range(0, len(new), size)],
     }
 
 
-def fetch(batch: list[int], config: PosterConfig, settings: Settings | None = None) -> list[Row]:
-    """Fetch, check and store the posters of one batch.
+def fetch(batch: list[int], release: Row, config: PosterConfig, settings: Settings | None = None) -> list[Row]:
+    """Fetch, check and store the posters of one batch of a release's movies; draw those that have no source.
 
     Returns:
-        A row per movie: ``{movie_id, status, source, key, sha256, size_bytes, width, height, error, …}``. `status`
-        is "stored", "missing" (the source has none) or "failed".
+        A row per movie: ``{movie_id, status, source, key, sha256, size_bytes, width, height, error, …}``; see
+        `PosterWriter.row`.
 
     Raises:
-        TransientError: every movie that could have a poster failed, at least one for a reason that may pass.
-        PermanentError: they all failed for reasons that will not.
+        TransientError: the source was asked, it gave not one poster, and it failed at least once for a reason that
+            may pass.
+        PermanentError: the same, for reasons that will not.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
-    version_id = releases.current(store)["version_id"]
+    version_id = release["version_id"]
     movies = {movie.movie_id: movie for movie in read_movies(store, version_id)}
+    has_own = [
+        movie_id
+        for movie_id, entry in _entries_with_images(store).items()
+        if not entry["is_drawn"] and movie_id in movies and entry["identity"] == identity(movies[movie_id])
+    ]
     with (
         open_source(settings, config, movies.values(), is_invented=_is_invented(store, version_id)) as source,
         ThreadPoolExecutor(config.concurrency) as pool,
     ):
-        worker = _Worker(store, source)
-        outcomes = list(pool.map(worker.row, batch, [movies.get(movie_id) for movie_id in batch]))
-    counts = Counter(row["status"] for row in outcomes)
-    log.info("batch of %d from %s: %s", len(batch), source.name, dict(counts))
-    if worker.faults and not counts[STORED]:
-        kind = TransientError if any(isinstance(fault, TransientError) for fault in worker.faults) else PermanentError
+        writer = PosterWriter(store, source, frozenset(has_own))
+        rows = list(pool.map(writer.row, [movies[movie_id] for movie_id in batch]))
+    counts = Counter(row["source"] if row["status"] == STORED else row["status"] for row in rows)
+    log.info("batch of %d from %s: %s", len(batch), writer.source_name, dict(counts))
+    if writer.faults and not counts[writer.source_name]:
+        kind = TransientError if any(isinstance(fault, TransientError) for fault in writer.faults) else PermanentError
         raise kind(
-            f"{source.name}: {counts[FAILED]:,} of {len(batch):,} posters failed, none was stored. "
-            f"The first reason: {worker.faults[0]}"
+            f"{writer.source_name}: {counts[FAILED]:,} of {len(batch):,} posters failed, none was fetched. "
+            f"The first reason: {writer.faults[0]}"
         )
-    return outcomes
+    return rows
 
 
 def write_manifest(results: Iterable[Any], plan: Row, settings: Settings | None = None) -> Row:
@@ -114,15 +122,13 @@ def write_manifest(results: Iterable[Any], plan: Row, settings: Settings | None 
         settings: where things are.
 
     Returns:
-        ``{manifest, n_stored, n_failed, n_missing, n_reused, n_known}``.
-
-    Raises:
-        PermanentError: movies are wanted and not one has a poster; the manifest says why of each.
+        ``{manifest, version_id, n_stored, n_drawn, n_failed, n_missing, n_reused, n_known}``; drawn are those of the
+        stored ones that are placeholders.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     rows = [row for result in results for row in (result if isinstance(result, list | tuple) else [result])]
-    entries = _merged(_entries(store), rows, read_movies(store, plan["version_id"]))
+    entries = _merged(_entries(store), rows, _identities(store, plan["version_id"]))
     counts = Counter(entry["status"] for entry in entries)
     document = {
         "updated_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,21 +136,21 @@ def write_manifest(results: Iterable[Any], plan: Row, settings: Settings | None 
         "source": plan["source"],
         "counts": {status: counts[status] for status in (STORED, MISSING, FAILED)},
         "n_drawn": sum(bool(entry.get("is_drawn")) for entry in entries),
-        "note": "Posters with is_drawn are placeholders drawn from title and genres, not the movies' own.",
+        "note": "Posters with is_drawn are placeholders drawn from title and genres, not the movies' own; "
+        "drawn_because says why.",
         "posters": entries,
     }
     write_json(store, layout.POSTER_MANIFEST, document, overwrite=True)
     _remove_unlisted(store, entries)
     now = Counter(row["status"] for row in rows)
-    if plan["n_wanted"] and not now[STORED] and not plan["n_reused"]:
-        first = next((row["error"] for row in rows if row["error"]), "no batch was fetched")
-        raise PermanentError(
-            f"{plan['source']} has no poster of any of the {plan['n_wanted']:,} wanted movies: {first} "
-            f"{store.uri(layout.POSTER_MANIFEST)} says why of each. Check RECSYS_POSTER_SITE_URL, then run again."
-        )
+    n_drawn = sum(bool(row.get("is_drawn")) for row in rows)
+    if now[STORED] and not any(row["source"] == plan["source"] for row in rows):
+        log.warning("%s has a poster of none of these %d movies: see the manifest", plan["source"], now[STORED])
     return {
         "manifest": store.uri(layout.POSTER_MANIFEST),
+        "version_id": plan["version_id"],
         "n_stored": now[STORED],
+        "n_drawn": n_drawn,
         "n_failed": now[FAILED],
         "n_missing": now[MISSING],
         "n_reused": plan["n_reused"],
@@ -152,94 +158,42 @@ def write_manifest(results: Iterable[Any], plan: Row, settings: Settings | None 
     }
 
 
-def source_name(settings: Settings, is_invented: bool) -> str:
-    """Where posters will come from; stands in the manifest, and a change of it fetches them anew."""
-    if settings.tmdb_token and not is_invented:
-        return TmdbSource.name
-    return urlsplit(settings.poster_site_url).netloc if settings.poster_site_url else LOCAL_SITE
+def _is_done(entry: Row | None, movie: Movie, source: str) -> bool:
+    """Whether what is stored of a movie is what its source has, or a title card where it cannot be asked."""
+    if entry is None or entry["identity"] != identity(movie):
+        return False
+    if reason := obstacle(source, movie):
+        return bool(not entry["is_drawn"] or entry.get("drawn_because") == reason)
+    return bool(entry["source"] == source)
 
 
-@contextlib.contextmanager
-def open_source(
-    settings: Settings, config: PosterConfig, movies: Iterable[Movie], *, is_invented: bool
-) -> Iterator[PosterSource]:
-    """The source that `source_name` names, with its own client, for the length of a ``with`` block."""
-    name = source_name(settings, is_invented)
-    with contextlib.ExitStack() as stack:
+def _identities(store: Store, version_id: str) -> dict[int, str]:
+    """What each movie id stands for: in the current release, else in this version.
 
-        def fetcher(*allowed: str) -> Fetcher:
-            return stack.enter_context(Fetcher(allowed, config.timeout_s, config.concurrency))
-
-        if settings.tmdb_token and name == TmdbSource.name:
-            client = fetcher(TmdbSource.API, TmdbSource.IMAGES)
-            yield TmdbSource(settings.tmdb_token.get_secret_value(), client)
-            return
-        address = settings.poster_site_url
-        if name == LOCAL_SITE:
-            by_imdb_id = {movie.imdb_id: movie for movie in movies if movie.imdb_id}
-            address = stack.enter_context(serving(by_imdb_id.get))
-        elif urlsplit(address).scheme not in {"http", "https"} or not name:
-            raise ConfigError(
-                f"RECSYS_POSTER_SITE_URL is {address!r}; a base URL such as https://example.org is needed."
-            )
-        yield SiteSource(address, fetcher(address), name)
+    Images are named by movie id and shown beside the current release. Where another data set was published since,
+    an id may stand for another movie, and a poster of this version's must not be shown for it.
+    """
+    current = releases.current(store)["version_id"]
+    return {
+        movie.movie_id: identity(movie)
+        for version in dict.fromkeys([version_id, current])
+        for movie in read_movies(store, version)
+    }
 
 
-class _Worker:
-    """Turns movies into rows, in several threads; remembers what went wrong."""
-
-    def __init__(self, store: Store, source: PosterSource) -> None:
-        self._store, self._source = store, source
-        self._n_faults_in_a_row = 0
-        self.faults: list[RecsysError] = []
-
-    def row(self, movie_id: int, movie: Movie | None) -> Row:
-        row: Row = {"movie_id": movie_id, "source": self._source.name, "identity": _identity(movie), "error": None}
-        try:
-            return row | self._stored(movie_id, movie)
-        except NotFoundError as error:
-            self._n_faults_in_a_row = 0
-            return row | {"status": MISSING, "error": str(error)}
-        except RecsysError as error:
-            self.faults.append(error)
-            # A bad image says nothing of the next one; a source that is away or refuses us does.
-            self._n_faults_in_a_row += not isinstance(error, DataError)
-            return row | {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
-
-    def _stored(self, movie_id: int, movie: Movie | None) -> Row:
-        if movie is None:
-            raise NotFoundError(f"movie {movie_id} is not in the current release any more.")
-        if self._n_faults_in_a_row >= _GIVE_UP_AFTER:
-            kind = TransientError if isinstance(self.faults[-1], TransientError) else PermanentError
-            raise kind(f"not asked for: {self._source.name} failed {_GIVE_UP_AFTER} times in a row before.")
-        found = self._source.find(movie)
-        poster = to_poster(found.body)
-        self._n_faults_in_a_row = 0
-        key = layout.poster_image(movie.movie_id)
-        self._store.put(key, poster.data, overwrite=True)
-        return {
-            "status": STORED,
-            "key": key,
-            "sha256": hashlib.sha256(poster.data).hexdigest(),
-            "size_bytes": len(poster.data),
-            "width": poster.width,
-            "height": poster.height,
-            "is_drawn": found.is_drawn,
-            "page_url": found.page_url,
-            "image_url": found.image_url,
-            "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
-
-def _merged(former: dict[int, Row], rows: list[Row], movies: list[Movie]) -> list[Row]:
+def _merged(former: dict[int, Row], rows: list[Row], identities: dict[int, str]) -> list[Row]:
     """Former entries that are still of the same movie, under what was fetched now; by movie id."""
-    # Another data set gives the same id to another movie: its poster must not be shown for this one.
-    identities = {movie.movie_id: _identity(movie) for movie in movies}
-    merged = {at: entry for at, entry in former.items() if identities.get(at, entry["identity"]) == entry["identity"]}
+
+    def is_same(entry: Row) -> bool:
+        return bool(identities.get(entry["movie_id"], entry["identity"]) == entry["identity"])
+
+    merged = {at: entry for at, entry in former.items() if is_same(entry)}
     for row in rows:
         had = merged.get(row["movie_id"], {})
+        if not is_same(row):
+            merged.pop(row["movie_id"], None)  # superseded while it was fetched: its image has replaced the other
         # What could not be fetched now does not push aside a poster that was fetched before.
-        if row["status"] == STORED or had.get("status") != STORED:
+        elif row["status"] == STORED or had.get("status") != STORED:
             merged[row["movie_id"]] = row
     return [merged[movie_id] for movie_id in sorted(merged)]
 
@@ -257,9 +211,9 @@ def _entries(store: Store) -> dict[int, Row]:
     return {entry["movie_id"]: entry for entry in read_json(store, layout.POSTER_MANIFEST)["posters"]}
 
 
-def _identity(movie: Movie | None) -> str:
-    """A digest of what a poster depends on: it changes when an id comes to stand for another movie."""
-    return hashlib.sha256(repr(movie and astuple(movie)).encode()).hexdigest()[:16]
+def _entries_with_images(store: Store) -> dict[int, Row]:
+    images = set(store.list(f"{layout.POSTERS}/images/"))
+    return {at: entry for at, entry in _entries(store).items() if entry["status"] == STORED and entry["key"] in images}
 
 
 def _most_recommended(store: Store, version_id: str) -> list[int]:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.config import ScoreConfig, Settings
-from recsys.errors import AlreadyExistsError
+from recsys.errors import AlreadyExistsError, GateError, NotFoundError
 from recsys.jobs.listing import write_lists
 from recsys.jobs.snapshots import seen_key
+from recsys.jobs.train import serving
 from recsys.models.recommender import Recommender
 from recsys.scoring.catalogue import catalogue_table
 from recsys.scoring.checks import check_lists, check_similar
@@ -37,6 +38,37 @@ log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
 Ids = NDArray[np.int32]
+
+
+def present_champion(announced: dict[str, Any], settings: Settings | None = None) -> dict[str, Any]:
+    """The announced champion, or the one that took its place since, as `train.promote` returns it.
+
+    Where there is none any more, the announced one is returned, for `check_is_champion` to refuse.
+    """
+    try:
+        champion = {**announced, **serving(announced["dataset"], announced["snapshot_id"], settings)}
+    except NotFoundError as error:
+        log.warning("%s was announced, and is not champion any more: %s", announced["model_uri"], error)
+        return announced
+    if champion["model_uri"] != announced["model_uri"]:
+        log.warning("%s was announced; %s is champion now and is used", announced["model_uri"], champion["model_uri"])
+        champion["announced_model_uri"] = announced["model_uri"]
+    return champion
+
+
+def check_is_champion(champion: dict[str, Any], settings: Settings | None = None) -> None:
+    """Refuse to make or publish lists of a model that was replaced or deleted meanwhile.
+
+    Raises:
+        GateError: another model is champion now.
+        NotFoundError: none is.
+    """
+    present = serving(champion["dataset"], champion["snapshot_id"], settings)
+    if present["model_uri"] != champion["model_uri"]:
+        raise GateError(
+            f"{champion['model_uri']} is no longer champion, {present['model_uri']} is. Nothing was published, and the "
+            "current release stands. Trigger score_users, unless a run of it is waiting already."
+        )
 
 
 def score_lists(

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from recsys.config import Settings
 from recsys.explorer import queries
+from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table
@@ -63,7 +64,7 @@ def _places(
         "tables": store.uri(f"{layout.TABLES}/{release['path']}"),
         "pointer": store.uri(layout.CURRENT),
         "EDA report": store.uri(layout.eda_report(lineage["snapshot_id"])),
-        "MLflow": settings.resolved_tracking_uri,
+        "MLflow": redact(settings.resolved_tracking_uri),
         "model": lineage["model_uri"],
         "posters": store.uri(layout.POSTER_MANIFEST),
     }

@@ -39,6 +39,8 @@ def print_summary(found: dict[str, Any], console: Console) -> None:
         console.print("[bold yellow]These movies, users and ratings are invented: the data comes from a generator.")
     _print_metrics(found["evaluation"], console)
     _print_user(found["user"], console)
+    if found["posters"]:
+        console.print(posters_line(found["posters"]), markup=False, highlight=False, soft_wrap=True)
     console.print("Where things are", style="italic")
     for name, place in found["places"].items():
         console.print(f"  {name:<18}{place}", markup=False, highlight=False, soft_wrap=True)
@@ -54,6 +56,17 @@ def print_steps(steps: list[tuple[str, float]], console: Console) -> None:
         table.add_row(name, f"{seconds:.1f}")
     table.add_row("all tasks", f"{sum(seconds for _, seconds in steps):.1f}", style="bold")
     console.print(table)
+
+
+def posters_line(manifest: dict[str, Any]) -> str:
+    """How many posters there are, of which kind, in a sentence.
+
+    >>> posters_line({"counts": {"stored": 1000, "missing": 0, "failed": 3}, "n_drawn": 988})
+    'Posters: 12 real, 988 drawn as placeholders (the manifest says why), 3 failed.'
+    """
+    n_stored, n_failed, n_drawn = manifest["counts"]["stored"], manifest["counts"]["failed"], manifest["n_drawn"]
+    drawn = f"{n_drawn:,} drawn as placeholders" + (" (the manifest says why)" if n_drawn else "")
+    return f"Posters: {n_stored - n_drawn:,} real, {drawn}, {n_failed:,} failed."
 
 
 def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:

@@ -1,5 +1,7 @@
-"""The movies whose posters are wanted: those of the current release, or of the newest snapshot before there is one."""
+"""The movies whose posters are wanted: those of a published version, or of the newest snapshot before there is one."""
 
+import hashlib
+from dataclasses import astuple
 from typing import Any
 
 import pyarrow as pa
@@ -15,21 +17,37 @@ _NAMES = [columns.MOVIE_ID, columns.TITLE, columns.YEAR, columns.GENRES]
 
 
 def current_version(store: Store) -> str:
-    """A name that changes whenever `read_movies` would return other movies; empty while there are none."""
+    """A name that changes whenever `current_movies` would return other movies; empty while there are none."""
     try:
         return f"release {releases.current(store)['version_id']}"
     except NotFoundError:
         return f"snapshot {newest}" if (newest := _newest_snapshot(store)) else ""
 
 
-def read_movies(store: Store, version_id: str | None = None) -> list[Movie]:
-    """All movies of a version or of the current release, else of the newest snapshot; none in an empty store."""
+def current_movies(store: Store) -> list[Movie]:
+    """All movies of the current release, else of the newest snapshot; none in an empty store."""
     try:
-        keys = releases.table_keys(store, "movies", version_id)
+        version_id = releases.current(store)["version_id"]
     except NotFoundError:
         newest = _newest_snapshot(store)
         return _of_snapshot(store, newest) if newest else []
-    return movies_of(pa.concat_tables([read_table(store, key) for key in keys]).to_pylist())
+    return read_movies(store, version_id)
+
+
+def read_movies(store: Store, version_id: str) -> list[Movie]:
+    """All movies of a version.
+
+    Raises:
+        NotFoundError: its tables are not there (any more).
+    """
+    try:
+        keys = releases.table_keys(store, "movies", version_id)
+        return movies_of(pa.concat_tables([read_table(store, key) for key in keys]).to_pylist())
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"version {version_id} of the tables is gone, or was never published: {error} No poster was fetched. "
+            "Run fetch_posters for the current release."
+        ) from error
 
 
 def movies_of(rows: list[dict[str, Any]]) -> list[Movie]:
@@ -38,6 +56,11 @@ def movies_of(rows: list[dict[str, Any]]) -> list[Movie]:
         Movie(row["movie_id"], row["title"], row["year"], tuple(row["genres"] or ()), row["imdb_id"], row["tmdb_id"])
         for row in rows
     ]
+
+
+def identity(movie: Movie) -> str:
+    """A digest of what a poster depends on: it changes when an id comes to stand for another movie."""
+    return hashlib.sha256(repr(astuple(movie)).encode()).hexdigest()[:16]
 
 
 def _of_snapshot(store: Store, snapshot_id: str) -> list[Movie]:

@@ -8,19 +8,35 @@ import io
 import math
 import random
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import cast
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from recsys.posters.motifs import MOTIFS, Canvas
 
+MakeFont = Callable[[float], ImageFont.FreeTypeFont]
+
 WIDTH, HEIGHT = 500, 750
 _SCALE = 2  # drawn twice as large and reduced: smooth edges
 _NOTE = "PLACEHOLDER, DRAWN FROM TITLE AND GENRES"
+_LINE, _MAX_LINES = 420, 6
 _ARTICLES = {"the", "a", "an", "la", "le", "les", "il", "der", "die", "das", "el", "los", "l'"}
 
 _REPLACED = str.maketrans({"’": "'", "–": "-", "—": "-", "ø": "o", "Ø": "O", "Ł": "L", "ł": "l", "æ": "ae", "ß": "ss"})
+
+
+def _wide_font() -> str | None:
+    """DejaVu Sans (Cyrillic, Greek, Armenian, …) as matplotlib brings it, which MLflow needs; it is not imported."""
+    spec = find_spec("matplotlib")
+    path = Path(spec.origin or "").parent / "mpl-data/fonts/ttf/DejaVuSans-Bold.ttf" if spec else None
+    return str(path) if path and path.is_file() else None
+
+
+_WIDE_FONT = _wide_font()
 
 # Sky, ground and light of each genre, as RGB; the first genre of a movie decides, the second lends its light.
 PALETTES: dict[str, tuple[str, str, str]] = {
@@ -97,15 +113,17 @@ def _darken_foot(image: Image.Image, colour: str) -> None:
 
 def _set_text(image: Image.Image, title: str, year: int | None, genres: Sequence[str], light: str) -> None:
     draw = ImageDraw.Draw(image)
-    font, lines = _fit(draw, _printable(spoken_title(title)).upper())
+    text, make_font = _printable(spoken_title(title))
+    font, lines = _fit(draw, text.upper(), make_font)
     soft = _soften(light)
     leading = int(font.size * 1.14)
     top = HEIGHT - 118 - leading * len(lines)
     draw.rectangle((40, top - 26, 96, top - 21), fill=light)
     for number, line in enumerate(lines):
         draw.text((40, top + number * leading), line, "#ffffff", font, stroke_width=_weight(font))
-    small = ImageFont.load_default(17)
-    draw.text((40, HEIGHT - 98), "   ".join(filter(None, [str(year or ""), *genres[:3]])), soft, small)
+    small = cast("ImageFont.FreeTypeFont", ImageFont.load_default(17))
+    facts = "   ".join(filter(None, [str(year or ""), *map(_folded, genres[:3])]))
+    draw.text((40, HEIGHT - 98), _shortened(draw, facts, small), soft, small)
     draw.text((40, HEIGHT - 38), _NOTE, "#ffffff", ImageFont.load_default(10))
 
 
@@ -115,31 +133,61 @@ def _soften(colour: str) -> tuple[int, int, int]:
     return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
 
 
-def _printable(text: str) -> str:
-    """A text in the letters the built-in font has; accents are dropped.
+def _folded(text: str) -> str:
+    """A text in the letters of the built-in font; accents are dropped, and letters of other scripts.
 
-    >>> _printable("Les Misérables – Łódź")
+    >>> _folded("Les Misérables – Łódź")
     'Les Miserables - Lodz'
     """
     plain = unicodedata.normalize("NFKD", text.translate(_REPLACED)).encode("ascii", "ignore").decode()
-    return plain.strip() or "?"
+    return " ".join(plain.split())
 
 
-def _fit(draw: ImageDraw.ImageDraw, text: str) -> tuple[ImageFont.FreeTypeFont, list[str]]:
-    """The largest size at which a title fits into four lines of 420 pixels, and those lines."""
+def _printable(text: str) -> tuple[str, MakeFont]:
+    """A title as it can be drawn, and its font: one with more scripts where the built-in one would lose letters."""
+    folded = _folded(text)
+    n_letters = sum(letter.isalnum() for letter in text)
+    if sum(letter.isalnum() for letter in folded) < n_letters and _WIDE_FONT:
+        make_font = partial(ImageFont.truetype, _WIDE_FONT)
+        known = "".join(letter for letter in text if letter.isspace() or _has(make_font(16), letter))
+        if sum(letter.isalnum() for letter in known) > sum(letter.isalnum() for letter in folded):
+            return " ".join(known.split()), make_font
+    return folded or "?", cast("MakeFont", ImageFont.load_default)
+
+
+def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Whether a font has a letter, and it is written from left to right: nothing here turns lines round."""
+    is_turned = unicodedata.bidirectional(letter) in {"R", "AL"}
+    return not is_turned and bytes(font.getmask(letter)) != bytes(font.getmask("\U0010ffff"))
+
+
+def _fit(draw: ImageDraw.ImageDraw, text: str, make_font: MakeFont) -> tuple[ImageFont.FreeTypeFont, list[str]]:
+    """The largest size at which a title fits into a few lines, and those lines; what never fits is shortened."""
     for size in range(64, 15, -4):
-        font = cast("ImageFont.FreeTypeFont", ImageFont.load_default(size))
+        font = make_font(size)
         lines = _wrap(draw, text, font)
-        if len(lines) <= max(3, math.ceil(150 / size)) and all(_width(draw, line, font) <= 420 for line in lines):
-            break
-    return font, lines[:6]
+        if len(lines) <= max(3, math.ceil(150 / size)) and all(_width(draw, line, font) <= _LINE for line in lines):
+            return font, lines
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[: _MAX_LINES - 1], f"{lines[_MAX_LINES - 1]} ..."]
+    return font, [_shortened(draw, line, font) for line in lines]
+
+
+def _shortened(draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont) -> str:
+    """A line that fits, with dots in place of what does not."""
+    if _width(draw, line, font) <= _LINE:
+        return line
+    kept = line.removesuffix(" ...")
+    while kept and _width(draw, f"{kept}...", font) > _LINE:
+        kept = kept[:-1]
+    return f"{kept}..."
 
 
 def _wrap(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _width(draw, longer, font) > 420:
+        if lines[-1] and _width(draw, longer, font) > _LINE:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -1,8 +1,7 @@
 """A careful HTTP client: it says who it is, waits when told to, and takes no more than it was promised."""
 
-import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from recsys import __version__
 from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError, TransientError
+from recsys.http import AS_IT_IS, plain_body, quiet_client
 
 USER_AGENT = f"recsys-poster-fetcher/{__version__}"
 
@@ -67,17 +67,16 @@ class Fetcher:
         n_attempts: int = 4,
         max_wait_s: float = 30.0,
     ) -> None:
-        origins = {_origin(url) for url in allowed}
+        origins = {origin_of(url) for url in allowed}
         self._allowed = origins | {f"https://{host[7:-3]}:443" for host in origins if _is_plain_http(host)}
         self._timeout_s, self._n_attempts, self._max_wait_s = timeout_s, n_attempts, max_wait_s
         self._pause = wait_random_exponential(multiplier=0.5, max=max_wait_s)
         # A proxy for the outer world cannot reach a server on this machine.
         is_near = all(urlsplit(origin).hostname in _LOOPBACK for origin in self._allowed)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line per request, two per poster
-        self._client = httpx.Client(
+        self._client = quiet_client(
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_connections),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            headers={"User-Agent": USER_AGENT, **AS_IT_IS},
             trust_env=not is_near,
         )
 
@@ -89,13 +88,26 @@ class Fetcher:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, max_bytes: int, headers: dict[str, str] | None = None) -> Answer:
-        """The body behind an address; `headers` go to its own host only, not to where it redirects.
+    def get(
+        self,
+        url: str,
+        max_bytes: int,
+        headers: dict[str, str] | None = None,
+        admit: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """The body behind an address.
+
+        Args:
+            url: where it is.
+            max_bytes: a larger body is refused.
+            headers: for its own host only, not for where it redirects.
+            admit: called with each address before it is asked, those of redirects and repeats included; it may wait,
+                or raise.
 
         Raises:
             NotFoundError: the server says there is nothing (404, 410).
             ConfigError: it refuses us (401, 403), or redirects to a host that is not allowed.
-            DataError: the body is larger than `max_bytes`, or is not what HTTP promises.
+            DataError: the body is larger than `max_bytes`, compressed, or not what HTTP promises.
             TransientError: it failed after every attempt, or was too slow.
         """
         attempts = Retrying(
@@ -104,22 +116,26 @@ class Fetcher:
             wait=self._wait,
             reraise=True,
         )
-        return attempts(self._get_once, url, max_bytes, headers or {})
+        return attempts(self._get_once, url, max_bytes, headers or {}, admit)
 
-    def _get_once(self, url: str, max_bytes: int, headers: dict[str, str]) -> Answer:
-        deadline = time.monotonic() + 6 * self._timeout_s
+    def _get_once(
+        self, url: str, max_bytes: int, headers: dict[str, str], admit: Callable[[str], None] | None
+    ) -> Answer:
         address = url
         try:
             for _ in range(_N_REDIRECTS + 1):
                 self._check_address(address)
-                own = headers if _origin(address) == _origin(url) else {}
+                if admit:
+                    admit(address)
+                deadline = time.monotonic() + 6 * self._timeout_s
+                own = headers if origin_of(address) == origin_of(url) else {}
                 with self._client.stream("GET", address, headers=own) as response:
                     if not response.has_redirect_location:
                         _check_status(response)
                         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                         return Answer(address, content_type, _read(response, max_bytes, deadline))
                     address = urljoin(address, response.headers["location"])
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.DecodingError, UnicodeError) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
             raise DataError(f"{address}: {error}. Nothing was stored. Look at the page by hand.") from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
@@ -127,7 +143,7 @@ class Fetcher:
         raise PermanentError(f"{url} redirects more than {_N_REDIRECTS} times. Nothing was stored. Check the address.")
 
     def _check_address(self, url: str) -> None:
-        if _origin(url) not in self._allowed:
+        if origin_of(url) not in self._allowed:
             raise ConfigError(
                 f"{url} is not fetched: only {', '.join(sorted(self._allowed))} may be asked. "
                 "Nothing was stored. Check the address of the poster site."
@@ -165,7 +181,7 @@ def _check_status(response: httpx.Response) -> None:
     if status in _BUSY:
         raise BusyError.said(str(url), status, retry_after_s(response.headers.get("retry-after")))
     if status in _GONE:
-        raise NotFoundError(f"{url} answered {status}: there is nothing. Nothing was stored.")
+        raise NotFoundError(f"{url} answered {status}: there is nothing.")
     if status in _REFUSED:
         raise ConfigError(f"{url} answered {status}: it refuses us. Nothing was stored. Check token and terms of use.")
     if status != httpx.codes.OK:
@@ -179,7 +195,7 @@ def _read(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
             f"{response.url} announces {int(announced):,} bytes, {max_bytes:,} allowed. Nothing was stored."
         )
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in plain_body(response):
         body += chunk
         if len(body) > max_bytes:
             raise DataError(f"{response.url} sends more than the {max_bytes:,} bytes allowed. Nothing was stored.")
@@ -188,10 +204,10 @@ def _read(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
     """Scheme, host and port of an address, the port written out.
 
-    >>> _origin("https://user@Example.org/a"), _origin("http://[::1]:8600/")
+    >>> origin_of("https://user@Example.org/a"), origin_of("http://[::1]:8600/")
     ('https://example.org:443', 'http://[::1]:8600')
     """
     parts = urlsplit(url)

@@ -4,7 +4,8 @@
 
     python -m recsys.posters.site --host 127.0.0.1 --port 8600
 
-It stands in for a real site where there is none: for invented movies, for tests, without a network.
+It stands in for a real site where there is none: for invented movies and for tests. Posters of real movies are
+never fetched from it.
 Every page says that its poster is a placeholder. Paths: ``/``, ``/robots.txt``, ``/title/<imdb_id>/``
 and ``/posters/<imdb_id>.jpg``; anything else is 404.
 """
@@ -24,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from recsys.config import Settings
-from recsys.posters.catalogue import current_version, read_movies
+from recsys.posters.catalogue import current_movies, current_version
 from recsys.posters.draw import draw_poster, spoken_title
 from recsys.posters.sources import DRAWN_META, Movie
 from recsys.storage.store import Store, open_store
@@ -150,7 +151,7 @@ class StoreLookup:
             if time.monotonic() - self._checked_at >= self._max_age_s:
                 version = current_version(self._store)
                 if version != self._version:
-                    self._movies = {movie.imdb_id: movie for movie in read_movies(self._store) if movie.imdb_id}
+                    self._movies = {movie.imdb_id: movie for movie in current_movies(self._store) if movie.imdb_id}
                     self._version = version
                 self._checked_at = time.monotonic()
             return self._movies.get(imdb_id)

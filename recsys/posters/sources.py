@@ -2,16 +2,17 @@
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
 from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
-from urllib.robotparser import RobotFileParser
 
-from recsys.errors import ConfigError, DataError, NotFoundError
-from recsys.posters.fetcher import USER_AGENT, Fetcher
+from recsys.errors import DataError, NotFoundError
+from recsys.posters.fetcher import Answer, Fetcher
+from recsys.posters.robots import Robots
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ MAX_PAGE_BYTES = 2_000_000
 MAX_IMAGE_BYTES = 10_000_000
 # Said by our own site of each page: the poster is a placeholder, drawn from title and genres.
 DRAWN_META = "recsys:drawn"
+IMDB_ID = "tt[0-9]+"
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,17 @@ class Movie:
 
 @dataclass(frozen=True)
 class FoundPoster:
-    """An image as it came, unchecked, and the page that stands for it."""
+    """An image as it came, unchecked, and the page that stands for it; title cards have no addresses."""
 
     body: bytes
     content_type: str
-    page_url: str
-    image_url: str
-    is_drawn: bool
+    page_url: str | None
+    image_url: str | None
+    drawn_because: str | None = None
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.drawn_because is not None
 
 
 class PosterSource(Protocol):
@@ -70,42 +76,31 @@ class SiteSource:
     """
 
     def __init__(self, base_url: str, fetcher: Fetcher, name: str | None = None) -> None:
-        self._base, self._fetcher, self._lock = base_url.rstrip("/"), fetcher, Lock()
-        self.name = name or urlsplit(base_url).netloc
+        self._base, self._fetcher, self._robots = base_url.rstrip("/"), fetcher, Robots(fetcher)
+        self.name = name or site_name(base_url)
 
     def find(self, movie: Movie) -> FoundPoster:
-        imdb_id = movie.imdb_id or ""
-        if not (imdb_id.startswith("tt") and imdb_id[2:].isdecimal()):
+        if not re.fullmatch(IMDB_ID, movie.imdb_id or ""):
             raise NotFoundError(f"movie {movie.movie_id} has no IMDb id, so {self.name} cannot be asked for it.")
-        page = self._get(f"{self._base}/title/{imdb_id}/", MAX_PAGE_BYTES)
+        page = self._get(f"{self._base}/title/{movie.imdb_id}/", MAX_PAGE_BYTES)
         meta = page_meta(page.body.decode("utf-8", "replace"))
         if not meta.get("og:image"):
-            raise NotFoundError(f"{page.url} names no og:image. Nothing was stored.")
+            raise NotFoundError(f"{page.url} names no og:image.")
         image = self._get(urljoin(page.url, meta["og:image"]), MAX_IMAGE_BYTES)
-        return FoundPoster(image.body, image.content_type, page.url, image.url, meta.get(DRAWN_META) == "true")
+        drawn_because = f"{self.name} says that its posters are drawn" if meta.get(DRAWN_META) == "true" else None
+        return FoundPoster(image.body, image.content_type, page.url, image.url, drawn_because)
 
-    def _get(self, url: str, max_bytes: int) -> Any:
-        if not self._may_fetch(url):
-            raise ConfigError(f"{url} is closed to robots by the site's robots.txt. Nothing was stored.")
-        return self._fetcher.get(url, max_bytes)
+    def _get(self, url: str, max_bytes: int) -> Answer:
+        return self._fetcher.get(url, max_bytes, admit=self._robots.admit)
 
-    def _may_fetch(self, url: str) -> bool:
-        return not url.startswith(f"{self._base}/") or self._robots.can_fetch(USER_AGENT, url)
 
-    @property
-    def _robots(self) -> RobotFileParser:
-        with self._lock:  # one question for all threads
-            return self._rules
+def site_name(base_url: str) -> str:
+    """Host and port of a site, without the credentials that its address may hold.
 
-    @cached_property
-    def _rules(self) -> RobotFileParser:
-        rules = RobotFileParser()
-        try:
-            text = self._fetcher.get(urljoin(f"{self._base}/", "/robots.txt"), MAX_PAGE_BYTES).body
-        except NotFoundError:
-            text = b""  # no rules: everything is open
-        rules.parse(text.decode("utf-8", "replace").splitlines())
-        return rules
+    >>> site_name("https://ann:secret@example.org:8080/films")
+    'example.org:8080'
+    """
+    return urlsplit(base_url).netloc.rpartition("@")[2]
 
 
 class TmdbSource:
@@ -134,7 +129,7 @@ class TmdbSource:
             images = self._image_base
         image = self._fetcher.get(f"{images}{self._SIZE}{quote(entry['poster_path'])}", MAX_IMAGE_BYTES)
         page = f"https://www.themoviedb.org/movie/{int(entry['id'])}"
-        return FoundPoster(image.body, image.content_type, page, image.url, is_drawn=False)
+        return FoundPoster(image.body, image.content_type, page, image.url)
 
     def _entry(self, movie: Movie) -> dict[str, Any] | None:
         if movie.tmdb_id is not None:

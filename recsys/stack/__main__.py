@@ -1,6 +1,5 @@
 """``python -m recsys.stack run|up|down|status|check-dags``: the commands behind `make`."""
 
-import json
 import logging
 import signal
 import sys
@@ -13,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from recsys.config import Settings, environment_dataset
+from recsys.datasets import catalogue
 from recsys.errors import ConfigError, RecsysError
 from recsys.jobs.summary import summary
 from recsys.jobs.trials import refusal
 from recsys.pages.summary import print_steps, print_summary
 from recsys.stack import launcher
 from recsys.stack.launcher import Stack
-from recsys.stack.pipeline import PipelineRun, error_lines, run_pipeline
+from recsys.stack.pipeline import PipelineRun, check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
 from recsys.stack.progress import progress
 
@@ -38,8 +38,8 @@ def run(
 ) -> None:
     """Run the whole pipeline once; DATASET in the environment picks the data."""
     # Who runs the whole pipeline by hand means all of it, also on data that were there before.
-    conf = {"dataset": local_dataset(environment_dataset()), "when_unchanged": "train"}
-    conf |= parse_overrides(overrides or [])
+    conf = {"dataset": environment_dataset(), "when_unchanged": "train"} | parse_overrides(overrides or [])
+    conf["dataset"] = local_dataset(conf["dataset"])
     settings = Settings.load()
     with progress(console) as show:
         result = run_pipeline(settings, conf, say=say, watch=show)
@@ -53,7 +53,9 @@ def run(
         snapshot = result.results["ingest_ratings.unchanged"]
         say(f"The source is unchanged: snapshot {snapshot['snapshot_id']} stands, and nothing was trained.")
         return
-    print_summary(summary(settings), console)
+    shown = summary(settings)
+    check_published(result, shown)
+    print_summary(shown, console)
     ran = [task for task in result.tasks if task.state != "skipped"]
     print_steps([(task.name, task.duration_s) for task in ran], console)
     promoted = result.results.get("train_model.promote") or {}
@@ -69,7 +71,7 @@ def up() -> None:
     places = Places.of(settings)
     with launcher.sole_launcher(places):
         stack = launcher.find(places)
-        if stack is None or stack.dead or stack.mode != "up":
+        if stack is None or stack.mode != "up" or stack.dead or stack.find_silent():
             if launcher.stop(places, stack):
                 say("Processes of an earlier stack were ended.")
             say("Starting Airflow and MLflow (about a minute) ...")
@@ -88,11 +90,16 @@ def down() -> None:
 def status() -> None:
     """Tell what runs, and where."""
     stack = launcher.find(Places.of(Settings.load()))
-    if stack is None or len(stack.dead) == len(stack.processes):
+    if stack is None or stack.is_gone:
         say("Nothing is running. `make up` starts Airflow and MLflow; `make run` runs the pipeline.")
         return
+    silent = stack.find_silent()
     for process in stack.processes:
-        say(f"{process.name:<14} process {process.pid:<8} {'runs' if process.is_alive else 'died'}   log {process.log}")
+        state = "died" if not process.is_alive else "hangs" if process.name in silent else "runs"
+        say(f"{process.name:<14} process {process.pid:<8} {state:<5}   log {process.log}")
+    if stack.dead or silent:
+        say(stack.remedy)
+        return
     describe(stack)
 
 
@@ -127,34 +134,41 @@ def report_failures(result: PipelineRun) -> None:
             errors.print(f"    {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """Settings from the command line; values are JSON where they parse as such, else text.
+def parse_overrides(pairs: list[str]) -> dict[str, str]:
+    """Settings from the command line, as texts.
 
-    >>> parse_overrides(["k=20", "strategy=grid", "min_gain=0.01"])
-    {'k': 20, 'strategy': 'grid', 'min_gain': 0.01}
+    >>> parse_overrides(["k=20", "columns=user_id=uid"])
+    {'k': '20', 'columns': 'user_id=uid'}
     """
-    conf: dict[str, Any] = {}
+    conf: dict[str, str] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
             raise ConfigError(f"{pair!r} is no NAME=VALUE. Nothing was started. Write it like k=20.")
-        try:
-            conf[name] = json.loads(text)
-        except ValueError:
-            conf[name] = text
+        conf[name] = text
     return conf
 
 
 def local_dataset(name: str) -> str:
-    """A dataset's name, or the full path where it names a file here: tasks work in another folder.
+    """The name of a release, or the full path of a file or folder here: tasks work in another folder.
+
+    Raises:
+        ConfigError: it is neither; the message repeats what was typed.
 
     >>> local_dataset("ml-latest-small")
     'ml-latest-small'
     """
+    if name in catalogue.RELEASES or not name:
+        return name
     path = Path(name).expanduser()
-    # A bare word is a name even where a folder is called the same.
-    is_path = bool(path.suffix) or len(path.parts) > 1
-    return str(path.resolve()) if is_path and path.exists() else name
+    if path.exists():
+        return str(path.resolve())
+    if path.suffix or "/" in name:
+        raise ConfigError(
+            f"{name}: there is no such file or folder{'' if path.is_absolute() else f' in {Path.cwd()}'}. "
+            "Nothing was started. Correct DATASET and run again."
+        )
+    return catalogue.find_release(name).name  # raises, and lists the known ones
 
 
 def say(sentence: str) -> None:
@@ -170,7 +184,7 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
-            what = "What this command started has been stopped; the same command goes on from here."
+            what = "The processes that this command started have been stopped; the same command starts afresh."
             errors.print(f"Interrupted. {what}", soft_wrap=True)
         raise
     except RecsysError as error:

@@ -36,6 +36,14 @@ class AirflowApi:
         except (httpx.HTTPError, ValueError):
             return {}
 
+    def accepts_password(self) -> bool:
+        """Whether the server is the one that the password was drawn for."""
+        try:
+            self._sign_in()
+        except (httpx.HTTPError, StackError):
+            return False
+        return True
+
     def call(self, method: str, path: str, body: Any = None, *, may_be_missing: bool = False, **query: Any) -> Any:
         """One request; returns the decoded answer, or None for what is missing and may be.
 
@@ -57,12 +65,16 @@ class AirflowApi:
         """End runs a killed stack left behind: with one active run per DAG they would block the next."""
         ended = []
         for dag_id in dag_ids:
-            runs = self.call("GET", f"/dags/{dag_id}/dagRuns", state=["queued", "running"], limit=100)["dag_runs"]
-            for run in runs:
-                path = f"/dags/{dag_id}/dagRuns/{quote(run['dag_run_id'], safe='')}"
-                self.call("PATCH", path, {"state": "failed"})
-                ended.append(f"{dag_id} {run['dag_run_id']}")
+            for run_id in self.unfinished_runs(dag_id):
+                self.call("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}", {"state": "failed"})
+                ended.append(f"{dag_id} {run_id}")
         return ended
+
+    def unfinished_runs(self, dag_id: str) -> list[str]:
+        """Ids of the runs that are queued or running; none of a DAG that Airflow does not know yet."""
+        query = {"state": ["queued", "running"], "limit": 100}
+        answer = self.call("GET", f"/dags/{dag_id}/dagRuns", may_be_missing=True, **query)
+        return [str(run["dag_run_id"]) for run in (answer or {"dag_runs": []})["dag_runs"]]
 
     def forget_queued_events(self, dag_ids: Iterable[str]) -> None:
         """Drop asset events nobody has consumed yet, so that only the new run starts the chain."""
@@ -85,18 +97,17 @@ class AirflowApi:
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
         return list(self.call("GET", path, limit=1000)["task_instances"])
 
-    def runs_caused_by(self, dag_id: str, run_id: str) -> list[tuple[str, str]] | None:
-        """Runs that the asset events of a run started: pairs of DAG id and run id.
+    def events_of(self, dag_id: str, run_id: str) -> list[dict[str, Any]] | None:
+        """Asset events that a run emitted, each with the runs that consumed it (``created_dagruns``).
 
-        None means that there is one which waits in the queue: Airflow 3.3 fails to describe an event until
+        None means that there is one whose consumer waits in the queue: Airflow 3.3 fails to describe an event until
         the run it caused has a start date, and answers 500.
         """
         query = {"source_dag_id": dag_id, "source_run_id": run_id, "limit": 100}
         answer = self._request("GET", "/assets/events", query=query)
         if answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR:
             return None
-        events = self._decoded(answer)["asset_events"]
-        return [(run["dag_id"], run["run_id"]) for event in events for run in event["created_dagruns"]]
+        return list(self._decoded(answer)["asset_events"])
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """What a task returned; None where it returned nothing."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recsys.config import PROJECT_ROOT, Settings
+from recsys.redaction import link
 from recsys.stack.places import USER, Places
 from recsys.stack.ports import Ports
 
@@ -51,7 +52,7 @@ def stack_environment(settings: Settings, places: Places, ports: Ports, *, has_m
     if has_mlflow:
         env["RECSYS_MLFLOW_UI_URL"] = f"http://127.0.0.1:{ports.mlflow}"
     elif settings.mlflow_tracking_uri.startswith("http"):
-        env.setdefault("RECSYS_MLFLOW_UI_URL", settings.mlflow_tracking_uri)
+        env.setdefault("RECSYS_MLFLOW_UI_URL", link(settings.mlflow_tracking_uri))
     return env
 
 
@@ -89,6 +90,8 @@ def _airflow(places: Places, ports: Ports) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": 15,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 15,
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 10,
+        # Tasks of a scheduler that was killed start again after a minute, not after five.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     return {"AIRFLOW_HOME": str(places.airflow)} | {f"AIRFLOW__{key}": str(value) for key, value in options.items()}

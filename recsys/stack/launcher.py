@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import httpx
 
-from recsys.config import CHAIN, Settings
+from recsys.config import CHAIN, EVENTS_SINCE, Settings
 from recsys.errors import StackError
-from recsys.stack import processes
+from recsys.stack import health, processes
 from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.environment import MARKER, stack_environment
 from recsys.stack.places import Places
@@ -34,6 +34,8 @@ Mode = Literal["run", "up"]
 DAG_IDS = tuple(CHAIN)
 HEALTHY_WITHIN_S = 240.0
 COMMAND_WITHIN_S = 300.0
+# A machine that has just woken up shows old heartbeats.
+ANSWERS_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Stack:
     def dead(self) -> list[Process]:
         return [process for process in self.processes if not process.is_alive]
 
+    @property
+    def remedy(self) -> str:
+        """What to do when it does not work any more."""
+        if self.mode == "up":
+            return "What was published stands; `make up` starts the stack again, and unfinished runs go on."
+        return "What was published stands; the same command starts afresh."
+
     def api(self) -> AirflowApi:
         return AirflowApi(self.airflow_url, self.places.password())
 
@@ -71,9 +80,33 @@ class Stack:
         """Raise `StackError` with the end of its log if one of the processes has died."""
         for process in self.dead:
             raise StackError(
-                f"{process.name} died. What was published stands, and the same command starts afresh. "
-                f"The end of its log ({process.log}):\n{log_tail(Path(process.log))}"
+                f"{process.name} died. {self.remedy} The end of its log ({process.log}):\n{log_tail(Path(process.log))}"
             )
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it runs any more, as after a restart of the machine."""
+        return len(self.dead) == len(self.processes)
+
+    def check_signs_of_life(self) -> None:
+        """Raise `StackError` if one of the processes has died, or hangs."""
+        self.check()
+        if silent := self.find_silent():
+            raise StackError(f"No sign of life from {', '.join(silent)}. {self.remedy}")
+
+    def find_silent(self) -> list[str]:
+        """Names of the processes that live, but give no sign of life: what they do stands still."""
+        deadline = time.monotonic() + ANSWERS_WITHIN_S
+        with contextlib.closing(AirflowApi(self.airflow_url, "")) as api:
+            while (silent := self._silent(api.health())) and time.monotonic() < deadline:
+                time.sleep(1)
+        return silent
+
+    def _silent(self, found: dict[str, Any]) -> list[str]:
+        living = [process.name for process in self.processes if process.is_alive]
+        if not found:
+            return [name for name in living if name == "api-server"]
+        return [name for name in living if (found.get(name.replace("-", "_")) or {}).get("status") == "unhealthy"]
 
 
 @contextlib.contextmanager
@@ -125,9 +158,25 @@ def start(settings: Settings, places: Places, mode: Mode, say: Callable[[str], N
     Raises:
         StackError: a part did not come up; everything that was started has been stopped again.
     """
+    advice = (
+        "Nothing was started. Free some space, or name a folder on another disk by RECSYS_STATE_DIR, and run again."
+    )
+    health.check_space(health.folders(settings), health.TO_START_MB, advice)
     ports = Ports.choose()
+    try:
+        return _start(settings, places, mode, ports, say)
+    except StackError:
+        if not ports.taken():
+            raise
+    say("Another program took a port meanwhile; trying other ports ...")
+    return _start(settings, places, mode, Ports.choose(), say)
+
+
+def _start(settings: Settings, places: Places, mode: Mode, ports: Ports, say: Callable[[str], None]) -> Stack:
     has_mlflow = mode == "up" and not settings.mlflow_tracking_uri
     env = stack_environment(settings, places, ports, has_mlflow=has_mlflow)
+    if mode == "run":
+        env[EVENTS_SINCE] = datetime.now(UTC).isoformat()
     places.password()
     stack = Stack(places, mode, ports, ())
     try:
@@ -136,11 +185,13 @@ def start(settings: Settings, places: Places, mode: Mode, say: Callable[[str], N
             stack = _add(stack, name, command, env)
         _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
         _command(places, env, "reserialize", "dags", "reserialize")
-        _wait(stack, "Airflow's API server", lambda health: _is_healthy(health, "metadatabase"))
-        _prepare(stack, say)
+        _wait(stack, "Airflow's API server", lambda found: _is_healthy(found, "metadatabase") and _is_ours(stack))
+        if _prepare(stack, say):
+            # A DAG whose run had not ended was stored as one that may start no other.
+            _command(places, env, "reserialize", "dags", "reserialize")
         began = datetime.now(UTC)
         stack = _add(stack, "scheduler", [*_AIRFLOW, "scheduler", "--skip-serve-logs"], env)
-        _wait(stack, "Airflow's scheduler", lambda health: _is_healthy(health, "scheduler", since=began))
+        _wait(stack, "Airflow's scheduler", lambda found: _is_healthy(found, "scheduler", since=began))
         for name, port, path in (("mlflow", ports.mlflow, "/health"), ("poster-site", ports.posters, None)):
             if any(process.name == name for process in stack.processes):
                 _wait(stack, name, partial(_answers, port, path))
@@ -281,14 +332,24 @@ def _command(places: Places, env: Mapping[str, str], name: str, *arguments: str)
         raise StackError(f"`airflow {' '.join(arguments)}` failed ({path}):\n{log_tail(path, 40)}")
 
 
-def _prepare(stack: Stack, say: Callable[[str], None]) -> None:
-    """Before the scheduler starts: the pool, and nothing of an interrupted run in the way."""
+def _prepare(stack: Stack, say: Callable[[str], None]) -> bool:
+    """Before the scheduler starts: the pool, and what becomes of runs that have not ended; whether any was failed.
+
+    A stack that stays goes on with them. One that is made for a single run gives them up, and the data they left
+    queued: with one active run per DAG they would keep the new run waiting.
+    """
     with contextlib.closing(stack.api()) as api:
         api.ensure_pool("spark", 1, "One Spark session at a time")
-        for name in api.fail_unfinished_runs(DAG_IDS):
+        if stack.mode == "up":
+            for dag_id in DAG_IDS:
+                for run_id in api.unfinished_runs(dag_id):
+                    say(f"An unfinished run goes on: {dag_id} {run_id}.")
+            return False
+        failed = api.fail_unfinished_runs(DAG_IDS)
+        for name in failed:
             say(f"An interrupted run was marked as failed: {name}.")
-        if stack.mode == "run":
-            api.forget_queued_events(DAG_IDS)
+        api.forget_queued_events(DAG_IDS)
+        return bool(failed)
 
 
 def _wait(stack: Stack, what: str, is_ready: Callable[[dict[str, Any]], bool]) -> None:
@@ -304,13 +365,19 @@ def _wait(stack: Stack, what: str, is_ready: Callable[[dict[str, Any]], bool]) -
             time.sleep(0.3)
 
 
-def _is_healthy(health: dict[str, Any], part: str, since: datetime | None = None) -> bool:
+def _is_healthy(found: dict[str, Any], part: str, since: datetime | None = None) -> bool:
     """Whether a part is healthy, by a heartbeat newer than `since`: the one of a stack before may still count."""
-    state = health.get(part) or {}
+    state = found.get(part) or {}
     if state.get("status") != "healthy":
         return False
     beat = state.get(f"latest_{part}_heartbeat")
     return since is None or (beat is not None and datetime.fromisoformat(beat) >= since)
+
+
+def _is_ours(stack: Stack) -> bool:
+    """Whether the server at our port is ours; another stack that started at the same moment may have taken it."""
+    with contextlib.closing(stack.api()) as api:
+        return api.accepts_password()
 
 
 def _answers(port: int, path: str | None, _health: dict[str, Any]) -> bool:

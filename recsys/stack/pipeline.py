@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.config import Settings, parse_chain
+from recsys.config import Settings, form_values
 from recsys.errors import StackError
 from recsys.stack import launcher
 from recsys.stack.airflow_api import AirflowApi
-from recsys.stack.launcher import DAG_IDS, Stack
+from recsys.stack.following import Follower, Key
+from recsys.stack.health import Guard
+from recsys.stack.launcher import DAG_IDS
 from recsys.stack.places import Places
 
 POLL_S = 1.0
@@ -109,19 +111,20 @@ def run_pipeline(
 
     Raises:
         ConfigError: `conf` names an unknown setting or an impossible value; nothing was started.
-        StackError: the stack does not start, or one of its processes died; it has been stopped.
+        StackError: the stack does not start, or cannot bring the run to its end; one that was started has been stopped.
     """
-    parse_chain(DAG_IDS[0], conf)
+    conf = form_values(DAG_IDS[0], conf)
     places = places or Places.of(settings)
     with launcher.sole_launcher(places), _stack(settings, places, say) as stack:
         with contextlib.closing(stack.api()) as api:
             api.unpause(DAG_IDS)
             began = time.monotonic()
             first = (DAG_IDS[0], api.trigger(DAG_IDS[0], conf))
+            guard = Guard(stack, settings)
             try:
-                runs = _follow(stack, api, first, watch)
+                runs = _follow(stack.places, api, guard, first, watch)
             except StackError:
-                stack.check()  # a process that died is the better explanation
+                guard.check(api.health())  # a process that died, or a full disk, is the better explanation
                 raise
             results = {
                 task.name: api.result(run.dag_id, run.run_id, task.task_id)
@@ -130,6 +133,25 @@ def run_pipeline(
                 if task.state == "success" and task.map_index < 0
             }
         return PipelineRun(conf, tuple(runs), time.monotonic() - began, stack.airflow_url, stack.mlflow_url, results)
+
+
+def check_published(result: PipelineRun, shown: dict[str, Any]) -> None:
+    """Raise `StackError` unless what is published is what the run made.
+
+    Args:
+        result: a run that succeeded.
+        shown: `recsys.jobs.summary.summary` of the published tables.
+    """
+    ingested = ("ingest_ratings.publish", "ingest_ratings.announce_champion")
+    snapshot = next(result.results[name] for name in ingested if name in result.results)
+    made = result.results["score_users.publish"]["version_id"], snapshot["snapshot_id"]
+    published = shown["release"]["version_id"], shown["lineage"]["snapshot_id"]
+    if published != made:
+        raise StackError(
+            f"This run published {made[0]} of snapshot {made[1]}, but {published[0]} of snapshot {published[1]} is "
+            "current: another run, or a rollback, came after it. Nothing was changed. "
+            "`recsys history` lists the releases, and `recsys rollback` makes one of them current."
+        )
 
 
 def error_lines(log: Path) -> list[str]:
@@ -158,7 +180,8 @@ def last_words(log: Path) -> str:
 def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> Any:
     """The running stack that `up` made, or a new one for the length of the block."""
     stack = launcher.find(places)
-    if stack and stack.mode == "up" and not stack.dead:
+    if stack and stack.mode == "up" and not stack.is_gone:
+        stack.check_signs_of_life()  # a stack of `up` may hold unfinished runs: it is not replaced unasked
         say(f"Using the stack that runs at {stack.airflow_url}.")
         try:
             yield stack
@@ -179,27 +202,35 @@ def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> An
 
 
 def _follow(
-    stack: Stack, api: AirflowApi, first: tuple[str, str], watch: Callable[[list[DagRun]], None]
+    places: Places, api: AirflowApi, guard: Guard, first: Key, watch: Callable[[list[DagRun]], None]
 ) -> list[DagRun]:
-    """Watch a run and all that its asset events start, until nothing is left to wait for."""
-    known = [first]
-    done: dict[tuple[str, str], DagRun] = {}
+    """Watch a run and those that work on what it publishes, to the last DAG; returns them, one of each DAG."""
+    chain = [first]
+    dag_ids = DAG_IDS
+    follower = Follower(api, first, dag_ids[1])
+    done: dict[Key, DagRun] = {}
     idle_since = time.monotonic()
     while True:
-        stack.check()
-        caused = [api.runs_caused_by(*key) for key in known]
-        known = list(dict.fromkeys([*known, *(key for keys in caused if keys for key in keys)]))
-        runs = [done.get(key) or _read(stack.places, api, *key) for key in known]
-        done = {(run.dag_id, run.run_id): run for run in runs if run.state in FINAL}
-        watch(runs)
-        if len(done) < len(runs) or None in caused:
+        guard.check(api.health())
+        if len(chain) < len(dag_ids) and (following := follower.successor()):
+            chain.append(following)
+            if len(chain) < len(dag_ids):
+                follower = Follower(api, following, dag_ids[len(chain)])
+        runs = {key: done.get(key) or _read(places, api, *key) for key in (*follower.others, *chain)}
+        done |= {key: run for key, run in runs.items() if run.state in FINAL}
+        watch(list(runs.values()))
+        ours = [runs[key] for key in chain]
+        if len(chain) == 1 and _has_ended(ours, "ingest_ratings.announce_champion", "success"):
+            dag_ids = tuple(dag_id for dag_id in DAG_IDS if dag_id != "train_model")
+            follower.consumer = dag_ids[1]
+        if follower.is_waiting or any(key not in done for key in runs):
             idle_since = time.monotonic()
-        elif _is_over(runs):
-            return runs
+        elif _is_over(ours):
+            return ours
         elif time.monotonic() - idle_since > NEXT_RUN_WITHIN_S:
             raise StackError(
-                f"{runs[-1].dag_id} succeeded, but no run followed within {NEXT_RUN_WITHIN_S:.0f} s. "
-                f"What is published stands. Look into {stack.places.logs / 'scheduler.log'} and run again."
+                f"{ours[-1].dag_id} succeeded, but no run followed within {NEXT_RUN_WITHIN_S:.0f} s. "
+                f"What is published stands. Look into {places.logs / 'scheduler.log'} and run again."
             )
         time.sleep(POLL_S)
 

@@ -20,6 +20,10 @@ class Ports:
     def choose(cls) -> "Ports":
         return cls(free_port(AIRFLOW), free_port(MLFLOW), free_port(POSTERS))
 
+    def taken(self) -> list[int]:
+        """Those on which somebody listens: somebody else, before our servers start and after they have ended."""
+        return [port for port in self.as_dict().values() if is_taken(port)]
+
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
 

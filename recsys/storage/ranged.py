@@ -3,6 +3,8 @@
 import io
 from collections.abc import Callable
 
+from recsys.errors import TransientError
+
 
 class RangedReader(io.RawIOBase):
     """Reads through ``fetch(first, last)``, both ends included, so that Parquet readers can skip.
@@ -37,6 +39,11 @@ class RangedReader(io.RawIOBase):
         if length <= 0:
             return 0
         data = self._fetch(self._at, self._at + length - 1)
+        if len(data) != length:
+            raise TransientError(
+                f"{len(data):,} bytes came where {length:,} from byte {self._at:,} on were asked for: the object "
+                "changed, or the server knows no ranges. Run the step again; if it fails again, use another server."
+            )
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError
+from recsys.storage.os_errors import ABSENT, mapped_os_errors
+
+# What file systems (a name) and S3 (a whole key, prefix included) allow.
+_MAX_NAME_BYTES, _MAX_KEY_BYTES = 255, 900
 
 
 class Store(ABC):
@@ -49,8 +54,12 @@ class Store(ABC):
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object into a local file, which appears only when it is complete."""
 
-    @abstractmethod
-    def exists(self, key: str) -> bool: ...
+    def exists(self, key: str) -> bool:
+        try:
+            self.size_bytes(key)
+        except NotFoundError:
+            return False
+        return True
 
     @abstractmethod
     def size_bytes(self, key: str) -> int:
@@ -112,6 +121,12 @@ def check_key(key: str) -> str:
     path = PurePosixPath(key)
     if not key or path.is_absolute() or ".." in path.parts or str(path) != key or "\\" in key or "\0" in key:
         raise ConfigError(f"{key!r} is no valid key: use a relative path without '..', '//' or a trailing '/'.")
+    longest = max(len(part.encode()) for part in path.parts)
+    if longest > _MAX_NAME_BYTES or len(key.encode()) > _MAX_KEY_BYTES:
+        raise ConfigError(
+            f"{key[:60]!r}… is no valid key: it has {len(key.encode()):,} bytes, the longest part {longest:,}; "
+            f"{_MAX_KEY_BYTES} and {_MAX_NAME_BYTES} are allowed. Use shorter names."
+        )
     return key
 
 
@@ -149,51 +164,40 @@ class FileStore(Store):
             os.fsync(file.fileno())
 
     def get(self, key: str) -> bytes:
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFoundError.key(key, self.url) from error
+        with self._reading(key) as path:
+            return path.read_bytes()
 
     def get_file(self, key: str, path: Path) -> None:
-        source = self._path(key)
-        if not source.is_file():
-            raise NotFoundError.key(key, self.url)
-        with complete_file(path) as temporary:
+        self.size_bytes(key)
+        with complete_file(path) as temporary, self._reading(key) as source:
             shutil.copyfile(source, temporary)
 
-    def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
-
     def size_bytes(self, key: str) -> int:
-        if not self.exists(key):
-            raise NotFoundError.key(key, self.url)
-        return self._path(key).stat().st_size
+        return self._stat(key).st_size
 
     def modified_at(self, key: str) -> datetime:
-        if not self.exists(key):
-            raise NotFoundError.key(key, self.url)
-        return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
+        return datetime.fromtimestamp(self._stat(key).st_mtime, UTC)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         # Only the deepest folder the prefix names is walked; the rest of the store is left alone.
         folder = self.root / check_prefix(prefix).rpartition("/")[0]
         keys = []
-        for directory, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if name != self._TMP]
-            keys += [(Path(directory) / name).relative_to(self.root).as_posix() for name in files]
+        with mapped_os_errors(f"{self.url}: {prefix or 'all keys'}"):
+            for directory, folders, files in os.walk(folder, onerror=_refuse_partial_lists):
+                folders[:] = [name for name in folders if name != self._TMP]
+                keys += [(Path(directory) / name).relative_to(self.root).as_posix() for name in files]
         return iter(sorted(key for key in keys if key.startswith(prefix)))
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with contextlib.suppress(NotFoundError), self._reading(key) as path:
+            path.unlink()
 
     def uri(self, key: str) -> str:
         return str(self._path(key))
 
     def open(self, key: str) -> BinaryIO:
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFoundError.key(key, self.url) from error
+        with self._reading(key) as path:
+            return path.open("rb")
 
     def local_path(self, key: str) -> Path:
         return self._path(key)
@@ -201,28 +205,65 @@ class FileStore(Store):
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
+    def _stat(self, key: str) -> os.stat_result:
+        with self._reading(key) as path:
+            found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise NotFoundError.key(key, self.url)
+        return found
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[Path]:
+        with mapped_os_errors(f"{self.url}: {key}"):
+            try:
+                yield self._path(key)
+            except ABSENT as error:
+                raise NotFoundError.key(key, self.url) from error
+
     @contextlib.contextmanager
     def _publishing(self, key: str, overwrite: bool) -> Iterator[Path]:
         target = self._path(key)
         temporary = self.root / self._TMP / uuid.uuid4().hex
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with mapped_os_errors(f"{self.url}: {key}"):
+            self._make_folders(target)
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield temporary
+                if overwrite:
+                    temporary.replace(target)
+                else:
+                    self._link(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _make_folders(self, target: Path) -> None:
         try:
-            yield temporary
-            if overwrite:
-                temporary.replace(target)
-            else:
-                target.hardlink_to(temporary)  # atomic, and refuses to replace
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigError(
+                f"{target} cannot be written: a folder of its path is an object, or no folder. "
+                "Nothing was written. Use another key, or another directory for the store."
+            ) from error
+
+    def _link(self, temporary: Path, target: Path) -> None:
+        """Give a complete file its name: atomic, and refuses to replace."""
+        try:
+            target.hardlink_to(temporary)
         except FileExistsError as error:
-            raise AlreadyExistsError.key(key, self.url) from error
+            raise AlreadyExistsError.key(target.relative_to(self.root).as_posix(), self.url) from error
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise ConfigError(
-                    f"{self.url}: the disk is full; {key} was not written. Free space and run again."
-                ) from error
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            raise ConfigError(
+                f"{self.url}: the file system has no hard links ({error}), which create-only writes need. "
+                "Nothing was written. Set RECSYS_STORE_URL to a directory elsewhere, or to s3://bucket/prefix."
+            ) from error
+
+
+def _refuse_partial_lists(error: OSError) -> None:
+    """A folder that cannot be read must not look like an empty one; one that is gone is empty."""
+    if not isinstance(error, ABSENT):
+        raise error
 
 
 def open_store(url: str) -> Store:
@@ -248,10 +289,11 @@ def open_store(url: str) -> Store:
 @contextlib.contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
     """A temporary neighbour of `path` that takes its name on success and vanishes on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    with mapped_os_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recsys.redaction import redact_addresses
 from recsys.storage.store import Store
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def _within(ascending: NDArray[np.integer], low: int, high: int) -> bool:
 
 
 def write_json(store: Store, key: str, document: Any, *, overwrite: bool = False) -> None:
-    store.put(key, json.dumps(document, indent=2, sort_keys=True, default=str).encode(), overwrite=overwrite)
+    """Write one JSON document; credentials in its addresses are taken out."""
+    text = json.dumps(redact_addresses(document), indent=2, sort_keys=True, default=lambda v: redact_addresses(str(v)))
+    store.put(key, text.encode(), overwrite=overwrite)
 
 
 def read_json(store: Store, key: str) -> Any:

@@ -20,7 +20,7 @@ class QuietServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(answer, tls=None, sidecar=None):
+def serving(answer, tls=None, sidecar=None, sidecar_encoding="identity"):
     """A server that lets `answer(handler, number)` reply to the number-th request; yields address and requests.
 
     What it has beside the archive (`<address>.md5`) is `sidecar(number)`, or nothing.
@@ -31,7 +31,9 @@ def serving(answer, tls=None, sidecar=None):
         def do_GET(self):
             if self.path.endswith(".md5"):
                 text = sidecar(len(requests)) if sidecar else None
-                reply(self, (text or "").encode(), 404 if text is None else 200, Content_Type="text/plain")
+                body = text if isinstance(text, bytes) else (text or "").encode()
+                headers = {"Content_Type": "text/plain", "Content_Encoding": sidecar_encoding}
+                reply(self, body, 404 if text is None else 200, **headers)
                 return
             requests.append(dict(self.headers.items()))
             answer(self, len(requests))

@@ -1,8 +1,13 @@
 """Downloads against a real HTTP server on this machine: whole, broken and resumed, refused, mirrored."""
 
+import errno
+import gzip
 import hashlib
 import logging
+import os
 import ssl
+import tracemalloc
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -180,6 +185,7 @@ def test_more_bytes_than_allowed_are_refused(tmp_path):
         pytest.raises(DataError, match="sends more than 1,000 bytes"),
     ):
         download([address], tmp_path / "ml.zip", policy=Policy(max_bytes=1_000))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unencrypted_transfers_are_refused_even_by_redirect(tmp_path):
@@ -225,3 +231,104 @@ def self_signed(folder):
         + certificate.public_bytes(pem)
     )
     return path
+
+
+BOMB = gzip.compress(gzip.compress(bytes(32 << 20)))  # a few hundred bytes
+
+
+@contextmanager
+def little_memory():
+    """What is in here may not take the 32 MiB that the compressed bodies of these tests decode to."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip, gzip", BOMB), ("GZIP", gzip.compress(CONTENT)), ("identity, br", CONTENT),
+     ("zstd", CONTENT), ("deflate", CONTENT)],
+    ids=["twice", "once", "br", "zstd", "deflate"],
+)  # fmt: skip
+def test_a_compressed_body_is_refused_before_it_is_decoded(tmp_path, encoding, body):
+    with serving(lambda handler, _: reply(handler, body, Content_Encoding=encoding)) as (address, requests):
+        with little_memory(), pytest.raises(DataError, match=f"Content-Encoding '{encoding}'"):
+            download([address], tmp_path / "ml.zip", policy=FAST)
+    assert len(requests) == 1
+    assert requests[0]["Accept-Encoding"] == "identity"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compressed_body_without_a_length_is_refused_too(tmp_path):
+    def answer(handler, _):
+        handler.protocol_version = "HTTP/1.1"
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip, gzip")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(f"{len(BOMB):x}\r\n".encode() + BOMB + b"\r\n0\r\n\r\n")
+
+    with serving(answer) as (address, _), little_memory(), pytest.raises(DataError, match="Content-Encoding"):
+        download([address], tmp_path / "ml.zip", policy=FAST)
+
+
+def test_a_compressed_sum_beside_the_archive_is_refused_before_it_is_decoded(tmp_path):
+    bomb = {"sidecar": lambda _: BOMB, "sidecar_encoding": "gzip, gzip"}
+    with serving(lambda handler, _: reply(handler), **bomb) as (address, _):
+        with little_memory(), pytest.raises(DataError, match=r"ml\.zip\.md5 answered with Content-Encoding"):
+            download([address], tmp_path / "ml.zip", policy=FAST)
+
+
+def test_the_body_of_a_redirect_is_not_read(tmp_path):
+    def answer(handler, number):
+        if number == 1:
+            reply(handler, BOMB, 302, Location="/elsewhere/ml.zip", Content_Encoding="gzip, gzip")
+        else:
+            reply(handler)
+
+    with serving(answer) as (address, _), little_memory():
+        assert download([address], tmp_path / "ml.zip", md5=MD5, policy=FAST).path.read_bytes() == CONTENT
+
+
+def test_a_range_is_asked_of_the_host_that_a_redirect_names(tmp_path):
+    def answer(handler, number):
+        if number == 2:
+            reply(handler, b"", 302, Location="/elsewhere/ml.zip")
+        else:
+            with_ranges(handler, break_at=100_000 if number == 1 else None)
+
+    with serving(answer) as (address, requests):
+        assert download([address], tmp_path / "ml.zip", md5=MD5, policy=FAST).path.read_bytes() == CONTENT
+    assert [request.get("Range") for request in requests] == [None, "bytes=100000-", "bytes=100000-"]
+
+
+def test_endless_redirects_end(tmp_path):
+    with serving(lambda handler, _: reply(handler, b"", 302, Location="/ml.zip")) as (address, requests):
+        with pytest.raises(PermanentError, match="redirects more than 10 times"):
+            download([address], tmp_path / "ml.zip", policy=FAST)
+    assert len(requests) == 11
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind", "n_requests"),
+    [
+        ("mkdir", errno.EROFS, PermanentError, 0),
+        ("replace", errno.EDQUOT, PermanentError, 1),
+        ("replace", errno.EIO, TransientError, 3),
+    ],
+)
+def test_a_folder_that_takes_no_archive_is_named_and_passing_faults_are_tried_again(
+    tmp_path, monkeypatch, call, number, kind, n_requests
+):
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    with serving(lambda handler, _: reply(handler)) as (address, requests):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(kind, match=r"ml\.zip\.part: "):
+                download([address], tmp_path / "new" / "ml.zip", md5=MD5, policy=FAST)
+    assert len(requests) == n_requests

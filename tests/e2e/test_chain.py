@@ -1,12 +1,9 @@
 """The whole chain under a real scheduler: good data reach the tables, poisoned data are stopped by validation."""
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import time
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,15 +11,17 @@ import duckdb
 import httpx
 import pytest
 
-from recsys.config import CHAIN, PROJECT_ROOT, Settings
+from recsys.config import CHAIN, Settings
+from recsys.jobs import trials
 from recsys.stack import launcher
 from recsys.stack.environment import MARKER
-from recsys.stack.pipeline import error_lines, run_pipeline
+from recsys.stack.pipeline import check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
 from recsys.stack.processes import leftovers
 from recsys.storage import layout, releases
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json
+from recsys.tracking import CHAMPION, Tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -182,6 +181,41 @@ def test_an_unchanged_source_makes_no_snapshot_and_starts_no_training_and_a_task
 
 
 @pytest.mark.slow
+def test_an_unchanged_source_brings_about_lists_of_a_champion_that_has_none(settings, stack, finished, store):
+    """As after a training while `score_users` was paused: nothing is trained, the lists are made."""
+    remote = settings.model_copy(update={"mlflow_tracking_uri": stack.mlflow_url})
+    tracking, old = Tracking(remote), finished.results["train_model.promote"]
+    run_id = tracking.start_run(trials.EXPERIMENT, "a newer training")
+    store.put(layout.recommender(layout.model(run_id)), store.get(layout.recommender(old["model_prefix"])))
+    store.put(layout.evaluation(layout.model(run_id)), store.get(layout.evaluation(old["model_prefix"])))
+    version = tracking._client.create_model_version(old["model_name"], f"runs:/{run_id}/model", run_id)
+    tracking.set_alias(old["model_name"], CHAMPION, str(version.version))
+    again = run_pipeline(settings, CONF)
+    assert again.has_succeeded, [(task.name, error_lines(task.log)) for task in again.failures]
+    assert [run.dag_id for run in again.runs] == ["ingest_ratings", "score_users", "fetch_posters"]
+    current = releases.read_manifest(store, releases.current(store)["version_id"])["lineage"]
+    assert (current["run_id"], current["snapshot_id"]) == (run_id, old["snapshot_id"])
+    check_published(again, {"release": releases.current(store), "lineage": current})
+
+
+@pytest.mark.slow
+def test_a_first_model_that_is_refused_ends_the_run_with_nothing_failed(settings, finished, store, tmp_path):
+    before = releases.history(store)
+    rows = (
+        f"{user},{movie},{1 + (user * movie) % 5},{964_982_703 + user}" for user in range(40) for movie in range(20)
+    )
+    (tmp_path / "own.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
+    refused = run_pipeline(settings, {**BUDGET, "dataset": str(tmp_path / "own.csv"), "min_gain": 1.0})
+    assert refused.is_refused
+    assert not refused.failures
+    assert [(run.dag_id, run.state) for run in refused.runs] == [
+        ("ingest_ratings", "success"), ("train_model", "success"),
+    ]  # fmt: skip
+    assert {task.task_id: task.state for task in refused.runs[1].tasks}["promote"] == "skipped"
+    assert releases.history(store) == before
+
+
+@pytest.mark.slow
 def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_report(
     settings, stack, finished, store, tmp_path
 ):
@@ -223,42 +257,34 @@ def poisoned_archive(folder):
     return path
 
 
-@pytest.mark.slow
-def test_a_run_whose_launcher_was_killed_is_cleaned_up_by_the_next(tmp_path):
-    env = {**os.environ, "RECSYS_STATE_DIR": str(tmp_path / "state"), "RECSYS_SPARK_DRIVER_MEMORY": "1g"}
-    command = [sys.executable, "-m", "recsys.stack", "run", *(f"{k}={v}" for k, v in CONF.items() if k != "dataset")]
-    places = Places((tmp_path / "state").resolve())
-    try:
-        with subprocess.Popen(command, env=env, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as first:
-            wait_for_line(first, "ingest_ratings.validate", "running")
-            time.sleep(5)  # until Spark's JVM is up
-            first.kill()
-        second = subprocess.run(
-            command, env=env, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=600, check=False
-        )
-        assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
-        assert "Processes of an interrupted run were ended." in second.stdout
-        assert "An interrupted run was marked as failed" in second.stdout
-    finally:
-        launcher.take_down(places)
-    assert leftovers(f"{MARKER}={places.stack_id}", [], places.state_dir) == []
+def test_two_data_sets_that_wait_for_one_run_get_a_run_each(stack, finished):
+    # Last of this file: no such snapshot exists, so the trainings fail after their first task.
+    moments = {}
+    with contextlib.closing(stack.api()) as api:
+        api.call("PATCH", "/dags/train_model", {"is_paused": True}, update_mask="is_paused")
+        (asset,) = (each for each in api.call("GET", "/assets", limit=100)["assets"] if each["name"] == "ratings")
+        for snapshot_id, dataset in (("a-1", "a"), ("b-1", "b"), ("a-2", "a")):
+            extra = {"dataset": dataset, "snapshot_id": snapshot_id, "conf": {"n_folds": 2}}
+            moments[snapshot_id] = datetime.now(UTC)
+            api.call("POST", "/assets/events", {"asset_id": asset["id"], "extra": extra})
+        api.unpause(["train_model"])
+        extra = {"dataset": "c", "snapshot_id": "c-1", "conf": {}}
+        api.call("POST", "/assets/events", {"asset_id": asset["id"], "extra": extra})  # this one starts a run
+        runs = wait_for_runs(api, "train_model", moments["a-1"], 3)
+        choices = [api.result("train_model", run_id, "configure") for run_id in runs]
+    assert [choice["source"]["snapshot_id"] for choice in choices] == ["b-1", "a-2", "c-1"]
+    assert [[event["dataset"] for event in choice["postponed"]] for choice in choices] == [["a", "c"], ["c"], []]
+    assert [[event["dataset"] for event in choice["superseded"]] for choice in choices] == [["a"], [], []]
+    assert [choice["config"]["n_folds"] for choice in choices] == [2, 2, 5]  # each with the settings of its own
 
 
-@pytest.mark.slow
-def test_ctrl_c_ends_everything_with_status_130(tmp_path):
-    env = {**os.environ, "RECSYS_STATE_DIR": str(tmp_path / "state")}
-    command = [sys.executable, "-m", "recsys.stack", "run"]
-    places = Places((tmp_path / "state").resolve())
-    with subprocess.Popen(command, env=env, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as process:
-        wait_for_line(process, "ingest_ratings.configure", "success")
-        members = launcher.find(places).processes
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
-    assert leftovers(f"{MARKER}={places.stack_id}", members, places.state_dir) == []
-
-
-def wait_for_line(process, *words):
-    for line in process.stdout:
-        if all(word in line for word in words):
-            return
-    pytest.fail(f"no line with {words}")
+def wait_for_runs(api, dag_id, since, n):
+    """The first n runs of a DAG that end after a moment, in the order in which they were made."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        query = {"run_after_gte": since.isoformat(), "order_by": "run_after", "limit": 20}
+        runs = api.call("GET", f"/dags/{dag_id}/dagRuns", **query)["dag_runs"]
+        if len(runs) >= n and all(run["state"] in {"success", "failed"} for run in runs):
+            return [run["dag_run_id"] for run in runs]
+        time.sleep(1)
+    pytest.fail(f"{dag_id}: {[(run['dag_run_id'], run['state']) for run in runs]}")

@@ -18,7 +18,7 @@ from recsys.storage.s3 import S3Store
 from recsys.storage.store import open_store
 from recsys.storage.tables import write_json
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
-from tests.storage.test_store import s3_endpoint, s3_environment  # noqa: F401
+from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=2)  # leftovers of today are then old enough

@@ -1,6 +1,8 @@
 """The client against servers that lie, stall, flood and send it elsewhere; all on this machine."""
 
+import gzip
 import time
+import tracemalloc
 
 import pytest
 
@@ -82,6 +84,36 @@ def test_a_body_that_turns_out_too_large_is_cut_off():
         with pytest.raises(DataError, match="sends more than the 1,000 bytes allowed"):
             fetch(base)
     assert sum(sent) < 50_000_000  # of 6.5 GB
+
+
+BOMB = gzip.compress(gzip.compress(bytes(32 << 20)))  # a few hundred bytes
+
+
+def chunked(handler):
+    handler.protocol_version = "HTTP/1.1"
+    body = f"{len(BOMB):x}\r\n".encode() + BOMB + b"\r\n0\r\n\r\n"
+    answer(body=body, Content_Encoding="gzip, gzip", Transfer_Encoding="chunked")(handler)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        *(answer(body=BOMB, Content_Encoding=encoding) for encoding in ("gzip, gzip", "identity, gzip")),
+        *(answer(body=b"hello", Content_Encoding=encoding) for encoding in ("br", "zstd", "deflate", "unheard-of")),
+        chunked,
+    ],
+    ids=["twice", "once", "br", "zstd", "deflate", "unknown", "chunked"],
+)
+def test_a_compressed_body_is_refused_before_it_is_decoded(route):
+    with server({"/": route}) as (base, requests):
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match=r"Content-Encoding .*, and only bodies that are not"):
+                fetch(base)
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20  # of 32 MiB
+        finally:
+            tracemalloc.stop()
+    assert requests[0][1]["Accept-Encoding"] == "identity"
 
 
 def test_a_server_that_does_not_answer_is_a_transient_fault():

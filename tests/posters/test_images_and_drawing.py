@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from recsys.errors import DataError
-from recsys.posters.draw import PALETTES, draw_poster
+from recsys.posters.draw import PALETTES, _printable, draw_poster
 from recsys.posters.images import to_poster
 from recsys.posters.motifs import MOTIFS
 
@@ -78,3 +78,33 @@ def test_every_palette_has_a_motif_and_titles_differ():
 @pytest.mark.parametrize("title", ["", "X" * 300, "Ω мир 映画", "word " * 80, "(500) Days of Summer (2009)"])
 def test_no_title_is_too_long_or_too_strange_to_draw(title):
     assert draw_poster(title, None, ["Unheard-of"])[:2] == b"\xff\xd8"
+
+
+def text_of(title, genres=("Drama",)):
+    """The lower part of a poster, where the text stands, as grey values."""
+    with Image.open(io.BytesIO(draw_poster(title, None, list(genres)))) as image:
+        return image.convert("L").crop((0, 380, 500, 700))
+
+
+def is_bright(image, box):
+    """Whether white letters reach into a box."""
+    return image.crop(box).getextrema()[1] > 230
+
+
+def test_other_scripts_are_drawn_where_the_font_has_them_and_never_as_boxes():
+    assert [_printable(title)[0] for title in ("Броненосец Потёмкин", "Αγγελόπουλος", "映画 Zatoichi", "七人の侍")] == [
+        "Броненосец Потёмкин",
+        "Αγγελόπουλος",
+        "Zatoichi",
+        "?",
+    ]
+    assert text_of("Броненосец") != text_of("七人の侍")
+
+
+@pytest.mark.parametrize(
+    ("title", "genres"),
+    [("X" * 120, ["Drama"]), ("word " * 80, ["Drama"]), ("Short", ["A genre with a long name"] * 3)],
+    ids=["one word", "many words", "genres"],
+)
+def test_no_text_runs_over_the_edge(title, genres):
+    assert not is_bright(text_of(title, genres), (465, 0, 500, 320))

@@ -126,6 +126,14 @@ def test_a_preferred_port_somebody_listens_on_is_avoided(address):
         assert free_port(taken) != taken
 
 
+def test_ports_that_another_program_took_meanwhile_are_told():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert Ports(1, taken, 3).taken() == [taken]
+
+
 def test_settings_reach_the_tasks_as_they_were_given(settings, places):
     given = settings.model_copy(update={"store_url": "s3://movies", "tmdb_token": SecretStr("t0ken")})
     env = stack_environment(given, places, PORTS, has_mlflow=False)

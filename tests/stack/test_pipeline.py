@@ -8,11 +8,19 @@ import pytest
 from rich.console import Console
 
 from recsys.config import CHAIN
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, StackError
 from recsys.stack import __main__ as stack_main
 from recsys.stack import pipeline as stack_pipeline
 from recsys.stack.__main__ import parse_overrides
-from recsys.stack.pipeline import DagRun, PipelineRun, TaskState, error_lines, last_words, run_pipeline
+from recsys.stack.pipeline import (
+    DagRun,
+    PipelineRun,
+    TaskState,
+    check_published,
+    error_lines,
+    last_words,
+    run_pipeline,
+)
 from recsys.stack.progress import PlainProgress
 
 
@@ -138,3 +146,13 @@ def test_an_impossible_setting_is_refused_before_anything_starts(settings):
 def test_an_override_without_a_value_is_refused():
     with pytest.raises(ConfigError, match=r"'k' is no NAME=VALUE"):
         parse_overrides(["k"])
+
+
+def test_another_release_than_the_one_of_this_run_is_not_shown_as_its_result():
+    results = {"score_users.publish": {"version_id": "v7"}, "ingest_ratings.publish": {"snapshot_id": "own-1"}}
+    run = PipelineRun({}, (), 4.0, "u", None, results)
+    check_published(run, {"release": {"version_id": "v7"}, "lineage": {"snapshot_id": "own-1"}})
+    for version_id, snapshot_id in (("v8", "sample-1"), ("v7", "sample-1"), ("v8", "own-1")):
+        shown = {"release": {"version_id": version_id}, "lineage": {"snapshot_id": snapshot_id}}
+        with pytest.raises(StackError, match=rf"published v7 of snapshot own-1, but {version_id} of snapshot"):
+            check_published(run, shown)

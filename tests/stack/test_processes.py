@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from recsys.config import Settings
 from recsys.errors import StackError
 from recsys.stack import launcher, processes
 from recsys.stack.environment import MARKER
+from recsys.stack.pipeline import run_pipeline
 from recsys.stack.places import Places
 from recsys.stack.ports import Ports
 from recsys.stack.processes import Process, leftovers, spawn, start_time
@@ -48,9 +50,9 @@ def start(places, command, name="part", marked=True):
     return spawn(name, command, env, places.logs / f"{name}.log", places.airflow)
 
 
-def record(places, *members):
+def record(places, *members, mode="run"):
     rows = [asdict(member) for member in members]
-    places.record.write_text(json.dumps({"mode": "run", "ports": Ports(1, 2, 3).as_dict(), "processes": rows}))
+    places.record.write_text(json.dumps({"mode": mode, "ports": Ports(1, 2, 3).as_dict(), "processes": rows}))
 
 
 def wait_for(condition, timeout_s=10):
@@ -151,6 +153,18 @@ def test_a_dead_process_is_reported_with_the_end_of_its_log(places):
     stack = launcher.Stack(places, "run", Ports(1, 2, 3), (process,))
     with pytest.raises(StackError, match=r"scheduler died\. (?s:.)*no space left"):
         stack.check()
+
+
+def test_a_run_does_not_replace_a_stack_of_make_up_of_which_a_part_died(places):
+    api_server, scheduler = start(places, SLEEP, "api-server"), start(places, SLEEP, "scheduler")
+    record(places, api_server, scheduler, mode="up")
+    os.kill(scheduler.pid, signal.SIGKILL)
+    wait_for(lambda: not scheduler.is_alive)
+    with pytest.raises(
+        StackError, match=r"scheduler died\..*`make up` starts the stack again, and unfinished runs go on"
+    ):
+        run_pipeline(Settings(state_dir=places.state_dir), {}, places=places)
+    assert api_server.is_alive
 
 
 def test_two_launchers_in_one_clone_do_not_fight(places):

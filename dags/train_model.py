@@ -73,12 +73,12 @@ def train_model() -> None:
         """Move the alias `champion` if the challenger earned it; returns the model that is to be served."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from recsys.errors import GateError
+        from recsys.errors import RefusedError
         from recsys.jobs import train
 
         try:
             champion = train.promote(registered, shared.config(plan))
-        except GateError as refusal:  # a decision, not a failure: `score_users` is not started
+        except RefusedError as refusal:  # no failure, and `score_users` is not started
             raise AirflowSkipException(str(refusal)) from refusal
         return shared.announce(outlet_events, shared.CHAMPION, champion, plan)
 

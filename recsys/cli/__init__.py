@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from recsys.errors import GateError, PermanentError, RecsysError
+from recsys.errors import PermanentError, RecsysError, RefusedError
 from recsys.redaction import RedactingFormatter
 
 _QUIET = ("py4j", "alembic", "mlflow", "great_expectations", "httpx", "httpcore", "PIL", "botocore", "urllib3")
@@ -21,7 +21,7 @@ def main() -> None:
 
     try:
         app()
-    except GateError as refusal:
+    except RefusedError as refusal:
         sys.stderr.write(f"recsys: No lists were made. {refusal}\n")
         sys.exit(EXIT_REFUSED)
     except RecsysError as error:

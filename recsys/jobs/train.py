@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recsys import columns
 from recsys.config import Settings, TrainConfig
-from recsys.errors import ConfigError, GateError, NotFoundError
+from recsys.errors import ConfigError, NotFoundError, RefusedError
 from recsys.jobs import cluster, combining, holdout, pictures, searching, trials
 from recsys.jobs.fitting import split_name, split_of
 from recsys.jobs.judging import Ratings, none_relevant
@@ -187,11 +187,17 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
     a promotion comes first between the two, once more.
 
     Raises:
-        GateError: the challenger was refused and there is no champion to serve instead.
+        RefusedError: the challenger was refused and there is no champion to serve instead.
+        NotFoundError: somebody deleted its version in MLflow.
     """
     settings = settings or Settings.load()
     store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
     name, version, run_id = registered["model_name"], registered["version"], registered["run_id"]
+    if tracking.version(name, version) is None:
+        raise NotFoundError(
+            f"Version {version} of {name} was deleted in MLflow at {tracking.uri} before the gate decided. Nothing was "
+            "promoted. Clear the task register, which registers the model anew."
+        )
     is_promoted, reason = _decide(store, tracking, registered, config)
     tags = {"promoted": is_promoted, "gate": reason}
     tracking.tag_version(name, version, tags)
@@ -199,7 +205,7 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
     tracking.log(run_id, tags=tags)
     tracking.end_run(run_id)
     if tracking.by_alias(name, CHAMPION) is None:
-        raise GateError(trials.refusal({**registered, "reason": reason}))
+        raise RefusedError(trials.refusal({**registered, "reason": reason}))
     log.info("%s version %s %s: %s", name, version, "promoted" if is_promoted else "kept back", reason)
     return {
         **serving(registered["dataset"], registered["snapshot_id"], settings),
@@ -217,8 +223,9 @@ def _decide(store: Store, tracking: Tracking, registered: dict[str, Any], config
         champion, last = champions.present(), champions.last()
         if champion and champion["run_id"] == registered["run_id"]:
             # An earlier attempt promoted it, or a person did, against the gate's verdict.
-            by_the_gate = last is not None and last["run_id"] == registered["run_id"]
-            return (True, last["reason"]) if last and by_the_gate else (registered["promote"], registered["reason"])
+            if last and last["run_id"] == registered["run_id"]:
+                return True, last["reason"]
+            return registered["promote"], registered["reason"]
         key, verdict = holdout.verdict(store, tracking, registered, config, champion)
         if not verdict["promote"]:
             challenger = tracking.by_alias(name, CHALLENGER)

@@ -8,7 +8,7 @@ import pytest
 
 from recsys import cli
 from recsys.config import IngestConfig
-from recsys.errors import GateError, TransientError
+from recsys.errors import RefusedError, TransientError
 from recsys.explorer import queries
 from recsys.jobs import ingest, pipeline, snapshots, trials
 from recsys.storage import releases
@@ -148,7 +148,7 @@ def test_a_refused_first_model_is_told_in_words_with_a_status_of_its_own(store, 
     registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
 
     def refused(*_):
-        raise GateError(trials.refusal(registered))
+        raise RefusedError(trials.refusal(registered))
 
     monkeypatch.setattr(pipeline, "train_model", refused)
     monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from recsys.config import CHAIN
-from recsys.errors import ConfigError, DataError, GateError, TransientError
+from recsys.errors import ConfigError, DataError, RefusedError, TransientError
 from recsys.jobs import train
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -105,7 +105,7 @@ def test_compare_goes_to_a_task_that_is_there(tasks):
 
 def test_a_refused_first_model_is_skipped_not_failed_so_that_it_does_not_look_like_a_crash(tasks, monkeypatch):
     def refused(*_):
-        raise GateError("version 1 does not beat popularity")
+        raise RefusedError("version 1 does not beat popularity")
 
     monkeypatch.setattr(train, "promote", refused)
     monkeypatch.setattr(shared, "config", lambda plan: None)

@@ -267,6 +267,17 @@ def test_a_trial_that_was_edited_or_renamed_in_mlflow_does_not_stop_a_resumed_se
     ]
 
 
+def test_a_version_deleted_before_its_promotion_is_named_and_registered_anew(settings, tracking, challenger):
+    second = challenger("second", train.evaluate, train.register)
+    tracking._client.delete_model_version(NAME, second["version"])
+    with pytest.raises(NotFoundError, match=r"was deleted in MLflow .* Clear the task register"):
+        train.promote(second, LENIENT, settings)
+    assert champion_of(tracking) == "1"
+    again = train.register(second, LENIENT, settings)
+    assert train.promote(again, LENIENT, settings)["promoted"]
+    assert champion_of(tracking) == again["version"] != second["version"]
+
+
 def test_a_run_deleted_during_its_training_is_named_and_goes_on_when_restored(settings, tracking, challenger):
     state = challenger("second")
     tracking._client.delete_run(state["run_id"])

@@ -123,6 +123,16 @@ def test_a_deleted_run_is_named_with_the_way_back_and_goes_on_when_restored(trac
     assert tracking.get_run(run_id)["metrics"] == {"x": 1.0}
 
 
+def test_a_renamed_experiment_keeps_its_runs_and_new_ones_get_one_of_the_old_name(tracking):
+    run_id = tracking.start_run("e", "r", tags={"a": "b"})
+    tracking._client.rename_experiment(tracking._client.get_run(run_id).info.experiment_id, "archive")
+    assert tracking.find_runs("e", {"a": "b"}) == []
+    tracking.log(run_id, metrics={"x": 1.0})
+    new = tracking.start_run("e", "r", tags={"a": "b"})
+    assert [run["run_id"] for run in tracking.find_runs("e", {"a": "b"})] == [new]
+    assert [run["run_id"] for run in tracking.find_runs("archive", {"a": "b"})] == [run_id]
+
+
 def test_a_block_that_fails_is_told_of_and_not_that_its_run_was_deleted(tracking):
     def failing():
         with tracking.run("e", "r") as run_id:

@@ -29,6 +29,7 @@ class Interruption:
     Attributes:
         at: the call, from 1.
         when: before or after it takes effect.
+        act: what happens; another publisher may act between two calls, for instance.
         calls: names and first arguments of the calls so far.
         has_happened: whether there was such a call.
     """
@@ -37,7 +38,7 @@ class Interruption:
         self.at, self.when = at, when
         self.calls: list[str] = []
         self.has_happened = False
-        self._act = act or self._kill
+        self.act = act or self._kill
 
     def watch(self, target: Any) -> Any:
         """The object, with its calls counted."""
@@ -61,7 +62,7 @@ class Interruption:
 
     def _happen(self) -> None:
         self.has_happened = True
-        self._act()
+        self.act()
 
     def _kill(self) -> None:
         raise Killed(f"{self.when} call {self.at}, {self.calls[-1]}")

@@ -51,7 +51,6 @@ TRANSIENT = [
     "recsys.errors.TransientError",
     "builtins.ConnectionError",
     "builtins.TimeoutError",
-    "sqlalchemy.exc.OperationalError",  # MLflow's database is locked or away
     "py4j.protocol.Py4JNetworkError",  # the JVM is gone
 ]
 DEFAULT_ARGS = {

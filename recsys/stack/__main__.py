@@ -15,6 +15,7 @@ from recsys.config import Settings, environment_dataset
 from recsys.datasets import catalogue
 from recsys.errors import ConfigError, RecsysError
 from recsys.jobs.summary import summary
+from recsys.jobs.trials import refusal
 from recsys.pages.summary import print_steps, print_summary
 from recsys.stack import launcher
 from recsys.stack.health import find_silent
@@ -27,6 +28,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 INTERRUPTED = 130
+REFUSED = 3  # by the gate, as with `recsys run`
 
 
 @app.command()
@@ -43,6 +45,9 @@ def run(
     with progress(console) as show:
         result = run_pipeline(settings, conf, say=say, watch=show)
     report_failures(result)
+    if result.is_refused:
+        say(f"No lists were made. {refusal(result.results['train_model.register'])}")
+        raise SystemExit(REFUSED)
     if not result.has_succeeded:
         raise SystemExit(1)
     if result.is_unchanged:

@@ -11,6 +11,7 @@
     reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
     models/<run_id>/...                           fitted factors and per-user metrics of a training run
+    models/_champions/<name>/00000042.json        promotions of a registered model, create-only; 00000042.done.json
     scratch/<owner_id>/...                        what tasks of one search or scoring share; gone when it ends
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
     tables/_releases/00000042.json                create-only: the point of truth
@@ -153,6 +154,25 @@ def scratch(owner_id: str) -> str:
 
 def evaluation(model_prefix: str) -> str:
     return f"{model_prefix}/evaluation.json"
+
+
+def comparison(model_prefix: str, champion_run_id: str | None) -> str:
+    """A later verdict than `evaluation`, by the champion it is about; None: there was none any more."""
+    return f"{model_prefix}/comparisons/{champion_run_id or 'without-champion'}.json"
+
+
+def promotions(name: str) -> str:
+    """The prefix of the promotions of a registered model."""
+    return f"models/_champions/{safe_id(name)}/"
+
+
+def promotion(name: str, number: int) -> str:
+    return f"{promotions(name)}{number:08d}.json"
+
+
+def promotion_done(name: str, number: int) -> str:
+    """Written when the alias has followed a promotion."""
+    return f"{promotions(name)}{number:08d}.done.json"
 
 
 def version(version_id: str) -> str:

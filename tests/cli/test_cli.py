@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from recsys import cli
-from recsys.errors import TransientError
+from recsys.config import IngestConfig
+from recsys.errors import RefusedError, TransientError
 from recsys.explorer import queries
+from recsys.jobs import ingest, pipeline, snapshots, trials
 from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json
@@ -149,6 +151,33 @@ def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):
     monkeypatch.setattr(queries, "user_list", away)
     status, _, err = recsys("recommend", "--user-id", "1")
     assert (status, err) == (75, "recsys: The store is away.\n")
+
+
+def test_a_refused_first_model_is_told_in_words_with_a_status_of_its_own(store, recsys, monkeypatch):
+    registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
+
+    def refused(*_):
+        raise RefusedError(trials.refusal(registered))
+
+    monkeypatch.setattr(pipeline, "train_model", refused)
+    monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")
+    monkeypatch.setattr(snapshots, "snapshot_info", lambda *_: {"snapshot_id": "tiny-1"})
+    status, _, err = recsys("tune")
+    assert status == 3
+    assert err.startswith("recsys: No lists were made. recsys-tiny version 1 does not beat popularity. So the gate")
+    assert "Traceback" not in err
+
+
+def test_tuning_where_nobody_reaches_relevant_rating_is_a_sentence(recsys, monkeypatch, tracked_settings, tmp_path):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
+    rows = "".join(f"{user},{movie},{1 + (user + movie) % 3},964982703\n" for user in range(20) for movie in range(9))
+    (tmp_path / "low.csv").write_text(f"userId,movieId,rating,timestamp\n{rows}")
+    found = ingest.download(IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1", tracked_settings)
+    snapshots.publish(ingest.parse(found, tracked_settings), tracked_settings)
+    status, _, err = recsys("tune")
+    assert status == 1
+    assert "reaches relevant_rating 4, the highest is 3. Lists cannot be judged so, and nothing was trained" in err
+    assert "Traceback" not in err
 
 
 def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):

@@ -1,11 +1,11 @@
-# Every command of the project. `make` lists them; nothing but python3, make and Java 17 is needed.
+# Every command of the project. `make` lists them; nothing but python3, make and Java 17 to 25 is needed.
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run up down status test test-slow test-realdata check format lock clean clean-all distclean
 
 BIN := .venv/bin
 SETUP := python3 scripts/setup.py
 # Tests write below the clone too, and the launcher JVM of Spark leaves nothing in /tmp.
-TEST_ENV := TMPDIR="$(CURDIR)/.state/test" SPARK_LAUNCHER_OPTS=-XX:-UsePerfData
+TEST_ENV := TMPDIR="$$PWD/.state/test" SPARK_LAUNCHER_OPTS=-XX:-UsePerfData
 # A test waits for Spark, Airflow or a subprocess as long as it computes: three files at a time keep two cores busy.
 # One after the other, for a debugger: make test ARGS="-n 0 -s tests/cli".
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
@@ -55,7 +55,7 @@ format: setup-dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q
+LOCK := $(SETUP) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q
 lock: setup ## resolve the requirements again, with hashes
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) pyproject.toml -o requirements/run.txt
@@ -64,8 +64,8 @@ lock: setup ## resolve the requirements again, with hashes
 	$(LOCK) pyproject.toml --extra deploy -c requirements/run.txt -o requirements/deploy.txt
 	$(LOCK) requirements/mlflow.in -c requirements/deploy.txt -o requirements/mlflow.txt
 
-clean: down ## stop everything and remove all local state (tables, models, runs)
-	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: down ## stop everything and remove all local state (tables, models, runs), RECSYS_STATE_DIR's where it is set
+	@python3 scripts/clean.py
 
 clean-all: clean ## clean, and remove the environment too
 	rm -rf .venv

@@ -1,17 +1,18 @@
 """Brings in a dataset, proves it, and publishes it as an immutable snapshot.
 
 **Steps.** `configure` → `download` → `compare` → `parse` → `validate` → `publish` → `explore`, `prune`. Publishing
-emits the asset `ratings`, which starts `train_model`. A source with nothing new goes from `compare` to `unchanged`:
-no new snapshot, no training, all else skipped (or straight to `publish`, if `when_unchanged` says train).
+emits the asset `ratings`, which starts `train_model`. A source with nothing new goes from `compare` to `unchanged`: no
+new snapshot, no training. But what a failure or a paused DAG left undone is brought about: a snapshot that was not
+trained to the end goes to `publish` (as with `when_unchanged`), and a champion without lists to `announce_champion`.
 
 **When.** Mondays at 04:00 UTC, repeating the settings of the last ingest; or by hand (*Trigger*), or `make run`.
 
 **What can go wrong, and what to do then.**
 
-* `download` fails: the host is away (it was retried), or the digest is not the published one. Trigger again later,
-  or give the path of a local archive as `dataset`. `parse` fails: the archive is damaged; the message says where.
-* `validate` fails: a table as a whole breaks a rule, or more rows than `max_quarantined` allows do. Nothing was
-  published; the task's reports say what and why. Fix the source, or allow more knowingly, then trigger again.
+* `download` fails: the host is away (it was retried), or the digest is not the published one. Trigger again later, or
+  give a local archive as `dataset`. `parse` fails: the archive is damaged; the message says where.
+* `validate` fails: a table breaks a rule, or more rows than `max_quarantined` allows do. Nothing was published; the
+  reports say what and why. Fix the source, or allow more knowingly, then trigger again.
 * `explore`, `prune` fail: the snapshot is published all the same; clear the task to do it again.
 """
 
@@ -39,11 +40,10 @@ def ingest_ratings() -> None:
 
     @task.branch
     def compare(downloaded: dict, plan: dict) -> str:
-        """Has anything changed? Goes on to `parse`, or to `unchanged`, or (`when_unchanged`) straight to `publish`."""
-        from recsys.jobs import ingest
+        """What is to be done: `parse` what is new; or make up for what is undone; or nothing, as all is `unchanged`."""
+        from recsys.jobs import progress
 
-        held = {"skip": "unchanged", "train": "publish"}[shared.config(plan).when_unchanged]
-        return held if ingest.find_unchanged(downloaded) else "parse"
+        return progress.next_task(downloaded, shared.config(plan))
 
     @task(multiple_outputs=False)
     def unchanged(downloaded: dict) -> dict[str, Any]:
@@ -51,6 +51,13 @@ def ingest_ratings() -> None:
         from recsys.jobs import ingest
 
         return ingest.find_unchanged(downloaded)
+
+    @task(multiple_outputs=False, outlets=[shared.CHAMPION])
+    def announce_champion(downloaded: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+        """There are no lists of the present champion yet: let `score_users` make them."""
+        from recsys.jobs import progress
+
+        return shared.announce(outlet_events, shared.CHAMPION, progress.announce_champion(downloaded), plan)
 
     @task(multiple_outputs=False)
     def parse(downloaded: dict) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def ingest_ratings() -> None:
     downloaded = download(plan)
     parsed = parse(downloaded)
     published = publish(downloaded, parsed, plan)
-    compare(downloaded, plan) >> [parsed, unchanged(downloaded), published]
+    compare(downloaded, plan) >> [parsed, unchanged(downloaded), published, announce_champion(downloaded, plan)]
     validate(parsed, plan) >> published
     explore(published)
     prune(published, plan)

@@ -24,7 +24,7 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsys.config import CHAIN, Settings, parse_chain
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RecsysError
 
 log = logging.getLogger("recsys.dags")
 # Events of which a DAG remembers who took them.
@@ -51,7 +51,6 @@ TRANSIENT = [
     "recsys.errors.TransientError",
     "builtins.ConnectionError",
     "builtins.TimeoutError",
-    "sqlalchemy.exc.OperationalError",  # MLflow's database is locked or away
     "py4j.protocol.Py4JNetworkError",  # the JVM is gone
 ]
 DEFAULT_ARGS = {
@@ -139,6 +138,7 @@ def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]]
         Its return value (XCom tab) shows what every other task of this run uses, and what became of other events
         that waited.
         """
+        _repair_pointer()
         triggering = list(triggering_asset_events.get(source, ()))
         choice = _choice(dag_run, source, triggering, inlet_events, asset_state_store[source])
         if choice is None and dag_run.dag_id != "ingest_ratings":
@@ -156,6 +156,17 @@ def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]]
         return {**settled, **choice.labels}
 
     return configure()
+
+
+def _repair_pointer() -> None:
+    """Finish what a publisher that was killed left undone; a store that is away is for later tasks to report."""
+    from recsys.storage import releases
+    from recsys.storage.store import open_store
+
+    try:
+        releases.repair(open_store(Settings.load().resolved_store_url))
+    except RecsysError as error:
+        log.warning("The pointer to the current release could not be looked at: %s", error)
 
 
 def _choice(dag_run: Any, source: Asset, triggering: list[Any], inlet_events: Any, memory: Any) -> events.Choice | None:

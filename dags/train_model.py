@@ -13,8 +13,9 @@ how many fits a model is made of.
 **What can go wrong, and what to do then.**
 
 * `search` or `fit` fails for memory: raise `RECSYS_SPARK_DRIVER_MEMORY` or lower `max_rank`, then clear the task.
-* `promote` fails: there is no champion yet and the challenger did not beat popularity. No model is
-  served. Widen the search (`ranking_trials`), or bring in more ratings.
+* `promote` is skipped: the gate refused the first model of this data, and there is no champion to serve instead. The
+  log says why. No lists are made. Widen the search (`ranking_trials`), or bring in more ratings.
+* Somebody deleted the run or the experiment in MLflow: the message says how to restore it.
 * Anything else: the trials so far are in MLflow; clear the failed task and it goes on from the step before.
 """
 
@@ -70,9 +71,16 @@ def train_model() -> None:
     @task(multiple_outputs=False, outlets=[shared.CHAMPION])
     def promote(registered: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Move the alias `champion` if the challenger earned it; returns the model that is to be served."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from recsys.errors import RefusedError
         from recsys.jobs import train
 
-        return shared.announce(outlet_events, shared.CHAMPION, train.promote(registered, shared.config(plan)), plan)
+        try:
+            champion = train.promote(registered, shared.config(plan))
+        except RefusedError as refusal:  # no failure, and `score_users` is not started
+            raise AirflowSkipException(str(refusal)) from refusal
+        return shared.announce(outlet_events, shared.CHAMPION, champion, plan)
 
     plan = shared.configure(shared.RATINGS)
     fitted = fit(search(split(plan), plan), plan)

@@ -91,7 +91,9 @@ def report_keys(run_id: str, task_id: str) -> dict[str, str]:
     from recsys.storage import layout
 
     if task_id == "validate":
-        return reports.existing(_store(), reports.of_ingest(layout.run_key(run_id)))
+        ingest_ids = layout.run_key(run_id), layout.former_run_key(run_id)
+        found = (reports.existing(_store(), reports.of_ingest(ingest_id)) for ingest_id in ingest_ids)
+        return next(filter(None, found), {})
     snapshot_id = _published_snapshot(run_id)
     return reports.existing(_store(), reports.of_snapshot(snapshot_id)) if snapshot_id else {}
 

@@ -6,6 +6,7 @@ and logged whole to MLflow. Importing this module reads nothing.
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from recsys import redaction
 from recsys.errors import ConfigError
+from recsys.private_files import make_private_folder
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # Tells the DAGs from when on asset events count (ISO 8601); `make run` sets it for the stack it starts for itself.
@@ -24,7 +26,7 @@ EVENTS_SINCE = "RECSYS_EVENTS_SINCE"
 class Settings(BaseSettings):
     """Where things are. Every field is an environment variable with the prefix ``RECSYS_``."""
 
-    model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RECSYS_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     state_dir: Path = Field(
         PROJECT_ROOT / ".state",
@@ -63,6 +65,24 @@ class Settings(BaseSettings):
     )
     tmdb_token: SecretStr | None = Field(None, description="TMDB API read token; enables posters from TMDB.")
 
+    @field_validator("state_dir")
+    @classmethod
+    def _check_state_dir(cls, value: Path) -> Path:
+        """Absolute, as tasks work in another folder; without what separates paths, or what Airflow would replace."""
+        path = _absolute(value)
+        refused = [repr(char) for char in dict.fromkeys(re.findall(r"[,:\x00-\x1f]", str(path)))]
+        if os.path.expandvars(path) != str(path):
+            refused.append("the name of an environment variable ($NAME)")
+        if refused:
+            raise ValueError(f"a path with {' and '.join(refused)} in it cannot hold the state; name another folder")
+        return path
+
+    @field_validator("store_url")
+    @classmethod
+    def _make_absolute(cls, value: str) -> str:
+        """A directory's path; an address with a scheme, such as ``s3:``, stays as it is."""
+        return str(_absolute(value)) if value and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else value
+
     @field_validator("mirrors")
     @classmethod
     def _check_mirrors(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -98,7 +118,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_tracking_uri(self) -> str:
-        return self.mlflow_tracking_uri or f"sqlite:///{self.state_dir / 'mlflow' / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or sqlite_url(self.state_dir / "mlflow" / "mlflow.db")
 
     @property
     def resolved_artifact_root(self) -> str | None:
@@ -109,9 +129,8 @@ class Settings(BaseSettings):
     @property
     def tmp_dir(self) -> Path:
         """Scratch space inside the state folder; created on first use."""
-        path = self.state_dir / "tmp"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        make_private_folder(self.state_dir)
+        return make_private_folder(self.state_dir / "tmp")
 
     @classmethod
     def load(cls) -> "Settings":
@@ -385,6 +404,15 @@ def parse_chain(first: str, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def sqlite_url(database: Path) -> str:
+    """The address of a SQLite database, for SQLAlchemy: it decodes percent signs, and parameters begin at a ``?``.
+
+    >>> sqlite_url(Path("/new ü/50%?/mlflow.db"))
+    'sqlite:////new ü/50%25%3F/mlflow.db'
+    """
+    return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
+
+
 def form_values(first: str, values: dict[str, Any]) -> dict[str, Any]:
     """Settings as the trigger form of a DAG takes them, from values or from texts as a terminal gives them.
 
@@ -401,6 +429,10 @@ def form_values(first: str, values: dict[str, Any]) -> dict[str, Any]:
 def environment_dataset() -> str:
     """The dataset named by ``DATASET``, as `make run` passes it; `sample` when unset."""
     return os.environ.get("DATASET", "").strip() or "sample"
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path.expanduser fails where there is no such user
 
 
 def _sentence(what: str, error: ValidationError) -> str:

@@ -9,6 +9,7 @@
     │   ├── NotFoundError     a key, version or id does not exist
     │   ├── AlreadyExistsError  a create-only key is taken
     │   └── GateError         no model may be served
+    │       └── RefusedError  the gate refused a model, and there is no champion to serve instead
     ├── TransientError        the network or a server failed: retry with back-off
     └── StackError            the local stack cannot start, or one of its processes died
 
@@ -63,6 +64,10 @@ class AlreadyExistsError(PermanentError):
 
 class GateError(PermanentError):
     """No model may be served: the challenger lost and there is no champion to keep."""
+
+
+class RefusedError(GateError):
+    """The gate refused a model, and there is no champion to serve instead: a decision, and no fault."""
 
 
 class StackError(RecsysError):

@@ -1,13 +1,17 @@
 """The Spark session: one per job, with the settings that keep MLlib's ALS alive.
 
 Measured reasons (Spark 4.3, 2 cores): without a checkpoint directory ALS dies of StackOverflowError at
-20 iterations; 200 shuffle partitions cost more than the work on fewer than a million ratings; Python
-workers use the system's interpreter unless told otherwise.
+20 iterations, and on Java 25 at 10 with the usual stack of 1 MB (2 MB will do); 200 shuffle partitions
+cost more than the work on fewer than a million ratings; Python workers use the system's interpreter
+unless told otherwise.
 """
 
 import contextlib
+import locale
 import logging
 import os
+import shlex
+import subprocess
 import sys
 import uuid
 import zipfile
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
+
+# Four times what the ten iterations between two checkpoints need on Java 25; a thread takes only what it uses.
+_STACK = "-Xss8m"
 
 
 @contextlib.contextmanager
@@ -46,23 +53,22 @@ def spark_session(
     """
     from pyspark.sql import SparkSession
 
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    # One BLAS thread per task: Spark's own parallelism already fills the cores.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _set_environment()
     # Workers are separate processes and must find this package whether or not it is installed.
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     heap = settings.spark_driver_memory or f"{heap_mb(n_ratings, machine_mb())}m"
     scratch = settings.tmp_dir / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
-    java_options = f"-XX:+UseParallelGC -XX:-UsePerfData -Djava.io.tmpdir={scratch}"
+    java_options = f"{_STACK} -XX:+UseParallelGC -XX:-UsePerfData -Djava.io.tmpdir={shlex.quote(str(scratch))}"
     if is_brief:
         java_options += " -XX:TieredStopAtLevel=1"
     builder = (
         SparkSession.builder.appName(app_name)
         .master(settings.spark_master)
         .config("spark.driver.memory", heap)
-        .config("spark.driver.extraJavaOptions", java_options)
+        # Spark puts them before the extraJavaOptions that somebody else may set.
+        .config("spark.driver.defaultJavaOptions", java_options)
+        .config("spark.executor.defaultJavaOptions", _STACK)
         .config("spark.local.dir", str(scratch))
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.sql.shuffle.partitions", n_partitions or 2 * (os.cpu_count() or 1))
@@ -81,7 +87,7 @@ def spark_session(
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     for name, value in settings.spark_conf.items():
         builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    spark = _start(builder)
     if not is_local(settings.spark_master):
         # Unpacked on every executor: from within an archive numba could not keep compiled code.
         spark.sparkContext.addArchive(f"{_package(scratch)}#{Path(__file__).parent.name}")
@@ -92,6 +98,45 @@ def spark_session(
         yield spark
     finally:
         spark.stop()
+
+
+def _set_environment() -> None:
+    """What Spark's processes inherit from this one, where nobody has set it."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    # One BLAS thread per task: Spark's own parallelism already fills the cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # In the C locale Python takes file names for UTF-8 all the same, and Java does not find one with an umlaut.
+    if sys.getfilesystemencoding() == "utf-8" and locale.nl_langinfo(locale.CODESET) != "UTF-8":
+        os.environ["LC_ALL"] = "C.UTF-8"
+
+
+def _start(builder: Any) -> "SparkSession":
+    """The session of a builder; `ConfigError` with the Java in use where no JVM comes up."""
+    from pyspark.errors import PySparkRuntimeError
+
+    try:
+        session: SparkSession = builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if error.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        raise ConfigError(
+            f"Spark's Java process ended before it was ready. {_java_in_use()}. Nothing was computed. What the process "
+            "said is in the log, before this error. Spark 4.3 needs Java 17 to 25; set JAVA_HOME to one, and run again."
+        ) from error
+    return session
+
+
+def _java_in_use() -> str:
+    """Which Java Spark starts, where that was set, and what it says of itself."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else "java"
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
+        said = (answer.stderr + answer.stdout).partition("\n")[0] or f"nothing, with status {answer.returncode}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    return f"JAVA_HOME is {home or 'not set'}; `{java} -version` says: {said}"
 
 
 def is_local(master: str) -> bool:

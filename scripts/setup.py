@@ -1,9 +1,11 @@
 """Make `.venv`: ``python3 scripts/setup.py run|dev``. Only the standard library, and any Python 3.6 may start it.
 
+``python3 scripts/setup.py uv ARGUMENTS`` runs the environment's uv with pip's settings, as the set-up itself does.
 A stamp in the environment names what it was made from: while that is unchanged nothing is done and the
 network is not touched. An environment whose making was cut short is thrown away and made again.
 """
 
+import ast
 import contextlib
 import fcntl
 import hashlib
@@ -11,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +23,17 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UNFINISHED = VENV / ".unfinished"
 OLDEST = (3, 11)
-JAVA = 17
+JAVA = (17, 25)  # the oldest and the newest that Spark 4.3 was seen to work with
 
 
 def main():
     """Check what must be there, then make or complete the environment."""
-    want = sys.argv[1] if len(sys.argv) == 2 else ""
-    if want not in ("run", "dev"):
-        sys.exit("usage: python3 scripts/setup.py run|dev")
+    want = sys.argv[1] if len(sys.argv) > 1 else ""
+    if want == "uv":
+        sys.exit(subprocess.run([str(PYTHON), "-m", *sys.argv[1:]], env=environment()).returncode)
+    if want not in ("run", "dev") or len(sys.argv) > 2:
+        sys.exit("usage: python3 scripts/setup.py run|dev|uv ARGUMENTS")
+    check_folder()
     check_java()
     if is_ready(want):
         return
@@ -40,29 +46,56 @@ def main():
         install(want)
 
 
+def check_folder():
+    """The clone may lie anywhere but where its path would be read as two paths, or as the name of a variable."""
+    path = str(ROOT)
+    if re.search("[:\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
+        sys.exit(
+            "{!r} cannot hold the clone: Python and Airflow would read a path with a colon, a line break or the name "
+            "of an environment variable ($NAME) otherwise. Move it to another folder and run this again.".format(path)
+        )
+
+
 def check_java():
-    """Spark needs Java 17 or newer: JAVA_HOME's, else the one on the PATH."""
+    """Spark needs Java 17 to 25: JAVA_HOME's, else the one on the PATH."""
     home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else "java"
+    version = java_version(str(Path(home) / "bin" / "java") if home else "java")
+    if version and JAVA[0] <= version <= JAVA[1]:
+        return
+    fact = (
+        "No Java was found"
+        if not version
+        else "Java {} is too {}".format(version, "old" if version < JAVA[0] else "new")
+    )
+    fact += " (JAVA_HOME is {})".format(home) if home else ""
+    other = shutil.which("java") if home else None
+    other_version = java_version(other) if other else None
+    if other_version and JAVA[0] <= other_version <= JAVA[1]:
+        how = "{} is Java {}: unset JAVA_HOME, or set it to {},".format(other, other_version, java_home(other))
+    else:
+        how = {
+            "Darwin": "Install it with `brew install openjdk@17`, set JAVA_HOME to $(brew --prefix openjdk@17),",
+            "Linux": "Install it with `apt install openjdk-17-jre-headless` (Debian 13: openjdk-21-jre-headless, "
+            "Fedora: `dnf install java-21-openjdk-headless`), set JAVA_HOME to it if another is the default,",
+        }.get(platform.system(), "Install one, set JAVA_HOME to it,")
+    sys.exit("{}: Spark needs Java {} to {}. {} and run this again.".format(fact, JAVA[0], JAVA[1], how))
+
+
+def java_version(java):
+    """The version of a Java as one number, 8 for "1.8"; None where it does not start."""
     try:
         answer = subprocess.run(
             [java, "-XX:-UsePerfData", "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
         )
-        text = answer.stdout.decode(errors="replace")
-        found = re.search(r'version "(?:1\.)?(\d+)', text) if answer.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired):
-        found = None
-    if found and int(found.group(1)) >= JAVA:
-        return
-    fact = "Java {} is too old".format(found.group(1)) if found else "No Java was found"
-    where = " (JAVA_HOME is {})".format(home) if home else ""
-    how = {
-        "Darwin": "`brew install openjdk@17` and set JAVA_HOME to $(brew --prefix openjdk@17)",
-        "Linux": "`apt install openjdk-17-jre-headless` (Fedora: `dnf install java-17-openjdk-headless`)",
-    }.get(platform.system(), "a Java 17 runtime")
-    sys.exit(
-        "{}{}: Spark needs Java {} or newer, so install it with {} and run this again.".format(fact, where, JAVA, how)
-    )
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stdout.decode(errors="replace"))
+    return int(found.group(1)) if found and answer.returncode == 0 else None
+
+
+def java_home(java):
+    """The folder that JAVA_HOME would have to name for a program on the PATH, which mostly is a link."""
+    return Path(java).resolve().parent.parent
 
 
 def find_python():
@@ -123,6 +156,8 @@ def make_venv(python):
     VENV.mkdir()
     UNFINISHED.touch()
     step([python, "-m", "venv", VENV], "the venv module does not work: on Debian and Ubuntu `apt install python3-venv`")
+    with (VENV / "pyvenv.cfg").open("a") as file:
+        file.write("relocatable = true\n")  # uv's scripts then find Python from where they lie: no path to quote
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     step([*pip, "-r", ROOT / "requirements" / "bootstrap.txt"], "check the network and pip's index settings")
     (VENV / ".base").touch()
@@ -138,10 +173,11 @@ def install(want):
         with contextlib.suppress(FileNotFoundError):
             (VENV / (".stamp-" + name)).unlink()
     uv = [PYTHON, "-m", "uv", "pip"]
+    index = ["--no-index"] if pip_settings().get("no-index", "").lower() in ("1", "true", "yes", "on") else []
     hint = "check the network and pip's index settings; what was downloaded is kept"
     if not sys.stderr.isatty():
         uv.append("--quiet")  # no progress bar to show, and nobody reads the list of 180 packages
-    step([*uv, "sync", "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
+    step([*uv, "sync", *index, "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
     step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT], "the package does not build")
     (VENV / (".stamp-" + want)).write_text(stamp(want))
     UNFINISHED.unlink()
@@ -155,31 +191,71 @@ def step(command, hint):
 
 
 def environment():
-    """The caller's environment; uv is told the package index and the certificates that pip is set to."""
+    """The caller's environment; uv, which does not know pip's settings, is told them by variables that are not set."""
     env = dict(os.environ, VIRTUAL_ENV=str(VENV))
     for name in ("PYTHONPATH", "PYTHONHOME", "PIP_REQUIRE_VIRTUALENV", "PYTHONDONTWRITEBYTECODE"):
         env.pop(name, None)
-    index = pip_setting("index-url")
-    if index and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(env):
-        env["UV_DEFAULT_INDEX"] = index
-    certificates = pip_setting("cert")
-    if certificates:
-        env.setdefault("SSL_CERT_FILE", certificates)
+    for name, value in uv_settings(pip_settings()).items():
+        older = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}.get(name)
+        if older not in env and name.lower() not in env:
+            env.setdefault(name, value)
     return env
 
 
-def pip_setting(name):
-    """A setting of pip's, from its environment variable or its files; None where there is none."""
-    value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
-    for section in ("install", "global"):
-        if not value and PYTHON.exists():
-            answer = subprocess.run(
-                [str(PYTHON), "-m", "pip", "config", "get", section + "." + name],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            value = answer.stdout.decode().strip() if answer.returncode == 0 else None
-    return value
+def uv_settings(pip):
+    """Where uv gets packages, and whom it trusts, as environment variables, from settings of pip by their names."""
+    settings = {variable: pip[name] for name, variable in SAME_IN_UV.items() if pip.get(name)}
+    settings.update({variable: " ".join(pip[name].split()) for name, variable in LISTS_IN_UV.items() if pip.get(name)})
+    if "UV_INDEX" in settings:
+        # As pip does it. Whichever index a package comes from, the lock files hold its digest.
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if pip.get("find-links"):
+        settings["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
+    if pip.get("cert"):
+        settings["SSL_CERT_DIR" if Path(pip["cert"]).is_dir() else "SSL_CERT_FILE"] = pip["cert"]
+    elif has_system_certificates():
+        settings["UV_SYSTEM_CERTS"] = "true"  # a company's own authority is mostly there, and not in uv's list
+    if pip.get("proxy"):
+        proxy = pip["proxy"] if "://" in pip["proxy"] else "http://" + pip["proxy"]
+        settings.update({"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy})
+    return settings
+
+
+SAME_IN_UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "client-cert": "SSL_CLIENT_CERT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "retries": "UV_HTTP_RETRIES",
+}
+LISTS_IN_UV = {"extra-index-url": "UV_INDEX", "trusted-host": "UV_INSECURE_HOST"}
+
+
+def has_system_certificates():
+    """Whether the system keeps certificates where programs find them; a bare container does not."""
+    paths = ssl.get_default_verify_paths()
+    folder = Path(paths.capath) if paths.capath else None
+    return platform.system() == "Darwin" or bool(paths.cafile or (folder and any(folder.iterdir())))
+
+
+def pip_settings():
+    """Pip's settings as an installation sees them: the machine's files, the user's, PIP_CONFIG_FILE and PIP_*.
+
+    `pip config get` reads one file alone, so all are listed: ``section.name='value'``, files merged.
+    """
+    if not PYTHON.exists():
+        return {}
+    answer = subprocess.run(
+        [str(PYTHON), "-m", "pip", "config", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
+    )
+    sections = {"global": {}, "install": {}, ":env:": {}}
+    for line in answer.stdout.decode(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        section, _, name = name.rpartition(".")
+        if section in sections:
+            with contextlib.suppress(ValueError, SyntaxError):
+                sections[section][name] = str(ast.literal_eval(value))
+    return dict(sections["global"], **dict(sections["install"], **sections[":env:"]))
 
 
 if __name__ == "__main__":

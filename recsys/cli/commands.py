@@ -131,7 +131,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
-    from recsys.explorer import queries, source_ids
+    from recsys.explorer import inputs, queries, source_ids
     from recsys.jobs import newcomers
 
     is_new = ratings is not None or csv is not None
@@ -141,12 +141,11 @@ def recommend(
         )
     if user_id is not None:
         store = _store()
-        show(
-            queries.user_list(store, source_ids.user_number(store, user_id)), as_json, f"Recommended to user {user_id}"
-        )
+        rows = queries.user_list(store, source_ids.user_number(store, user_id))
+        show(rows, as_json, f"Recommended to user {user_id}")
         return
     store = _store()
-    by_hand = queries.parse_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
+    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
     rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
@@ -208,11 +207,18 @@ def rollback(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would happen.")] = False,
 ) -> None:
     """Make an older version of the tables current again (a dry run unless --yes)."""
+    from recsys.explorer import queries
     from recsys.storage import releases
 
     store = _store()
     now = releases.current(store)["version_id"]
-    releases.read_manifest(store, version_id)  # fails when there is no such version
+    manifest = releases.read_manifest(store, version_id)  # fails when there is no such version
+    if version_id == now:
+        releases.repair(store)
+        typer.echo(f"{version_id} is current already.")
+        return
+    for sentence in queries.gone(store, manifest["lineage"]):
+        typer.echo(f"{version_id}: {sentence}")
     if not yes:
         typer.echo(f"Would replace {now} by {version_id}. Nothing was changed; add --yes to do it.")
         return
@@ -236,7 +242,7 @@ def snapshots(
 
 @app.command()
 def prune(
-    keep: Keep,
+    keep: Keep = IngestConfig.model_fields["keep_snapshots"].default,
     dataset: Annotated[str, typer.Option(help="Only those of this data set.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would go.")] = False,
 ) -> None:

@@ -29,5 +29,18 @@ def show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     for name in rows[0]:
         table.add_column(name, overflow="fold")  # an id that was cut short is of no use
     for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     console().print(table)
+
+
+def _cell(value: Any) -> str:
+    """A value as people read it.
+
+    >>> _cell(0.12345), _cell(["Comedy", "Drama"]), _cell(None), _cell(7)
+    ('0.123', 'Comedy, Drama', '–', '7')
+    """
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "–" if value is None else str(value)

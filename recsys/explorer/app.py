@@ -7,19 +7,20 @@ script could act as the person who is signed in.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError, RecsysError
 from recsys.explorer import queries, reports, source_ids
-from recsys.explorer.queries import parse_ratings
+from recsys.explorer.inputs import read_ratings
+from recsys.explorer.limited_body import LimitedBody
 from recsys.pages import render
-from recsys.storage import layout
+from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
 
 _PAGE_POLICY = (
@@ -35,7 +36,9 @@ _HEADERS = {
 }
 
 
-Recommend = Callable[[Store, Mapping[int, float], int], list[dict[str, Any]]]
+Recommend = Callable[[Store, Mapping[int, float], int, Mapping[str, Any]], list[dict[str, Any]]]
+# Ids are 32-bit integers in every table.
+Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Newcomer(BaseModel):
@@ -63,6 +66,7 @@ def create_app(
     app = FastAPI(
         title="Recommendations", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[*dependencies]
     )
+    app.add_middleware(LimitedBody)
     app.middleware("http")(_with_headers)
     app.exception_handler(RecsysError)(_failed)
     app.exception_handler(RequestValidationError)(_malformed)
@@ -77,48 +81,59 @@ def create_app(
 def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
-        rows = recommend(store, parse_ratings(ratings, source_ids.movie_numbers(store)), 10)
+        release = queries.release(store)
+        given = read_ratings(ratings, source_ids.movie_numbers(store, release["version_id"]))
+        rows = recommend(store, given, 10, release)
         source = rows[0]["source"] if rows else "popular"
-        return _page(store, newcomer=ratings, listed=_with_posters(store, rows), source=source)
+        return _page(store, release, newcomer=ratings, listed=_with_posters(store, rows), source=source)
 
     @app.post("/api/lists")
     def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
-        return recommend(store, newcomer.ratings, newcomer.k)
+        return recommend(store, newcomer.ratings, newcomer.k, queries.release(store))
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:
+    # Each page asks once for the release, so that all it shows is of the same one, whatever is published meanwhile.
     @app.get("/", response_class=HTMLResponse)
     def home() -> str:
-        try:
-            return _page(store, famous=queries.most_rated(store), user_range=queries.user_range(store))
-        except NotFoundError:
-            return _page(store)  # nothing is published yet, and the page says so
+        if not releases.latest(store, 1):
+            return _rendered()  # nothing is published yet, and the page says so
+        release = queries.release(store)
+        version_id = release["version_id"]
+        famous = queries.most_rated(store, version_id=version_id)
+        return _page(store, release, famous=famous, user_range=queries.user_range(store, version_id))
 
     @app.get("/user", response_class=HTMLResponse)
     def user(user_id: str = "") -> str:
-        number = source_ids.user_number(store, user_id)
+        release = queries.release(store)
+        version_id = release["version_id"]
+        number = source_ids.user_number(store, user_id, version_id)
         return _page(
             store,
-            user_id=user_id,
-            listed=_with_posters(store, queries.user_list(store, number)),
-            source=queries.list_source(store, number),
-            rated=queries.rated_high(store, number, 10),
+            release,
+            user_id=user_id.strip(),
+            listed=_with_posters(store, queries.user_list(store, number, version_id)),
+            source=queries.list_source(store, number, version_id),
+            rated=queries.rated_high(store, number, 10, version_id),
         )
 
     @app.get("/movie", response_class=HTMLResponse)
     def movie(movie_id: str = "") -> str:
-        number = source_ids.movie_number(store, movie_id)
-        neighbours = _with_posters(store, queries.similar_movies(store, number))
-        return _page(store, movie=queries.movie(store, number), neighbours=neighbours)
+        release = queries.release(store)
+        version_id = release["version_id"]
+        number = source_ids.movie_number(store, movie_id, version_id)
+        neighbours = _with_posters(store, queries.similar_movies(store, number, version_id))
+        return _page(store, release, movie=queries.movie(store, number, version_id), neighbours=neighbours)
 
     @app.get("/search", response_class=HTMLResponse)
     def search(q: str = "") -> str:
-        return _page(store, text=q, found=queries.find_movies(store, q))
+        release = queries.release(store)
+        return _page(store, release, text=q, found=queries.find_movies(store, q, version_id=release["version_id"]))
 
 
 def _add_files(app: FastAPI, store: Store) -> None:
     @app.get("/poster")
-    def poster(movie_id: int) -> Response:
+    def poster(movie_id: Id) -> Response:
         return Response(store.get(layout.poster_image(movie_id)), media_type="image/jpeg")
 
     @app.get("/reports/{path:path}")
@@ -147,14 +162,12 @@ def _add_json(app: FastAPI, store: Store) -> None:
         return queries.find_movies(store, q)
 
 
-def _page(store: Store, **shown: Any) -> str:
+def _page(store: Store, release: dict[str, Any], **shown: Any) -> str:
     """The one page: what is current, the two forms, and what was asked for."""
-    try:
-        current: dict[str, Any] | None = queries.release(store)
-        links = reports.current(store)
-    except NotFoundError:
-        current, links = None, {}
-    return _rendered(release=current, reports=links, **shown)
+    lineage = release["lineage"]
+    return _rendered(
+        release=release, reports=reports.current(store, lineage), gone=queries.gone(store, lineage), **shown
+    )
 
 
 def _rendered(**shown: Any) -> str:
@@ -173,7 +186,7 @@ def _rendered(**shown: Any) -> str:
             "user_range",
         )
     )
-    blank |= {"reports": {}, "source": "als", "rated": []}
+    blank |= {"reports": {}, "gone": [], "source": "als", "rated": None}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
 
 
@@ -191,7 +204,14 @@ async def _with_headers(request: Request, call_next: Callable[[Request], Any]) -
 def _malformed(request: Request, error: Exception) -> Response:
     """What is wrong and where, without the value itself: JSON has no words for some, such as NaN."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    return JSONResponse({"detail": [{"loc": fault["loc"], "msg": fault["msg"]} for fault in faults]}, 422)
+    return JSONResponse(
+        {"detail": [{"loc": [_place(at) for at in fault["loc"]], "msg": fault["msg"]} for fault in faults[:10]]}, 422
+    )
+
+
+def _place(at: str | int) -> str | int:
+    """A part of where a fault is: a key that somebody sent, perhaps, of any length and with any characters."""
+    return at if isinstance(at, int) else at[:80].encode(errors="replace").decode()
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -7,9 +7,12 @@ what a sandboxed page asks for goes out without the cookie that signs its reader
 that fills the whole window takes it along.
 """
 
+import contextlib
 from pathlib import PurePosixPath
+from typing import Any
 
 from recsys.errors import ConfigError, NotFoundError
+from recsys.explorer.inputs import excerpt
 from recsys.explorer.queries import release
 from recsys.storage import layout
 from recsys.storage.store import Store, check_key
@@ -44,9 +47,11 @@ def key_of(path: str) -> str:
     try:
         check_key(key)
     except ConfigError as error:
-        raise NotFoundError(f"{path!r} is no report: addresses name plain files below reports/.") from error
+        raise NotFoundError(f"{excerpt(path)} is no report: addresses name plain files below reports/.") from error
     if PurePosixPath(key).suffix not in MEDIA_TYPES:
-        raise NotFoundError(f"{path!r} is no report: they are files of the kinds {', '.join(sorted(MEDIA_TYPES))}.")
+        raise NotFoundError(
+            f"{excerpt(path)} is no report: they are files of the kinds {', '.join(sorted(MEDIA_TYPES))}."
+        )
     return key
 
 
@@ -60,15 +65,22 @@ def policy(key: str) -> str:
     return _DRAWN_POLICY if is_drawn else _STILL_POLICY
 
 
-def current(store: Store) -> dict[str, str]:
-    """Keys of the reports on the snapshot behind the current release, by what they are called.
+def current(store: Store, lineage: dict[str, Any] | None = None) -> dict[str, str]:
+    """Keys of the reports there are on the snapshot behind a release, by what they are called.
+
+    Args:
+        store: where they are.
+        lineage: of the release; by default of the current one.
 
     Raises:
         NotFoundError: nothing is published yet.
     """
-    snapshot_id = release(store)["lineage"]["snapshot_id"]
-    ingest_id = read_json(store, layout.snapshot_manifest(snapshot_id)).get("lineage", {}).get("ingest_id")
-    keys = of_snapshot(snapshot_id) | (of_ingest(ingest_id) if ingest_id else {})
+    lineage = lineage or release(store)["lineage"]
+    keys = of_snapshot(lineage["snapshot_id"])
+    with contextlib.suppress(NotFoundError):  # the snapshot was removed, and with it the name of its ingest
+        snapshot = read_json(store, layout.snapshot_manifest(lineage["snapshot_id"]))
+        if ingest_id := snapshot.get("lineage", {}).get("ingest_id"):
+            keys |= of_ingest(ingest_id)
     # Data Docs are many pages. Shown in Airflow's frame a sandboxed page cannot lead to the next: no cookie goes along.
     keys.pop("Data Docs", None)
     return existing(store, keys)

@@ -59,8 +59,8 @@ def split_name(config: TrainConfig) -> str:
     if config.split == "last_n":
         return f"last{config.n_last}"
     if config.split == "time":
-        return f"time-holdout{config.holdout_fraction:g}"
-    name = f"seed{config.seed}-holdout{config.holdout_fraction:g}"
+        return f"time-holdout{config.holdout_fraction}"
+    name = f"seed{config.seed}-holdout{config.holdout_fraction}"
     return name if config.split == "random" else f"{config.split}-{name}"
 
 

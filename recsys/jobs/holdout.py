@@ -1,6 +1,8 @@
 """The holdout exam of a training run: challenger, champion and baselines, and what the gate makes of it."""
 
+import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -8,22 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import TrainConfig
+from recsys.errors import AlreadyExistsError
 from recsys.evaluation.compare import mean_with_interval, paired_bootstrap, paired_permutation
 from recsys.ids import distinct, positions
 from recsys.jobs import pictures
 from recsys.jobs.judging import Exam, Lists, Ratings
 from recsys.jobs.trials import EXPERIMENT, registered_name
-from recsys.lifecycle.gate import Check, Decision, decide, gain_check, loss_check
+from recsys.lifecycle.champions import Champions, stored_model
+from recsys.lifecycle.gate import Check, decide, gain_check, loss_check
 from recsys.models.baselines import BASELINES, too_large
 from recsys.models.recommender import Recommender
 from recsys.storage import layout
 from recsys.storage.store import Store
-from recsys.storage.tables import read_table
-from recsys.tracking import CHAMPION, Tracking
+from recsys.storage.tables import read_json, read_table, write_json
+from recsys.tracking import Tracking
 
 log = logging.getLogger(__name__)
 Models = dict[str, dict[str, float]]
 PerUser = dict[str, NDArray[np.float64]]
+_CHAMPION_CHECKS = ("beats champion", "stars no worse than champion")
 # With more users a permutation test of 10,000 flips takes minutes, and chance has little left to explain.
 _MANY_USERS = 20_000
 
@@ -50,30 +55,87 @@ def sit_exam(store: Store, tracking: Tracking, fitted: dict[str, Any], config: T
     exam = Exam(train, holdout, config.k, config.relevant_rating)
     challenger = Recommender.from_bytes(store.get(layout.recommender(fitted["model_prefix"])))
     models, per_user, left_out = _judge(exam, challenger, config)
-    champion = tracking.by_alias(registered_name(fitted["dataset"]), CHAMPION)
+    checks = _own_checks(models, per_user, config)
+    champion = Champions(store, tracking, registered_name(fitted["dataset"])).present()
     duel = None
     if champion is not None:
-        present = Recommender.from_bytes(tracking.recommender_bytes(champion["uri"]))
-        duel = _duel(exam, challenger, present, _trained_on(store, champion["tags"]), config)
+        duel = _duel(store, tracking, exam, challenger, champion, config)
+        checks += _duel_checks(duel, config)
         models["champion"] = duel.champion
         per_user |= {} if duel.n_seen else {"champion": duel.per_user["champion"]}
-    decision = _gate(models, per_user, duel, config)
     _log_models(store, tracking, fitted, models, per_user)
     return {
-        "promote": decision.promote,
-        "reason": decision.reason,
-        "checks": [asdict(check) for check in decision.checks],
+        **_verdict(checks, duel, champion),
         "models": models,
         "intervals": {name: asdict(mean_with_interval(v, config.confidence)) for name, v in per_user.items()},
         "comparisons": _comparisons(per_user, config),
         "left_out": left_out,
-        "duel": duel and {name: getattr(duel, name) for name in ("n_seen", "challenger", "champion")},
-        "champion": champion and champion["uri"],
         "n_users": len(exam.user_ids),
         "k": config.k,
         "confidence": config.confidence,
         "activity": pictures.by_activity(exam.n_seen(), per_user, config.confidence),
         "calibration": pictures.calibration(*exam.stars(challenger.rating), config.confidence),
+    }
+
+
+def verdict(
+    store: Store, tracking: Tracking, state: dict[str, Any], config: TrainConfig, champion: dict[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    """The verdict on a challenger beside this champion, and its key: that of the exam, or of a repeated comparison.
+
+    What was found about popularity and the biases stands; the champion may be another one than at the exam.
+    """
+    key = layout.evaluation(state["model_prefix"])
+    exam = read_json(store, key)
+    if (exam["champion"], exam.get("champion_run_id")) in _names(champion):
+        return key, exam
+    key = layout.comparison(state["model_prefix"], champion["run_id"] if champion else None)
+    if not store.exists(key):
+        own = [Check(**check) for check in exam["checks"] if check["name"] not in _CHAMPION_CHECKS]
+        if champion is None:
+            document = _verdict(own, None, None)
+        elif not all(store.exists(state[part]) for part in ("train", "holdout")):
+            gone = f"cannot be compared with {champion['uri']}, the champion now: its held-out ratings were removed"
+            return key, _verdict([Check(_CHAMPION_CHECKS[0], passed=False, reason=gone)], None, champion)
+        else:
+            document = _compared_again(store, tracking, state, config, champion, own)
+        with contextlib.suppress(AlreadyExistsError):  # another attempt came to the same
+            write_json(store, key, document)
+    return key, read_json(store, key)
+
+
+def _names(champion: dict[str, Any] | None) -> list[tuple[str | None, str | None]]:
+    """How an exam may name this champion; documents of old say only its address."""
+    return [(champion["uri"], champion["run_id"]), (champion["uri"], None)] if champion else [(None, None)]
+
+
+def _compared_again(
+    store: Store,
+    tracking: Tracking,
+    state: dict[str, Any],
+    config: TrainConfig,
+    champion: dict[str, Any],
+    own: list[Check],
+) -> dict[str, Any]:
+    train, holdout = (Ratings.from_table(read_table(store, state[part])) for part in ("train", "holdout"))
+    challenger = Recommender.from_bytes(store.get(layout.recommender(state["model_prefix"])))
+    log.info("%s is champion now: the challenger is compared with it", champion["uri"])
+    exam = Exam(train, holdout, config.k, config.relevant_rating)
+    duel = _duel(store, tracking, exam, challenger, champion, config)
+    _log_models(store, tracking, state, {"champion": duel.champion}, {} if duel.n_seen else duel.per_user)
+    return _verdict([*own, *_duel_checks(duel, config)], duel, champion)
+
+
+def _verdict(checks: Iterable[Check], duel: Duel | None, champion: dict[str, Any] | None) -> dict[str, Any]:
+    """The part of a document that says what the gate decided, and beside which champion."""
+    decision = decide(list(checks))
+    return {
+        "promote": decision.promote,
+        "reason": decision.reason,
+        "checks": [asdict(check) for check in decision.checks],
+        "duel": duel and {name: getattr(duel, name) for name in ("n_seen", "challenger", "champion")},
+        "champion": champion and champion["uri"],
+        "champion_run_id": champion and champion["run_id"],
     }
 
 
@@ -111,16 +173,22 @@ def _trained_on(store: Store, champion_tags: dict[str, str]) -> NDArray[np.int64
 
 
 def _duel(
-    exam: Exam, challenger: Recommender, champion: Recommender, known: NDArray[np.int64], config: TrainConfig
+    store: Store,
+    tracking: Tracking,
+    exam: Exam,
+    challenger: Recommender,
+    champion: dict[str, Any],
+    config: TrainConfig,
 ) -> Duel:
     """Judge both on what is new to both. Where nothing relevant is, on all: that favours the champion."""
-    seen = positions(distinct(known), exam.test.pairs()) >= 0
+    present = Recommender.from_bytes(store.get(layout.recommender(stored_model(store, tracking, champion))))
+    seen = positions(distinct(_trained_on(store, champion["tags"])), exam.test.pairs()) >= 0
     if seen.any():
         fair = Exam(exam.train, exam.test.where(~seen), config.k, config.relevant_rating)
         exam = fair if len(fair.user_ids) else exam
         log.warning("%s held-out ratings trained the champion; both are compared without them", f"{seen.sum():,}")
     means, per_user = {}, {}
-    for name, pair in {"challenger": challenger, "champion": champion}.items():
+    for name, pair in {"challenger": challenger, "champion": present}.items():
         lists = exam.rank(pair.ranking)
         accuracy, values = exam.judge_lists(lists)
         means[name] = {**accuracy, **exam.describe_lists(lists), **exam.judge_rating(pair.rating)}
@@ -128,20 +196,30 @@ def _duel(
     return Duel(int(seen.sum()), means["challenger"], means["champion"], per_user)
 
 
-def _gate(models: Models, per_user: PerUser, duel: Duel | None, config: TrainConfig) -> Decision:
-    """Order against popularity and the champion; stars against the biases alone and the champion."""
-    gains = {"popularity": per_user}
-    losses = {"biases": (models["challenger"]["rmse"], models["biases"]["rmse"])}
-    if duel is not None:
-        gains["champion"] = duel.per_user
-        losses["champion"] = (duel.challenger["rmse"], duel.champion["rmse"])
-    checks: list[Check] = []
-    for opponent, values in gains.items():
-        gain = paired_bootstrap(values["challenger"], values[opponent], config.confidence, seed=config.seed)
-        name = f"nDCG@{config.k}"
-        checks.append(gain_check(opponent, name, gain.mean, gain.low, gain.confidence, config.min_gain))
-    checks += [loss_check(peer, ours, theirs, config.max_rmse_loss) for peer, (ours, theirs) in losses.items()]
-    return decide(checks)
+def _own_checks(models: Models, per_user: PerUser, config: TrainConfig) -> list[Check]:
+    """What holds whoever is champion: order against popularity, stars against the biases alone."""
+    return _checks("popularity", per_user, "biases", models["challenger"], models["biases"], config)
+
+
+def _duel_checks(duel: Duel, config: TrainConfig) -> list[Check]:
+    """Order and stars against the champion."""
+    return _checks("champion", duel.per_user, "champion", duel.challenger, duel.champion, config)
+
+
+def _checks(
+    opponent: str,
+    per_user: PerUser,
+    peer: str,
+    ours: dict[str, float],
+    theirs: dict[str, float],
+    config: TrainConfig,
+) -> list[Check]:
+    gain = paired_bootstrap(per_user["challenger"], per_user[opponent], config.confidence, seed=config.seed)
+    metric = f"nDCG@{config.k}"
+    return [
+        gain_check(opponent, metric, gain.mean, gain.low, gain.confidence, config.min_gain),
+        loss_check(peer, ours["rmse"], theirs["rmse"], config.max_rmse_loss),
+    ]
 
 
 def _comparisons(per_user: PerUser, config: TrainConfig) -> dict[str, dict[str, float]]:

@@ -85,22 +85,16 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
 def find_unchanged(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any] | None:
     """The snapshot that holds this very source already, as `snapshots.snapshot_info` with a ``message``; else None.
 
-    An increment is also unchanged when the snapshot it would be added to has taken it in before.
+    `snapshots.publish` returns the same one: see `snapshots.held_by`.
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
-    candidates = [downloaded["snapshot_id"]]
-    base_id = downloaded["reading"]["base_snapshot_id"]
-    if base_id and downloaded["contains"].count(downloaded["sha256"]) > 1:
-        candidates.append(base_id)
-    for snapshot_id in candidates:
-        if store.exists(layout.snapshot_manifest(snapshot_id)):
-            message = (
-                f"{downloaded['source']} is unchanged: snapshot {snapshot_id} holds its rows. Nothing is published."
-            )
-            log.info(message)
-            return {"message": message, **snapshots.snapshot_info(snapshot_id, settings)}
-    return None
+    snapshot_id = snapshots.held_by(store, downloaded)
+    if snapshot_id is None:
+        return None
+    message = f"{downloaded['source']} is unchanged: snapshot {snapshot_id} holds its rows. Nothing is published."
+    log.info(message)
+    return {"message": message, **snapshots.snapshot_info(snapshot_id, settings)}
 
 
 def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import columns
+from recsys.errors import ConfigError
 from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import distinct, positions
 from recsys.models.factors import Factors
@@ -58,7 +59,7 @@ class Exam:
     """
 
     def __init__(self, train: Ratings, test: Ratings, k: int, relevant_rating: float) -> None:
-        self.train, self.test, self.k = train, test, k
+        self.train, self.test, self.k, self.relevant_rating = train, test, k, relevant_rating
         self.catalogue = distinct(train.movie_ids)
         liked = test.where(test.stars >= relevant_rating)
         self.user_ids = distinct(liked.user_ids)
@@ -127,10 +128,16 @@ class Exam:
         return self.judge_lists(self.rank(factors))
 
     def judge_lists(self, lists: Lists) -> tuple[dict[str, float], PerUser]:
-        """Accuracy of lists in the order of `user_ids`: means over users, and the values per user."""
+        """Accuracy of lists in the order of `user_ids`: means over users, and the values per user.
+
+        Raises:
+            ConfigError: nothing held out counts as a good recommendation, so no list can be right.
+        """
+        if not len(self.user_ids):
+            raise ConfigError(none_relevant(self.test.stars, self.relevant_rating))
         hit = metrics.hits(_index(self._all_movies, lists), self._relevant, len(self._all_movies))
         per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in metrics.RANKING_METRICS.items()}
-        means = {name: float(np.nanmean(values)) for name, values in per_user.items()} if len(hit) else {}
+        means = {name: float(np.nanmean(values)) for name, values in per_user.items()}
         ranked = _index(self.catalogue, lists)
         means["coverage"] = beyond_accuracy.catalogue_coverage(ranked, len(self.catalogue))
         means["mean_popularity"] = beyond_accuracy.mean_popularity(ranked, self._counts)
@@ -195,6 +202,20 @@ class Exam:
             known = indices >= 0
             indptr, indices = np.concatenate([[0], np.cumsum(known)])[indptr], indices[known]
         return indptr, indices.astype(np.int32, copy=False)
+
+
+def none_relevant(stars: NDArray[np.floating], relevant_rating: float) -> str:
+    """What to say where none of the ratings that lists are judged by reaches `relevant_rating`.
+
+    >>> none_relevant(np.array([1.0, 3.5]), 4.0).split(". ")[0]
+    'None of the 2 ratings that lists are judged by reaches relevant_rating 4, the highest is 3.5'
+    """
+    highest = f"the highest is {stars.max():g}" if len(stars) else "as there are none"
+    return (
+        f"None of the {len(stars):,} ratings that lists are judged by reaches relevant_rating {relevant_rating:g}, "
+        f"{highest}. Lists cannot be judged so, and nothing was trained. Lower relevant_rating to what counts as liked "
+        "on this scale, or hold out more ratings (holdout_fraction, fewer n_folds)."
+    )
 
 
 def _index(ids: NDArray[np.int32], lists: NDArray[np.int64]) -> NDArray[np.int64]:

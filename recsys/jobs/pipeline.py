@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
-from recsys.jobs import exploration, ingest, posters, quality, retention, score, snapshots, train
+from recsys.jobs import exploration, ingest, posters, progress, quality, retention, score, snapshots, train
 from recsys.storage import releases
 from recsys.storage.store import open_store
 
@@ -20,10 +20,13 @@ def run_id(name: str) -> str:
 
 
 def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
-    """Download, parse, validate, publish, explore and prune; returns the snapshot, the one there is if unchanged."""
+    """Download, parse, validate, publish, explore and prune; returns the snapshot, the one there is if unchanged.
+
+    Where it is unchanged, ``due`` says what is left to do for it: see `progress.due`.
+    """
     downloaded = _timed(ingest.download, config, run_id("ingest"), settings)
     if unchanged := ingest.find_unchanged(downloaded, settings):
-        return unchanged
+        return {**unchanged, "due": progress.due(unchanged, settings)}
     parsed = _timed(ingest.parse, downloaded, settings)
     _timed(quality.validate, parsed, config, settings)
     snapshot: dict[str, Any] = _timed(snapshots.publish, parsed, settings)

@@ -9,12 +9,14 @@ A snapshot stays when one of these holds; all else goes:
 * it is what a snapshot that stays for one of these reasons was added to. (An increment holds all rows itself, so the
   base of a base may go.)
 
-With a snapshot go its splits and the staging of its ingest; further, staging older than a week, archives that no
-snapshot names any more (never the newest of a data set), and what killed runs and searches left behind. Manifests and
-notes go first: from then on readers see nothing, and a removal that is killed is ended by the next. Reports, models
-and published tables are not touched.
+With a snapshot go its splits (but none that a model with an alias was trained on) and the staging of its ingest;
+further, staging older than a week, archives that no snapshot names any more (never the newest of a data set), and what
+killed runs and searches left behind. What belongs to a snapshot is said by manifests, never by names; what has none
+may belong to a run that is under way, and stays for a day. Manifests and notes go first: from then on readers see
+nothing, and a removal that is killed is ended by the next. Reports, models and published tables are not touched.
 """
 
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +33,8 @@ from recsys.storage.tables import read_json
 from recsys.tracking import Tracking
 
 log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
 
 _STAGING_KEPT = timedelta(days=7)
 _TRAININGS_TAKE = timedelta(days=1)
@@ -110,28 +114,29 @@ def plan(
         )
     now = now or datetime.now(UTC)
     # The snapshots last: what a run makes of one that it publishes meanwhile is then not seen without it.
-    splits, staging = _folders(store, layout.split("")), _folders(store, layout.staging(""))
-    scratch = _folders(store, layout.scratch(""))
+    splits, staging, scratch = (_folders(store, room("")) for room in (layout.split, layout.staging, layout.scratch))
     archives, folders = _folders(store, layout.archives()), _folders(store, layout.snapshot(""))
-    manifests = [
-        read_json(store, layout.snapshot_manifest(name)) for name, keys in folders.items() if _has_manifest(name, keys)
-    ]
-    reasons = _reasons(store, tracking, manifests, keep, now)
-    newest_first = sorted(manifests, key=lambda m: (str(m["created_at"]), m["snapshot_id"]), reverse=True)
+    found = {name: _manifest(store, layout.snapshot(name), keys) for name, keys in folders.items()}
+    manifests = [manifest for manifest in found.values() if manifest]
+    live_models = tracking.aliased_versions()
+    reasons = _reasons(manifests, keep, _live(store, tracking, live_models, now))
     snapshots = tuple(
         Snapshot(m["snapshot_id"], m["dataset"], m["created_at"], m["counts"]["n_ratings"], reasons[m["snapshot_id"]])
-        for m in newest_first
+        for m in _newest_first(manifests)
         if dataset in (None, m["dataset"])
     )
-    going = {snapshot.snapshot_id: snapshot for snapshot in snapshots if not snapshot.kept_because}
-    staying = [m for m in manifests if m["snapshot_id"] not in going]
+    gone = {snapshot.snapshot_id for snapshot in snapshots if not snapshot.kept_because}
+    going = [manifest for manifest in manifests if manifest["snapshot_id"] in gone]
+    staying = [manifest for manifest in manifests if manifest["snapshot_id"] not in gone]
+    trained_on = {str(model["tags"].get("train")) for model in live_models}
+    unpublished = {layout.snapshot(name): keys for name, keys in folders.items() if not found[name]}
+    unowned = unpublished | {layout.scratch(owner_id): keys for owner_id, keys in scratch.items()}
     removals = (
-        *_old_snapshots(going.values(), folders, keep),
-        *_orphans(store, {name: keys for name, keys in folders.items() if not _has_manifest(name, keys)}, now),
-        *_splits(splits, {m["snapshot_id"] for m in staying}),
-        *_staging(store, staging, {m["lineage"]["ingest_id"] for m in manifests if m["snapshot_id"] in going}, now),
-        *_scratch(store, scratch, now),
-        *_archives(store, _of_dataset(archives, dataset, manifests, going), staying, now),
+        *_old_snapshots(going, folders, keep),
+        *_leftovers(store, unowned, now),
+        *_splits(store, splits, {m["snapshot_id"] for m in staying}, trained_on, now),
+        *_staging(store, staging, {m["lineage"]["ingest_id"]: m["snapshot_id"] for m in going}, now),
+        *_archives(store, _of_dataset(archives, dataset, going), going, staying, now),
     )
     return Plan(snapshots, removals)
 
@@ -147,19 +152,16 @@ def apply(store: Store, plan: Plan) -> None:
             store.delete(key)
 
 
-def _reasons(
-    store: Store, tracking: Tracking, manifests: list[dict[str, Any]], keep: int, now: datetime
-) -> Mapping[str, tuple[str, ...]]:
+def _reasons(manifests: list[Manifest], keep: int, live: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
     """Why each snapshot stays, by its id; nothing for those that go."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
-    by_dataset: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for manifest in manifests:
+    by_dataset: defaultdict[str, list[Manifest]] = defaultdict(list)
+    for manifest in _newest_first(manifests):
         by_dataset[manifest["dataset"]].append(manifest)
     for name, group in by_dataset.items():
-        group.sort(key=lambda m: (str(m["created_at"]), m["snapshot_id"]), reverse=True)
         for manifest in group[:keep]:
             reasons[manifest["snapshot_id"]].append(f"among the last {keep} of {name}")
-    for snapshot_id, reason in _live(store, tracking, now):
+    for snapshot_id, reason in live:
         reasons[snapshot_id].append(reason)
     bases = [
         (base_id, manifest["snapshot_id"])
@@ -171,9 +173,11 @@ def _reasons(
     return defaultdict(tuple, {snapshot_id: tuple(found) for snapshot_id, found in reasons.items()})
 
 
-def _live(store: Store, tracking: Tracking, now: datetime) -> Iterator[tuple[str, str]]:
+def _live(
+    store: Store, tracking: Tracking, live_models: list[dict[str, Any]], now: datetime
+) -> Iterator[tuple[str, str]]:
     """Snapshots that models, trainings or published tables refer to, and how."""
-    for model in tracking.aliased_versions():
+    for model in live_models:
         if snapshot_id := model["tags"].get("snapshot_id"):
             aliases = ", ".join(model["aliases"])
             yield snapshot_id, f"{model['name']} version {model['version']} ({aliases}) was trained on it"
@@ -181,76 +185,81 @@ def _live(store: Store, tracking: Tracking, now: datetime) -> Iterator[tuple[str
         if run["status"] != "FINISHED" and now - run["started_at"] < _TRAININGS_TAKE and "snapshot_id" in run["params"]:
             yield run["params"]["snapshot_id"], "a training that is under way uses it"
     for word, release in zip(("current", "previous"), reversed(releases.latest(store, 2)), strict=False):
-        lineage = releases.read_manifest(store, release["version_id"])["lineage"]
-        yield lineage["snapshot_id"], f"the {word} release of the tables was scored on it"
+        with contextlib.suppress(NotFoundError):  # tables that were removed by hand refer to nothing
+            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
+            yield lineage["snapshot_id"], f"the {word} release of the tables was scored on it"
 
 
-def _old_snapshots(going: Iterable[Snapshot], folders: Mapping[str, list[str]], keep: int) -> Iterator[Removal]:
-    for snapshot in going:
-        first = layout.snapshot_manifest(snapshot.snapshot_id)
-        reason = f"beyond the last {keep} of {snapshot.dataset}, and nothing live refers to it"
-        yield _removal(layout.snapshot(snapshot.snapshot_id), reason, folders[snapshot.snapshot_id], first)
+def _old_snapshots(going: Iterable[Manifest], folders: Mapping[str, list[str]], keep: int) -> Iterator[Removal]:
+    for manifest in going:
+        reason = f"beyond the last {keep} of {manifest['dataset']}, and nothing live refers to it"
+        yield _removal(layout.snapshot(manifest["snapshot_id"]), reason, folders[manifest["snapshot_id"]])
 
 
-def _orphans(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
+def _leftovers(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
+    """What has no manifest, by its prefix, and belongs to nothing that is under way."""
+    for prefix, keys in folders.items():
+        if _is_abandoned(store, keys, now):
+            yield _removal(prefix, "it has no manifest, and nobody has written to it for a day", keys)
+
+
+def _splits(
+    store: Store, folders: Mapping[str, list[str]], staying: set[str], trained_on: set[str], now: datetime
+) -> Iterator[Removal]:
     for name, keys in folders.items():
-        if now - _newest_of(store, keys) > _ORPHANS_KEPT:
-            yield _removal(layout.snapshot(name), "it has no manifest, and nobody has written to it for a day", keys)
+        manifest = _manifest(store, layout.split(name), keys)
+        if manifest is None:
+            yield from _leftovers(store, {layout.split(name): keys}, now)
+        elif manifest["snapshot_id"] not in staying and trained_on.isdisjoint(keys):
+            yield _removal(layout.split(name), f"snapshot {manifest['snapshot_id']} goes or is gone", keys)
 
 
-def _splits(folders: Mapping[str, list[str]], staying: set[str]) -> Iterator[Removal]:
-    for name, keys in folders.items():
-        snapshot_id = name.rpartition("-seed")[0]
-        if snapshot_id not in staying:
-            first = f"{layout.split(name)}/{layout.MANIFEST}"
-            yield _removal(layout.split(name), f"snapshot {snapshot_id} goes or is gone", keys, first)
-
-
-def _staging(store: Store, folders: Mapping[str, list[str]], going: set[str], now: datetime) -> Iterator[Removal]:
+def _staging(
+    store: Store, folders: Mapping[str, list[str]], going: Mapping[str, str], now: datetime
+) -> Iterator[Removal]:
+    """Staging of the snapshots that go, which are given by the ingest that published them, and what is old."""
     for ingest_id, keys in folders.items():
-        first = layout.staging_manifest(ingest_id)
-        if ingest_id in going:
-            yield _removal(layout.staging(ingest_id), "its snapshot goes", keys, first)
-        elif now - _newest_of(store, keys) > _STAGING_KEPT:
-            yield _removal(layout.staging(ingest_id), f"older than {_STAGING_KEPT.days} days", keys, first)
-
-
-def _scratch(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
-    for owner_id, keys in folders.items():
-        try:
-            newest = _newest_of(store, keys)
-        except NotFoundError:  # what it belongs to has just ended and removes it
-            continue
-        if now - newest > _ORPHANS_KEPT:
-            reason = "what it belongs to did not remove it, and nobody has written to it for a day"
-            yield _removal(layout.scratch(owner_id), reason, keys)
+        prefix = layout.staging(ingest_id)
+        published = going.get(ingest_id)
+        # The same ingest may be staging anew by now, for another snapshot.
+        manifest = _manifest(store, prefix, keys)
+        source = {} if manifest is None else {"snapshot_id": published, **manifest.get("source", {})}
+        if published and source.get("snapshot_id") == published:
+            yield _removal(prefix, "its snapshot goes", keys)
+        elif _is_abandoned(store, keys, now, _STAGING_KEPT):
+            yield _removal(prefix, f"older than {_STAGING_KEPT.days} days", keys)
 
 
 def _archives(
-    store: Store, folders: Mapping[str, list[str]], staying: list[dict[str, Any]], now: datetime
+    store: Store, folders: Mapping[str, list[str]], going: list[Manifest], staying: list[Manifest], now: datetime
 ) -> Iterator[Removal]:
-    lineages = [manifest["lineage"] for manifest in staying]
-    named = {lineage["archive"] for lineage in lineages}
-    digests = {digest for lineage in lineages for digest in lineage.get("contains", ())}
     for keys in folders.values():
         notes = {key: layout.archive_note(key) for key in keys if layout.archive_note(key) in keys}
-        known = {key: read_json(store, note) for key, note in notes.items()}
+        known = {key: note for key, at in notes.items() if (note := _document(store, at))}
         newest = max(known, key=lambda key: str(known[key]["at"]), default=None)
         for key, note in known.items():
-            if key != newest and key not in named and note["sha256"] not in digests:
+            if key == newest or _is_made_of(staying, key, note):
+                continue
+            # Where no snapshot was made of it, an ingest that is under way may be about to.
+            if _is_made_of(going, key, note) or _is_abandoned(store, [notes[key]], now):
                 yield Removal(key, "no snapshot that stays was made of it", (notes[key], key))
         for key in sorted(set(keys) - {*notes.keys(), *notes.values()}):
-            if now - store.modified_at(key) > _ORPHANS_KEPT:
+            if _is_abandoned(store, [key], now):
                 yield Removal(key, "an archive without its note, or a note without its archive, for a day", (key,))
 
 
+def _is_made_of(manifests: Iterable[Manifest], archive: str, note: Mapping[str, Any]) -> bool:
+    lineages = [manifest["lineage"] for manifest in manifests]
+    return any(archive == of["archive"] or note["sha256"] in of.get("contains", ()) for of in lineages)
+
+
 def _of_dataset(
-    archives: Mapping[str, list[str]], dataset: str | None, manifests: list[dict[str, Any]], going: Mapping[str, Any]
+    archives: Mapping[str, list[str]], dataset: str | None, going: list[Manifest]
 ) -> Mapping[str, list[str]]:
     """The archives that are looked at: an increment's lies under the name of its own source."""
     if dataset is None:
         return archives
-    named = {m["lineage"]["archive"].split("/")[1] for m in manifests if m["snapshot_id"] in going}
+    named = {manifest["lineage"]["archive"].split("/")[1] for manifest in going}
     return {name: keys for name, keys in archives.items() if name == dataset or name in named}
 
 
@@ -262,13 +271,32 @@ def _folders(store: Store, prefix: str) -> dict[str, list[str]]:
     return dict(folders)
 
 
-def _has_manifest(name: str, keys: list[str]) -> bool:
-    return layout.snapshot_manifest(name) in keys
+def _manifest(store: Store, prefix: str, keys: Iterable[str]) -> Manifest | None:
+    """What a folder says of itself; None where it has no manifest, or loses it just now."""
+    key = f"{prefix}/{layout.MANIFEST}"
+    return _document(store, key) if key in keys else None
 
 
-def _newest_of(store: Store, keys: Iterable[str]) -> datetime:
-    return max(store.modified_at(key) for key in keys)
+def _document(store: Store, key: str) -> dict[str, Any] | None:
+    try:
+        return dict(read_json(store, key))
+    except NotFoundError:  # another removal is under way
+        return None
 
 
-def _removal(prefix: str, reason: str, keys: Iterable[str], first: str = "") -> Removal:
+def _is_abandoned(store: Store, keys: Iterable[str], now: datetime, kept: timedelta = _ORPHANS_KEPT) -> bool:
+    """Whether nobody has written to any of the objects for so long."""
+    try:
+        return now - max(store.modified_at(key) for key in keys) > kept
+    except NotFoundError:  # what they belong to has just ended and removes them
+        return False
+
+
+def _newest_first(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return sorted(manifests, key=lambda m: (str(m["created_at"]), m["snapshot_id"]), reverse=True)
+
+
+def _removal(prefix: str, reason: str, keys: Iterable[str]) -> Removal:
+    """A folder with its manifest first."""
+    first = f"{prefix}/{layout.MANIFEST}"
     return Removal(prefix, reason, tuple(sorted(keys, key=lambda key: (key != first, key))))

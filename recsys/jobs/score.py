@@ -155,18 +155,20 @@ def publish(
     store = open_store(settings.resolved_store_url)
     version_id = lists["version_id"]
     files = {"recommendations": read_json(store, lists["files"]), "similar_movies": read_json(store, similar["files"])}
-    released = [release for release in releases.history(store) if release["version_id"] == version_id]
-    if not released:
+    release = releases.find(store, version_id)
+    if release is None:
         files["movies"] = _once_written(
             store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id)
         )
         report = _check(store, files, champion, config)
         _remove_strangers(store, version_id, files)
-        released = [releases.publish(store, version_id, files, _lineage(store, champion, config, report))]
-        log.info("release %d: %s, %s", released[0]["number"], version_id, report)
+        release = releases.publish(store, version_id, files, _lineage(store, champion, config, report))
+        log.info("release %d: %s, %s", release["number"], version_id, report)
+    else:
+        releases.repair(store)  # the attempt that released it may have been killed before the pointer
     report = releases.read_manifest(store, version_id)["lineage"]["checks"]
     return {
-        "release": released[0]["number"],
+        "release": release["number"],
         "version_id": version_id,
         "path": store.uri(layout.version(version_id)),
         "n_users": report["recommendations"]["n_users"],

@@ -58,10 +58,10 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
+    if (held := held_by(store, parsed)) is not None:
+        log.info("snapshot %s holds it: the source has not changed", held)
+        return snapshot_info(held, settings)
     snapshot_id = str(parsed["snapshot_id"])
-    if store.exists(layout.snapshot_manifest(snapshot_id)):
-        log.info("snapshot %s exists: the source has not changed", snapshot_id)
-        return snapshot_info(snapshot_id, settings)
     staged = read_json(store, layout.staging_manifest(parsed["ingest_id"]))
     staged_faults = _staged_faults(store, parsed)
     faults = _with_text(store, parsed, settings, staged_faults)
@@ -87,6 +87,17 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
     n_ratings = manifest["counts"]["n_ratings"]
     log.info("snapshot %s: %s ratings, %s rows quarantined", snapshot_id, f"{n_ratings:,}", f"{len(quarantine):,}")
     return snapshot_info(snapshot_id, settings)
+
+
+def held_by(store: Store, downloaded: Mapping[str, Any]) -> str | None:
+    """The snapshot that holds all rows of a downloaded source already; None where there is none.
+
+    That is the one it would become, or, of an increment that was taken in before, the one it would be added to.
+    """
+    base_id = downloaded["reading"]["base_snapshot_id"]
+    is_in_base = base_id and downloaded["contains"].count(downloaded["sha256"]) > 1
+    candidates = [str(downloaded["snapshot_id"]), *([str(base_id)] if is_in_base else [])]
+    return next((name for name in candidates if store.exists(layout.snapshot_manifest(name))), None)
 
 
 def snapshot_info(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
@@ -120,7 +131,8 @@ def manifests(store: Store) -> Iterator[dict[str, Any]]:
     """The manifests of all published snapshots, in no order that means anything."""
     for key in store.list("snapshots/"):
         if key.endswith(f"/{layout.MANIFEST}"):
-            yield read_json(store, key)
+            with contextlib.suppress(NotFoundError):  # the retention removed it just now
+                yield read_json(store, key)
 
 
 def latest(store: Store, dataset: str | None = None) -> str:

@@ -5,7 +5,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from recsys.config import Settings
-from recsys.explorer import queries, source_ids
+from recsys.errors import NotFoundError
+from recsys.explorer import queries
+from recsys.explorer.source_ids import user_name
 from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.store import Store, open_store
@@ -20,7 +22,8 @@ def summary(settings: Settings | None = None, user_id: int | None = None) -> dic
         user_id: whose list to show; by default a user with a middling number of ratings.
 
     Returns:
-        ``{release, lineage, evaluation, user, places, posters}``.
+        ``{release, lineage, snapshot, n_rows, evaluation, user, places, posters, gone}``; `snapshot` and `evaluation`
+        are None where they were removed since, and `gone` says so in sentences.
 
     Raises:
         NotFoundError: nothing is published yet, or the user has no list.
@@ -28,47 +31,58 @@ def summary(settings: Settings | None = None, user_id: int | None = None) -> dic
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     release = releases.current(store)
-    manifest = releases.read_manifest(store, release["version_id"])
+    version_id = release["version_id"]
+    manifest = releases.read_manifest(store, version_id)
     lineage = manifest["lineage"]
-    snapshot = read_json(store, layout.snapshot_manifest(lineage["snapshot_id"]))
+    snapshot = _document(store, layout.snapshot_manifest(lineage["snapshot_id"]))
     if user_id is None:
-        user_id = _sample_user(store, lineage["snapshot_id"])
+        user_id = _sample_user(store, lineage["snapshot_id"], manifest["tables"]["recommendations"])
     return {
         "release": release,
         "lineage": lineage,
         "snapshot": snapshot,
         "n_rows": {table: sum(row["n_rows"] for row in rows) for table, rows in manifest["tables"].items()},
-        "evaluation": read_json(store, layout.evaluation(layout.model(lineage["run_id"]))),
+        "evaluation": _document(store, layout.evaluation(layout.model(lineage["run_id"]))),
         "user": {
-            "user_id": source_ids.user_name(store, user_id),
-            "rated_high": queries.rated_high(store, user_id, 5),
-            "list": queries.user_list(store, user_id),
+            "user_id": user_name(store, user_id, version_id),
+            "rated_high": queries.rated_high(store, user_id, 5, version_id),
+            "list": queries.user_list(store, user_id, version_id),
         },
         "places": _places(store, settings, release, lineage, snapshot),
-        "posters": read_json(store, layout.POSTER_MANIFEST) if store.exists(layout.POSTER_MANIFEST) else None,
+        "posters": _document(store, layout.POSTER_MANIFEST),
+        "gone": queries.gone(store, lineage),
     }
 
 
-def _sample_user(store: Store, snapshot_id: str) -> int:
-    """The user at the median of the number of ratings: neither a newcomer nor a fanatic."""
-    users = read_table(store, layout.snapshot_table(snapshot_id, "ratings"), ["user_id"])
+def _document(store: Store, key: str) -> dict[str, Any] | None:
+    try:
+        return dict(read_json(store, key))
+    except NotFoundError:
+        return None
+
+
+def _sample_user(store: Store, snapshot_id: str, lists: list[dict[str, Any]]) -> int:
+    """The user at the median of the number of ratings, neither a newcomer nor a fanatic; without ratings, any user."""
+    try:
+        users = read_table(store, layout.snapshot_table(snapshot_id, "ratings"), ["user_id"])
+    except NotFoundError:
+        return int(lists[len(lists) // 2]["min_user_id"])
     counts = users.group_by("user_id").aggregate([("user_id", "count")])
     order = pc.sort_indices(counts, [("user_id_count", "ascending"), ("user_id", "ascending")])
     return int(counts["user_id"][order[len(order) // 2].as_py()].as_py())
 
 
 def _places(
-    store: Store, settings: Settings, release: dict[str, Any], lineage: dict[str, Any], snapshot: dict[str, Any]
+    store: Store, settings: Settings, release: dict[str, Any], lineage: dict[str, Any], snapshot: dict[str, Any] | None
 ) -> dict[str, str]:
-    places = {
+    """Where things are, of those that are there."""
+    reports = {"EDA report": layout.eda_report(lineage["snapshot_id"]), "posters": layout.POSTER_MANIFEST}
+    if ingest_id := (snapshot or {}).get("lineage", {}).get("ingest_id"):
+        reports["validation report"] = layout.validation_report(ingest_id)
+    return {
         "tables": store.uri(f"{layout.TABLES}/{release['path']}"),
         "pointer": store.uri(layout.CURRENT),
-        "EDA report": store.uri(layout.eda_report(lineage["snapshot_id"])),
         "MLflow": redact(settings.resolved_tracking_uri),
         "model": lineage["model_uri"],
-        "posters": store.uri(layout.POSTER_MANIFEST),
+        **{name: store.uri(key) for name, key in reports.items() if store.exists(key)},
     }
-    ingest_id = snapshot.get("lineage", {}).get("ingest_id")
-    if ingest_id:
-        places["validation report"] = store.uri(layout.validation_report(ingest_id))
-    return places

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from recsys import columns
 from recsys.config import Settings, TrainConfig
-from recsys.errors import GateError, NotFoundError
-from recsys.jobs import cluster, combining, pictures, searching, trials
+from recsys.errors import ConfigError, NotFoundError, RefusedError
+from recsys.jobs import cluster, combining, holdout, pictures, searching, trials
 from recsys.jobs.fitting import split_name, split_of
-from recsys.jobs.holdout import sit_exam
-from recsys.jobs.judging import Ratings
+from recsys.jobs.judging import Ratings, none_relevant
 from recsys.jobs.scales import on_scale
+from recsys.lifecycle.champions import Champions, stored_model
+from recsys.models.recommender import Recommender
 from recsys.spark import is_local, spark_session
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 
@@ -30,7 +32,11 @@ log = logging.getLogger(__name__)
 
 @on_scale
 def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Settings | None = None) -> dict[str, Any]:
-    """Keep the holdout apart, once per snapshot and kind of split; returns the keys of both parts."""
+    """Keep the holdout apart, once per snapshot and kind of split; returns the keys of both parts.
+
+    Raises:
+        ConfigError: in one of them no rating reaches `relevant_rating`, so that lists could not be judged.
+    """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
     snapshot = read_json(store, layout.snapshot_manifest(snapshot_id))
@@ -39,14 +45,15 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
     manifest = f"{prefix}/{layout.MANIFEST}"
     if not store.exists(manifest):
         ratings = read_table(store, layout.snapshot_table(snapshot_id, "ratings"))
-        columns = Ratings.from_table(ratings)
-        held = split_of(config).holdout(columns.user_ids, columns.movie_ids, columns.timestamps)
+        rows = Ratings.from_table(ratings)
+        held = split_of(config).holdout(rows.user_ids, rows.movie_ids, rows.timestamps)
         parts = {
             name: write_table(store, f"{prefix}/{name}.parquet", ratings.filter(pa.array(keep)), overwrite=True)
             for name, keep in {"train": ~held, "holdout": held}.items()
         }
         write_json(store, manifest, {"snapshot_id": snapshot_id, "parts": parts}, overwrite=True)
     parts = read_json(store, manifest)["parts"]
+    _check_relevant(store, parts, config)
     n_train, n_holdout = parts["train"]["n_rows"], parts["holdout"]["n_rows"]
     log.info("split %s: %s ratings to train on, %s held out", split_id, f"{n_train:,}", f"{n_holdout:,}")
     return {
@@ -59,6 +66,13 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
         "n_train": n_train,
         "n_holdout": n_holdout,
     }
+
+
+def _check_relevant(store: Store, parts: dict[str, Any], config: TrainConfig) -> None:
+    for part in ("train", "holdout"):
+        stars = read_table(store, parts[part]["key"], [columns.RATING])[columns.RATING].to_numpy()
+        if not (stars >= config.relevant_rating).any():
+            raise ConfigError(none_relevant(stars, config.relevant_rating))
 
 
 @on_scale
@@ -134,7 +148,7 @@ def evaluate(fitted: dict[str, Any], config: TrainConfig, settings: Settings | N
     key = layout.evaluation(fitted["model_prefix"])
     if not store.exists(key):
         with trials.failing(tracking, fitted["run_id"]):
-            write_json(store, key, sit_exam(store, tracking, fitted, config))
+            write_json(store, key, holdout.sit_exam(store, tracking, fitted, config))
     evaluation = read_json(store, key)
     found = searching.from_record(read_json(store, layout.search(fitted["model_prefix"])), config)
     pictures.log_page(settings, tracking, fitted["run_id"], fitted, found, evaluation)
@@ -160,64 +174,107 @@ def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings 
         with tempfile.TemporaryDirectory(dir=settings.tmp_dir) as folder:
             path = Path(folder) / "recommender.npz"
             store.get_file(layout.recommender(evaluated["model_prefix"]), path)
-            versions = [tracking.register(evaluated["run_id"], name, path, tags)]
+            example = _input_example(Recommender.from_bytes(path.read_bytes()))
+            versions = [tracking.register(evaluated["run_id"], name, path, tags, example)]
     return {**evaluated, "model_name": name, **versions[0]}
+
+
+def _input_example(model: Recommender) -> dict[str, Any]:
+    """Somebody new who gave the most popular movie the best rating of this data's scale."""
+    new_user = int(model.ranking.user_ids.max(initial=0)) + 1
+    return {"user_id": new_user, "seen": model.popular_ids[:1].tolist(), "ratings": [model.rating.high]}
 
 
 @on_scale
 def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
-    """Move the alias `champion` if the gate said so; returns the model that is to be served.
+    """Make the challenger champion if the gate says so; returns the model that is to be served.
+
+    The verdict is about one champion. If another one is champion now, the comparison is repeated with that one; and if
+    a promotion comes first between the two, once more.
 
     Raises:
-        GateError: the challenger was refused and there is no champion to serve instead.
+        RefusedError: the challenger was refused and there is no champion to serve instead.
+        NotFoundError: somebody deleted its version in MLflow.
     """
     settings = settings or Settings.load()
-    tracking = Tracking(settings)
-    name, version, reason = registered["model_name"], registered["version"], registered["reason"]
-    verdict = {"promoted": registered["promote"], "gate": reason}
-    tracking.tag_version(name, version, verdict)
-    tracking.log(registered["run_id"], tags=verdict)
-    tracking.set_alias(name, CHAMPION if registered["promote"] else CHALLENGER, version)
-    tracking.end_run(registered["run_id"])
-    if tracking.by_alias(name, CHAMPION) is None:
-        raise GateError(
-            f"{name} version {version} {reason}. It was registered, not promoted, and there is no champion to serve "
-            "instead, so no lists were made. Give the search more trials or more data, or relax min_gain or "
-            "max_rmse_loss."
+    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
+    name, version, run_id = registered["model_name"], registered["version"], registered["run_id"]
+    if tracking.version(name, version) is None:
+        raise NotFoundError(
+            f"Version {version} of {name} was deleted in MLflow at {tracking.uri} before the gate decided. Nothing was "
+            "promoted. Clear the task register, which registers the model anew."
         )
-    log.info("%s version %s %s: %s", name, version, "promoted" if registered["promote"] else "kept back", reason)
+    is_promoted, reason = _decide(store, tracking, registered, config)
+    tags = {"promoted": is_promoted, "gate": reason}
+    tracking.tag_version(name, version, tags)
+    # With this tag the training is over: see `trials.has_ended`.
+    tracking.log(run_id, tags=tags)
+    tracking.end_run(run_id)
+    if tracking.by_alias(name, CHAMPION) is None:
+        raise RefusedError(trials.refusal({**registered, "reason": reason}))
+    log.info("%s version %s %s: %s", name, version, "promoted" if is_promoted else "kept back", reason)
     return {
         **serving(registered["dataset"], registered["snapshot_id"], settings),
-        "training_run_id": registered["run_id"],
-        "promoted": registered["promote"],
+        "training_run_id": run_id,
+        "promoted": is_promoted,
         "reason": reason,
     }
+
+
+def _decide(store: Store, tracking: Tracking, registered: dict[str, Any], config: TrainConfig) -> tuple[bool, str]:
+    """Whether the challenger is, or has just become, the champion by the gate's verdict; and that verdict's reason."""
+    name, version = registered["model_name"], registered["version"]
+    champions = Champions(store, tracking, name)
+    while True:
+        champion, last = champions.present(), champions.last()
+        if champion and champion["run_id"] == registered["run_id"]:
+            # An earlier attempt promoted it, or a person did, against the gate's verdict.
+            if last and last["run_id"] == registered["run_id"]:
+                return True, last["reason"]
+            return registered["promote"], registered["reason"]
+        key, verdict = holdout.verdict(store, tracking, registered, config, champion)
+        if not verdict["promote"]:
+            challenger = tracking.by_alias(name, CHALLENGER)
+            if challenger is None or int(challenger["version"]) < int(version):
+                tracking.set_alias(name, CHALLENGER, version)
+            return False, verdict["reason"]
+        if champions.promote(registered, champion, key, verdict["reason"]):
+            return True, verdict["reason"]
 
 
 def serving(dataset: str, snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
     """What scoring needs to know: the champion of a dataset, and the snapshot whose users get lists.
 
     Raises:
-        NotFoundError: the dataset has no champion yet.
+        NotFoundError: the dataset has no champion.
     """
     settings = settings or Settings.load()
     store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
     name = trials.registered_name(dataset)
-    champion = tracking.by_alias(name, CHAMPION)
+    champions = Champions(store, tracking, name)
+    champion = champions.present()
     if champion is None:
-        raise NotFoundError(
-            f"{name} has no champion in {tracking.uri}. Run `recsys tune` or the DAG train_model first."
-        )
-    prefix = champion["tags"]["model_prefix"]
-    if not store.exists(layout.recommender(prefix)):
-        # The store was reset but the registry was not: the registry's copy is the same file.
-        store.put(layout.recommender(prefix), tracking.recommender_bytes(champion["uri"]), overwrite=True)
+        raise NotFoundError(_no_champion(tracking, name, champions.last()))
     return {
         "model_name": name,
         "model_version": f"{name}-v{champion['version']}",
         "model_uri": champion["uri"],
-        "model_prefix": prefix,
+        "model_prefix": stored_model(store, tracking, champion),
         "run_id": champion["run_id"],
         "snapshot_id": snapshot_id,
         "dataset": dataset,
     }
+
+
+def _no_champion(tracking: Tracking, name: str, last: dict[str, Any] | None) -> str:
+    """Why there is none, and what to do: nothing was trained yet, or somebody changed the registry."""
+    if last is None:
+        return f"{name} has no champion in {tracking.uri}. Run `recsys tune` or the DAG train_model first."
+    was = f"version {last['version']} of {name} was promoted, and"
+    if elsewhere := [uri for uri in tracking.uris_of(last["run_id"]) if not uri.startswith(f"models:/{name}/")]:
+        what = f"is {elsewhere[0]} now: somebody renamed the model. Rename it back to {name}"
+    elif tracking.version(name, last["version"]) is None:
+        what = "is not in the registry any more: somebody deleted it. Give another version the alias champion"
+    else:
+        what = "has no alias champion any more: somebody removed it. Give it back"
+    return f"{was} {what} in MLflow ({tracking.uri}), or train anew by `recsys tune` or the DAG train_model."

@@ -1,7 +1,8 @@
 """A training run in MLflow: its parent run, its trials as nested runs, and finding both again after a kill."""
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,8 @@ from recsys.search.report import Searched
 from recsys.search.space import Point
 from recsys.search.trial import Trial
 from recsys.tracking import CHAMPION, Tracking
+
+log = logging.getLogger(__name__)
 
 EXPERIMENT = "recsys-training"
 
@@ -38,14 +41,30 @@ def training_run(tracking: Tracking, split: dict[str, Any], config: TrainConfig)
     return run_id
 
 
+def refusal(registered: Mapping[str, Any]) -> str:
+    """What to say of a model that the gate refused while there is no champion: what happened, and what may help."""
+    return (
+        f"{registered['model_name']} version {registered['version']} {registered['reason']}. So the gate refused it, "
+        f"and there is no champion of {registered['dataset']} to serve instead. The run went as it should, and the "
+        "model is registered in MLflow. Give the search more trials (ranking_trials) or more data, or relax min_gain "
+        "or max_rmse_loss, and train again."
+    )
+
+
 @contextmanager
 def failing(tracking: Tracking, run_id: str) -> Iterator[None]:
     """Marks the parent run FAILED when a job of its training raises; a later attempt goes on with it."""
     try:
         yield
     except BaseException:
-        tracking.end_run(run_id, failed=True)
+        tracking.fail_run(run_id)
         raise
+
+
+def has_ended(tracking: Tracking, snapshot_id: str) -> bool:
+    """Whether a training of a snapshot came to its end: the gate decided, whatever it decided."""
+    runs = tracking.find_runs(EXPERIMENT, {"kind": "training"}, params={"snapshot_id": snapshot_id})
+    return any("promoted" in run["tags"] for run in runs)
 
 
 def log_trial(
@@ -77,14 +96,24 @@ def log_trial(
 
 
 def finished_trials(tracking: Tracking, run_id: str, model: str) -> list[Trial]:
-    """Trials that an interrupted attempt of the same training has logged whole."""
-    found = []
-    for run in tracking.find_runs(EXPERIMENT, {"mlflow.parentRunId": run_id, "model": model}, status="FINISHED"):
-        tags, by_fold = run["tags"], json.loads(run["tags"]["fold_metrics"])
-        folds = [dict(zip(by_fold, values, strict=True)) for values in zip(*by_fold.values(), strict=True)]
-        number = int(tags["mlflow.runName"].removeprefix(f"{model} "))
-        found.append(Trial(number, json.loads(tags["point"]), folds, run["metrics"]["seconds"], tags["stage"]))
-    return sorted(found, key=lambda trial: trial.number)
+    """Trials that an interrupted attempt of the same training has logged whole, in that order.
+
+    One whose tags somebody edited in MLflow is judged again.
+    """
+    found: list[Trial] = []
+    for run in reversed(
+        tracking.find_runs(EXPERIMENT, {"mlflow.parentRunId": run_id, "model": model}, status="FINISHED")
+    ):
+        tags = run["tags"]
+        try:
+            by_fold = json.loads(tags["fold_metrics"])
+            folds = [dict(zip(by_fold, values, strict=True)) for values in zip(*by_fold.values(), strict=True)]
+            trial = Trial(len(found), json.loads(tags["point"]), folds, run["metrics"]["seconds"], tags["stage"])
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
+            log.warning("the trial %s was edited in MLflow (%r) and is judged again", run["run_id"], error)
+            continue
+        found.append(trial)
+    return found
 
 
 def log_search(tracking: Tracking, run_id: str, found: Sequence[Searched]) -> None:
@@ -116,4 +145,8 @@ def _description(found: Sequence[Searched], sentences: Sequence[str] = ()) -> st
 def champion_points(tracking: Tracking, dataset: str) -> dict[str, Point]:
     """The present champion's points: tried first, so that a retrained model starts from what is known to work."""
     champion = tracking.by_alias(registered_name(dataset), CHAMPION)
-    return {} if champion is None else dict(json.loads(champion["tags"].get("points", "{}")))
+    try:
+        return {} if champion is None else dict(json.loads(champion["tags"].get("points", "{}")))
+    except ValueError:
+        log.warning("the tag points of the champion was edited in MLflow; the search starts without them")
+        return {}

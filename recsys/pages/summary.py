@@ -33,11 +33,19 @@ _METRICS = {
 
 def print_summary(found: dict[str, Any], console: Console) -> None:
     """Print what `recsys.jobs.summary.summary` collected."""
-    lineage, snapshot = found["lineage"], found["snapshot"]
-    console.rule(f"[bold]{escape(lineage['model_version'])} on {escape(snapshot['dataset'])}")
+    lineage = found["lineage"]
+    dataset = lineage.get("dataset") or (found["snapshot"] or {}).get(
+        "dataset", "a data set that is not known any more"
+    )
+    console.rule(f"[bold]{escape(lineage['model_version'])} on {escape(dataset)}")
     if lineage.get("is_invented"):
         console.print("[bold yellow]These movies, users and ratings are invented: the data comes from a generator.")
-    _print_metrics(found["evaluation"], console)
+    for sentence in found["gone"]:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    if found["evaluation"] is None:
+        console.print("How good the model is, is not known here any more: its evaluation was removed from the store.")
+    else:
+        _print_metrics(found["evaluation"], console)
     _print_user(found["user"], console)
     if found["posters"]:
         console.print(posters_line(found["posters"]), markup=False, highlight=False, soft_wrap=True)
@@ -82,10 +90,11 @@ def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
 
 
 def _print_user(user: dict[str, Any], console: Console) -> None:
-    liked = Table("stars", "title", title=f"User {user['user_id']} rated high", title_justify="left")
-    for row in user["rated_high"]:
-        liked.add_row(f"{row['rating']:.1f}", escape(row["title"]))
-    console.print(liked)
+    if user["rated_high"] is not None:
+        liked = Table("stars", "title", title=f"User {user['user_id']} rated high", title_justify="left")
+        for row in user["rated_high"]:
+            liked.add_row(f"{row['rating']:.1f}", escape(row["title"]))
+        console.print(liked)
     table = Table(
         "rank",
         "title",

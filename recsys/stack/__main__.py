@@ -15,8 +15,10 @@ from recsys.config import Settings, environment_dataset
 from recsys.datasets import catalogue
 from recsys.errors import ConfigError, RecsysError
 from recsys.jobs.summary import summary
+from recsys.jobs.trials import refusal
 from recsys.pages.summary import print_steps, print_summary
 from recsys.stack import launcher
+from recsys.stack.health import find_silent
 from recsys.stack.launcher import Stack
 from recsys.stack.pipeline import PipelineRun, check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
@@ -26,6 +28,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 INTERRUPTED = 130
+REFUSED = 3  # by the gate, as with `recsys run`
 
 
 @app.command()
@@ -42,6 +45,9 @@ def run(
     with progress(console) as show:
         result = run_pipeline(settings, conf, say=say, watch=show)
     report_failures(result)
+    if result.is_refused:
+        say(f"No lists were made. {refusal(result.results['train_model.register'])}")
+        raise SystemExit(REFUSED)
     if not result.has_succeeded:
         raise SystemExit(1)
     if result.is_unchanged:
@@ -66,7 +72,7 @@ def up() -> None:
     places = Places.of(settings)
     with launcher.sole_launcher(places):
         stack = launcher.find(places)
-        if stack is None or stack.mode != "up" or stack.dead or stack.find_silent():
+        if stack is None or stack.mode != "up" or stack.dead or find_silent(stack):
             if launcher.stop(places, stack):
                 say("Processes of an earlier stack were ended.")
             say("Starting Airflow and MLflow (about a minute) ...")
@@ -88,7 +94,7 @@ def status() -> None:
     if stack is None or stack.is_gone:
         say("Nothing is running. `make up` starts Airflow and MLflow; `make run` runs the pipeline.")
         return
-    silent = stack.find_silent()
+    silent = find_silent(stack)
     for process in stack.processes:
         state = "died" if not process.is_alive else "hangs" if process.name in silent else "runs"
         say(f"{process.name:<14} process {process.pid:<8} {state:<5}   log {process.log}")

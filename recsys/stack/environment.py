@@ -3,13 +3,14 @@
 It alone configures Airflow: the airflow.cfg that Airflow writes for itself holds nothing but defaults.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from recsys.config import PROJECT_ROOT, Settings
+from recsys.config import PROJECT_ROOT, Settings, sqlite_url
 from recsys.redaction import link
 from recsys.stack.places import USER, Places
 from recsys.stack.ports import Ports
@@ -57,10 +58,14 @@ def stack_environment(settings: Settings, places: Places, ports: Ports, *, has_m
 
 
 def _settings(settings: Settings) -> dict[str, str]:
-    """Settings as the variables they are read from, those alone that were given."""
+    """Settings as the variables they are read from, those alone that were given: texts plain, all else as JSON."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
-    return {f"RECSYS_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
+    return {
+        f"RECSYS_{name.upper()}": str(value) if isinstance(value, str | Path) else json.dumps(value)
+        for name, value in plain.items()
+        if value is not None
+    }
 
 
 def _airflow(places: Places, ports: Ports) -> dict[str, str]:
@@ -85,7 +90,7 @@ def _airflow(places: Places, ports: Ports) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": keys["jwt"],
         "API__SECRET_KEY": keys["session"],
         "CORE__FERNET_KEY": keys["fernet"],
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{places.database}",
+        "DATABASE__SQL_ALCHEMY_CONN": sqlite_url(places.database),
         "LOGGING__BASE_LOG_FOLDER": places.airflow / "logs",
         "DAG_PROCESSOR__REFRESH_INTERVAL": 15,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 15,
@@ -98,5 +103,9 @@ def _airflow(places: Places, ports: Ports) -> dict[str, str]:
 
 
 def _is_foreign(name: str) -> bool:
-    """Settings of another Airflow, and what would keep byte code from being written (starts take 30 s longer)."""
-    return name.startswith("AIRFLOW__") or name in {"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONDONTWRITEBYTECODE"}
+    """Settings of another Airflow, our own as they were, and what keeps byte code from being written (30 s more)."""
+    return (
+        name.startswith("AIRFLOW__")
+        or name in {"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONDONTWRITEBYTECODE"}
+        or name.upper() in {f"RECSYS_{field.upper()}" for field in Settings.model_fields}
+    )

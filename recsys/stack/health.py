@@ -3,6 +3,7 @@
 A scheduler whose loop has ended, on a full disk say, can live on as a process and do nothing. Only its heartbeat tells.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import Settings
 from recsys.errors import StackError
+from recsys.stack.airflow_api import AirflowApi
 
 if TYPE_CHECKING:
     from recsys.stack.launcher import Stack
@@ -20,6 +22,8 @@ TO_START_MB = 1_000
 TO_GO_ON_MB = 200
 # Airflow calls a scheduler unhealthy after 30 s. A machine that is very busy delays it by more.
 SILENT_FOR_S = 120.0
+# A machine that has just woken up shows old heartbeats.
+ANSWERS_WITHIN_S = 15.0
 
 
 class Guard:
@@ -53,6 +57,22 @@ class Guard:
             )
 
 
+def find_silent(stack: "Stack") -> list[str]:
+    """Names of the processes that live, but give no sign of life: what they do stands still."""
+    deadline = time.monotonic() + ANSWERS_WITHIN_S
+    with contextlib.closing(AirflowApi(stack.airflow_url, "")) as api:
+        while (silent := _silent(stack, api.health())) and time.monotonic() < deadline:
+            time.sleep(1)
+    return silent
+
+
+def check_signs_of_life(stack: "Stack") -> None:
+    """Raise `StackError` if one of the processes has died, or hangs."""
+    stack.check()
+    if silent := find_silent(stack):
+        raise StackError(f"No sign of life from {', '.join(silent)}. {stack.remedy}")
+
+
 def folders(settings: Settings) -> list[Path]:
     """The local folders a run writes to."""
     store = settings.resolved_store_url
@@ -67,6 +87,13 @@ def check_space(paths: Iterable[Path], least_mb: int, advice: str) -> None:
             raise StackError(
                 f"The disk of {path} has {free_mb:,.0f} MB left, and at least {least_mb:,} MB are needed. {advice}"
             )
+
+
+def _silent(stack: "Stack", health: dict[str, Any]) -> list[str]:
+    living = [process.name for process in stack.processes if process.is_alive]
+    if not health:
+        return [name for name in living if name == "api-server"]
+    return [name for name in living if (health.get(name.replace("-", "_")) or {}).get("status") == "unhealthy"]
 
 
 def _existing(path: Path) -> Path:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -21,8 +20,10 @@ import httpx
 
 from recsys.config import CHAIN, EVENTS_SINCE, Settings
 from recsys.errors import StackError
+from recsys.private_files import make_private_file
 from recsys.stack import health, processes
 from recsys.stack.airflow_api import AirflowApi
+from recsys.stack.database import put_aside_if_damaged
 from recsys.stack.environment import MARKER, stack_environment
 from recsys.stack.places import Places
 from recsys.stack.ports import Ports, is_taken
@@ -34,8 +35,6 @@ Mode = Literal["run", "up"]
 DAG_IDS = tuple(CHAIN)
 HEALTHY_WITHIN_S = 240.0
 COMMAND_WITHIN_S = 300.0
-# A machine that has just woken up shows old heartbeats.
-ANSWERS_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -87,26 +86,6 @@ class Stack:
     def is_gone(self) -> bool:
         """Whether nothing of it runs any more, as after a restart of the machine."""
         return len(self.dead) == len(self.processes)
-
-    def check_signs_of_life(self) -> None:
-        """Raise `StackError` if one of the processes has died, or hangs."""
-        self.check()
-        if silent := self.find_silent():
-            raise StackError(f"No sign of life from {', '.join(silent)}. {self.remedy}")
-
-    def find_silent(self) -> list[str]:
-        """Names of the processes that live, but give no sign of life: what they do stands still."""
-        deadline = time.monotonic() + ANSWERS_WITHIN_S
-        with contextlib.closing(AirflowApi(self.airflow_url, "")) as api:
-            while (silent := self._silent(api.health())) and time.monotonic() < deadline:
-                time.sleep(1)
-        return silent
-
-    def _silent(self, found: dict[str, Any]) -> list[str]:
-        living = [process.name for process in self.processes if process.is_alive]
-        if not found:
-            return [name for name in living if name == "api-server"]
-        return [name for name in living if (found.get(name.replace("-", "_")) or {}).get("status") == "unhealthy"]
 
 
 @contextlib.contextmanager
@@ -242,7 +221,7 @@ def check_dags(settings: Settings, places: Places) -> None:
     """Load every DAG file as Airflow does; `StackError` with the tracebacks if one is broken."""
     places.make()
     env = stack_environment(settings, places, Ports(8080, 5000, 8090), has_mlflow=False)
-    _command(places, env, "migrate", "db", "migrate")
+    _migrate(places, env, log.warning)
     _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
 
 
@@ -289,31 +268,16 @@ def _add(stack: Stack, name: str, command: list[str], env: Mapping[str, str]) ->
 
 
 def _migrate(places: Places, env: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Create or update Airflow's database; a damaged one is put aside and made anew."""
-    if not places.database.exists():
-        _command(places, env, "migrate", "db", "migrate")
-        return
-    reason = "SQLite reports damage"
-    if _is_sound(places.database):
-        try:
-            _command(places, env, "migrate", "db", "migrate")
-            return
-        except StackError as error:
-            reason = str(error).splitlines()[0]
-    aside = places.database.with_name(f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}.db")
-    say(f"Airflow's database is unusable ({reason}). It was kept as {aside.name} and made anew.")
-    places.database.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        places.database.with_name(places.database.name + suffix).unlink(missing_ok=True)
-    _command(places, env, "migrate", "db", "migrate")
-
-
-def _is_sound(database: Path) -> bool:
+    """Create or update Airflow's database; a damaged one is put aside first."""
+    put_aside_if_damaged(places.database, say)
+    make_private_file(places.database)
     try:
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    except sqlite3.DatabaseError:
-        return False
+        _command(places, env, "migrate", "db", "migrate")
+    except StackError as error:
+        raise StackError(
+            f"{error}\nThe database {places.database} is sound, holds the history of all runs, and was left as it is. "
+            "Mend what is said above, and run again."
+        ) from error
 
 
 def _command(places: Places, env: Mapping[str, str], name: str, *arguments: str) -> None:

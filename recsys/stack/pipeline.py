@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,14 +15,28 @@ from recsys.errors import StackError
 from recsys.stack import launcher
 from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.following import Follower, Key
-from recsys.stack.health import Guard
+from recsys.stack.health import Guard, check_signs_of_life
 from recsys.stack.launcher import DAG_IDS
 from recsys.stack.places import Places
 
 POLL_S = 1.0
+# What Python says when the JVM behind it ended; why it did, only the JVM itself and its start script have printed.
+_JVM_IS_GONE = (
+    "Java process ended",
+    "JAVA_GATEWAY_EXITED",
+    "Py4JNetworkError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+)
+_JAVA_FAULT = re.compile(
+    r"(Error: |Exception in thread |Caused by: |java\.lang\.[\w.]*Error|# +(java|There is insufficient)"
+    r"|(Unrecognized|Invalid|Improperly|Conflicting) |\S*spark-\w+: line |JAVA_HOME )"
+)
 FINAL = frozenset({"success", "failed"})
 # The scheduler turns an event into a run within 1 to 3 s.
 NEXT_RUN_WITHIN_S = 90.0
+# Nothing follows these.
+_EARLY_ENDS = (("ingest_ratings.unchanged", "success"), ("train_model.promote", "skipped"))
 
 
 @dataclass(frozen=True)
@@ -70,14 +85,19 @@ class PipelineRun:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether no task failed and every DAG ran that had something to do: only the first, if nothing is new."""
-        complete = self.is_unchanged or {run.dag_id for run in self.runs} >= set(DAG_IDS)
+        """Whether no task failed and the last DAG ran: or only the first, if nothing is new and nothing is due."""
+        complete = self.is_unchanged or DAG_IDS[-1] in {run.dag_id for run in self.runs}
         return complete and all(run.state == "success" for run in self.runs) and not self.failures
 
     @property
     def is_unchanged(self) -> bool:
         """Whether the source held nothing new, so that nothing was published and nothing followed."""
-        return _is_unchanged(self.runs)
+        return _has_ended(self.runs, "ingest_ratings.unchanged", "success")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the gate refused the first model of this data, so that there is none to make lists with."""
+        return _has_ended(self.runs, "train_model.promote", "skipped")
 
     @property
     def failures(self) -> list[TaskState]:
@@ -135,7 +155,9 @@ def check_published(result: PipelineRun, shown: dict[str, Any]) -> None:
         result: a run that succeeded.
         shown: `recsys.jobs.summary.summary` of the published tables.
     """
-    made = result.results["score_users.publish"]["version_id"], result.results["ingest_ratings.publish"]["snapshot_id"]
+    ingested = ("ingest_ratings.publish", "ingest_ratings.announce_champion")
+    snapshot = next(result.results[name] for name in ingested if name in result.results)
+    made = result.results["score_users.publish"]["version_id"], snapshot["snapshot_id"]
     published = shown["release"]["version_id"], shown["lineage"]["snapshot_id"]
     if published != made:
         raise StackError(
@@ -146,13 +168,16 @@ def check_published(result: PipelineRun, shown: dict[str, Any]) -> None:
 
 
 def error_lines(log: Path) -> list[str]:
-    """What a failed attempt's log says about why: its exception with the causes; else its last errors.
+    """What a failed attempt's log says about why: what a JVM that ended said, then the exception with its causes.
 
-    Airflow writes one JSON object per line; other lines are passed over.
+    Without either, the last errors. Airflow writes one JSON object per line; other lines are passed over.
     """
     faults = [entry for entry in _entries(log) if entry.get("level") in {"error", "critical"}]
     causes = [cause for entry in faults for cause in entry.get("error_detail") or ()]
     lines = [f"{cause.get('exc_type')}: {cause.get('exc_value')}" for cause in causes]
+    if any(sign in line for sign in _JVM_IS_GONE for line in lines):
+        printed = [str(entry.get("event")) for entry in faults if str(entry.get("logger")).startswith("task.std")]
+        lines = list(dict.fromkeys(filter(_JAVA_FAULT.match, printed)))[-4:] + lines
     # A JVM's stack trace arrives line by line, each as an error.
     own = [entry for entry in faults if not str(entry.get("logger")).startswith("task.std")] or faults
     return list(dict.fromkeys(lines or [str(entry["event"]) for entry in own[-8:] if entry.get("event")]))
@@ -172,7 +197,7 @@ def _stack(settings: Settings, places: Places, say: Callable[[str], None]) -> An
     """The running stack that `up` made, or a new one for the length of the block."""
     stack = launcher.find(places)
     if stack and stack.mode == "up" and not stack.is_gone:
-        stack.check_signs_of_life()  # a stack of `up` may hold unfinished runs: it is not replaced unasked
+        check_signs_of_life(stack)  # a stack of `up` may hold unfinished runs: it is not replaced unasked
         say(f"Using the stack that runs at {stack.airflow_url}.")
         try:
             yield stack
@@ -197,22 +222,26 @@ def _follow(
 ) -> list[DagRun]:
     """Watch a run and those that work on what it publishes, to the last DAG; returns them, one of each DAG."""
     chain = [first]
-    follower = Follower(api, first, DAG_IDS[1])
+    dag_ids = DAG_IDS
+    follower = Follower(api, first, dag_ids[1])
     done: dict[Key, DagRun] = {}
     idle_since = time.monotonic()
     while True:
         guard.check(api.health())
-        if len(chain) < len(DAG_IDS) and (following := follower.successor()):
+        if len(chain) < len(dag_ids) and (following := follower.successor()):
             chain.append(following)
-            if len(chain) < len(DAG_IDS):
-                follower = Follower(api, following, DAG_IDS[len(chain)])
+            if len(chain) < len(dag_ids):
+                follower = Follower(api, following, dag_ids[len(chain)])
         runs = {key: done.get(key) or _read(places, api, *key) for key in (*follower.others, *chain)}
         done |= {key: run for key, run in runs.items() if run.state in FINAL}
         watch(list(runs.values()))
         ours = [runs[key] for key in chain]
+        if len(chain) == 1 and _has_ended(ours, "ingest_ratings.announce_champion", "success"):
+            dag_ids = tuple(dag_id for dag_id in DAG_IDS if dag_id != "train_model")
+            follower.consumer = dag_ids[1]
         if follower.is_waiting or any(key not in done for key in runs):
             idle_since = time.monotonic()
-        elif ours[-1].state == "failed" or _is_unchanged(ours) or len(chain) == len(DAG_IDS):
+        elif _is_over(ours):
             return ours
         elif time.monotonic() - idle_since > NEXT_RUN_WITHIN_S:
             raise StackError(
@@ -222,8 +251,14 @@ def _follow(
         time.sleep(POLL_S)
 
 
-def _is_unchanged(runs: Iterable[DagRun]) -> bool:
-    return any((task.name, task.state) == ("ingest_ratings.unchanged", "success") for run in runs for task in run.tasks)
+def _is_over(runs: list[DagRun]) -> bool:
+    """Whether nothing is to follow these runs, which have all ended."""
+    is_early = any(_has_ended(runs, *end) for end in _EARLY_ENDS)
+    return is_early or runs[-1].state == "failed" or DAG_IDS[-1] in {run.dag_id for run in runs}
+
+
+def _has_ended(runs: Iterable[DagRun], task: str, state: str) -> bool:
+    return any((found.name, found.state) == (task, state) for run in runs for found in run.tasks)
 
 
 def _read(places: Places, api: AirflowApi, dag_id: str, run_id: str) -> DagRun:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.config import PROJECT_ROOT, Settings
+from recsys.private_files import make_private_folder
 
 USER = "admin"
 
@@ -57,10 +58,16 @@ class Places:
         return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:16]
 
     def make(self) -> None:
-        """Create the folders; only the owner may look into Airflow's, which holds its keys."""
-        for path in (self.logs, self.record.parent, self.state_dir / "tmp", self.state_dir / "mlflow"):
-            path.mkdir(parents=True, exist_ok=True)
-        self.airflow.mkdir(exist_ok=True, mode=0o700)
+        """Create the folders for their owner alone, and close those of an older version to others.
+
+        A state folder of one's own, and the store in it, keep their modes: they may be shared on purpose.
+        """
+        make_private_folder(self.state_dir)
+        names = ("airflow", "logs", "mlflow", "stack", "tmp")
+        folders = [make_private_folder(self.state_dir / name) for name in names]
+        for folder in [*folders, *([self.state_dir] if self.state_dir == PROJECT_ROOT / ".state" else [])]:
+            if folder.stat().st_uid == os.getuid():
+                folder.chmod(0o700)
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> Path:
         """The file Airflow writes one attempt's log to."""

@@ -11,6 +11,7 @@
     reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
     models/<run_id>/...                           fitted factors and per-user metrics of a training run
+    models/_champions/<name>/00000042.json        promotions of a registered model, create-only; 00000042.done.json
     scratch/<owner_id>/...                        what tasks of one search or scoring share; gone when it ends
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
     tables/_releases/00000042.json                create-only: the point of truth
@@ -45,6 +46,10 @@ def safe_id(text: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]", "-", text).strip(".-") or "id"
     if plain == text and len(text) <= 100:
         return text
+    return _with_digest(plain, text)
+
+
+def _with_digest(plain: str, text: str) -> str:
     return f"{plain[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -54,12 +59,23 @@ def archives(dataset: str = "") -> str:
 
 
 def run_key(run_id: str) -> str:
-    """The id of what a scheduled run writes, from the scheduler's own id of it; the same on a retry.
+    """The id of what a scheduled run writes, from the scheduler's own id of it: the same on a retry, and of no other.
+
+    Ids that differ in case or punctuation alone give different keys, also where file names have no case.
 
     >>> run_key("manual__2025-01-01T00:00:00+00:00")
-    'manual-2025-01-01T00-00-00-00-00'
+    'manual-2025-01-01T00-00-00-00-00-31d00d8e'
     """
-    return safe_id(re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-"))
+    return _with_digest(_readable(run_id) or "run", run_id)
+
+
+def former_run_key(run_id: str) -> str:
+    """What `run_key` was before it told all runs apart: reports of old runs still stand under it."""
+    return safe_id(_readable(run_id))
+
+
+def _readable(run_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-")
 
 
 def archive(dataset: str, digest: str, filename: str) -> str:
@@ -138,6 +154,25 @@ def scratch(owner_id: str) -> str:
 
 def evaluation(model_prefix: str) -> str:
     return f"{model_prefix}/evaluation.json"
+
+
+def comparison(model_prefix: str, champion_run_id: str | None) -> str:
+    """A later verdict than `evaluation`, by the champion it is about; None: there was none any more."""
+    return f"{model_prefix}/comparisons/{champion_run_id or 'without-champion'}.json"
+
+
+def promotions(name: str) -> str:
+    """The prefix of the promotions of a registered model."""
+    return f"models/_champions/{safe_id(name)}/"
+
+
+def promotion(name: str, number: int) -> str:
+    return f"{promotions(name)}{number:08d}.json"
+
+
+def promotion_done(name: str, number: int) -> str:
+    """Written when the alias has followed a promotion."""
+    return f"{promotions(name)}{number:08d}.done.json"
 
 
 def version(version_id: str) -> str:

@@ -2,10 +2,14 @@
 
 A version's files are written under new keys, its manifest is created once all of them are there, and
 the release log decides what is current: release *n* is the create-only object ``_releases/n``. The
-pointer ``current.json`` follows it for readers who want one small file. Rolling back appends a release
-that names an older version; nothing is ever overwritten or deleted in place.
+pointer ``current.json`` is a copy of the last release, for readers who want one small file. Rolling back
+appends a release that names an older version; nothing is ever overwritten or deleted in place.
+
+A publisher that is killed between release and pointer leaves the pointer on the release before: a whole version
+still. `repair` sets it right; `publish`, `rollback` and the first task of every DAG call it.
 """
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,30 +36,47 @@ def publish(
     Raises:
         DataError: a file of the manifest is missing or has another size; nothing was published.
 
-    Calling it again for a version that is already current changes nothing and returns that release.
+    A version that was released before is not released again, whatever is current now: its first release is returned.
     """
-    for row in (row for rows in files.values() for row in rows):
-        if not store.exists(row["key"]) or store.size_bytes(row["key"]) != row["size_bytes"]:
-            raise DataError(
-                f"version {version_id}: {row['key']} is missing or not {row['size_bytes']:,} bytes long. "
-                "The current release was left as it is. Run the scoring again."
-            )
+    _check_files(store, version_id, files)
     manifest = {"version_id": version_id, "created_at": _now(), "tables": files, "lineage": lineage}
     try:
         write_json(store, f"{layout.version(version_id)}/{layout.MANIFEST}", manifest)
     except AlreadyExistsError:
         # A retry of the same publication: the first attempt's manifest stands.
         manifest = read_manifest(store, version_id)
-    return _release(store, version_id, manifest, reason="publish")
+    return _append(store, manifest, "publish", done_among=slice(None))
 
 
 def rollback(store: Store, version_id: str) -> dict[str, Any]:
-    """Append a release that makes an older version current again.
+    """Append a release that makes an older version current again; if it is current, nothing is appended.
 
     Raises:
         NotFoundError: that version was never published, or has been collected.
+        DataError: a file of it is missing or has another size; the current release stands.
     """
-    return _release(store, version_id, read_manifest(store, version_id), reason="rollback")
+    manifest = read_manifest(store, version_id)
+    _check_files(store, version_id, manifest["tables"])
+    return _append(store, manifest, "rollback", done_among=slice(-1, None))
+
+
+def repair(store: Store) -> None:
+    """Make the pointer name the release that the log says is current; nothing is written where it does.
+
+    Two that write the pointer at once may do so in either order, so each looks again after it wrote: whoever wrote
+    last goes on until pointer and log agree.
+    """
+    while keys := list(store.list(f"{layout.RELEASES}/")):
+        last = store.get(keys[-1])
+        with contextlib.suppress(NotFoundError):
+            if store.get(layout.CURRENT) == last:
+                return
+        store.put(layout.CURRENT, last, overwrite=True)
+
+
+def find(store: Store, version_id: str) -> dict[str, Any] | None:
+    """The first release of a version; None where there is none."""
+    return _first_of(history(store), version_id)
 
 
 def current(store: Store) -> dict[str, Any]:
@@ -91,11 +112,21 @@ def table_keys(store: Store, table: str, version_id: str | None = None) -> list[
     return [row["key"] for row in read_manifest(store, version_id)["tables"][table]]
 
 
-def _release(store: Store, version_id: str, manifest: dict[str, Any], reason: str) -> dict[str, Any]:
+def _check_files(store: Store, version_id: str, files: dict[str, list[dict[str, Any]]]) -> None:
+    for row in (row for rows in files.values() for row in rows):
+        if not store.exists(row["key"]) or store.size_bytes(row["key"]) != row["size_bytes"]:
+            raise DataError(
+                f"version {version_id}: {row['key']} is missing or not {row['size_bytes']:,} bytes long. "
+                "The current release was left as it is. Run the scoring again, or choose another version."
+            )
+
+
+def _append(store: Store, manifest: dict[str, Any], reason: str, done_among: slice) -> dict[str, Any]:
+    """Append a release of a version, unless one of those in question names it; the pointer follows either way."""
+    version_id = manifest["version_id"]
     while True:
         releases = history(store)
-        if releases and releases[-1]["version_id"] == version_id:
-            release = releases[-1]
+        if release := _first_of(releases[done_among], version_id):
             break
         release = {
             "number": releases[-1]["number"] + 1 if releases else 1,
@@ -105,14 +136,16 @@ def _release(store: Store, version_id: str, manifest: dict[str, Any], reason: st
             "reason": reason,
             "tables": {name: f"version={version_id}/{name}" for name in manifest["tables"]},
         }
-        try:
+        # Another publisher may take this number first: then look again and append after it.
+        with contextlib.suppress(AlreadyExistsError):
             write_json(store, layout.release(release["number"]), release)
-        except AlreadyExistsError:
-            continue  # another publisher took this number: look again and append after it
-        break
-    # Two publishers may write the pointer in either order, so it always follows the log, not the caller.
-    write_json(store, layout.CURRENT, current(store), overwrite=True)
+            break
+    repair(store)
     return dict(release)
+
+
+def _first_of(releases: list[dict[str, Any]], version_id: str) -> dict[str, Any] | None:
+    return next((release for release in releases if release["version_id"] == version_id), None)
 
 
 def _now() -> str:

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError
+from recsys.private_files import make_private_folder
 from recsys.storage.os_errors import ABSENT, mapped_os_errors
 
 # What file systems (a name) and S3 (a whole key, prefix included) allow.
@@ -238,6 +239,7 @@ class FileStore(Store):
 
     def _make_folders(self, target: Path) -> None:
         try:
+            make_private_folder(self.root)
             target.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ConfigError(
@@ -280,7 +282,7 @@ def open_store(url: str) -> Store:
             raise ConfigError(f"{url!r} names no bucket. Set RECSYS_STORE_URL to s3://bucket/prefix.")
         return S3Store(parts.netloc, parts.path)
     if parts.scheme == "file":
-        return FileStore(Path(parts.path))
+        return FileStore(Path(unquote(parts.path)))
     if parts.scheme or not url:
         raise ConfigError(f"{url!r} is no store. Set RECSYS_STORE_URL to a directory or to s3://bucket/prefix.")
     return FileStore(Path(url))

@@ -131,7 +131,9 @@ def spark_table(spark: "SparkSession", store: Store, keys: Sequence[str], schema
     paths = [store.local_path(key) for key in keys]
     spark_schema = from_arrow_schema(schema)
     if all(path is not None for path in paths):
-        return spark.read.schema(spark_schema).parquet(*map(str, paths))
+        # Else Spark takes brackets and stars in a path for a pattern.
+        reader = spark.read.schema(spark_schema).option("__globPaths__", "false")
+        return reader.parquet(*map(str, paths))
     names = list(schema.names)
     # Spark takes timestamps from Python workers in microseconds only.
     microseconds = {

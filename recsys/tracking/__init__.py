@@ -4,33 +4,29 @@ Runs are written through the client, not through MLflow's fluent calls, whose ac
 state that concurrent trials would share. The client works on a database as well as on a server.
 """
 
-import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from recsys.config import Settings
-from recsys.errors import NotFoundError
+from recsys.errors import AlreadyExistsError, NotFoundError, RecsysError
 from recsys.tracking import shipped
+from recsys.tracking.client import connect
+
+log = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 # Opens the experiment as a table of runs; without it the UI guesses, and shows pages for language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_EXAMPLE = {"user_id": 1, "seen": [2]}
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
-
-
-@contextmanager
-def _alone_with(database: Path) -> Iterator[None]:
-    """Nobody else opens the database meanwhile: two that make its tables at once trip over each other."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Tracking:
@@ -40,15 +36,10 @@ class Tracking:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
-        self.uri = uri = settings.resolved_tracking_uri
-        self._artifact_root = settings.resolved_artifact_root
-        mlflow.set_tracking_uri(uri)
-        if not uri.startswith("sqlite:///"):
-            self._client = mlflow.MlflowClient(uri)
-            return
-        with _alone_with(Path(uri.removeprefix("sqlite:///"))):
-            self._client = mlflow.MlflowClient(uri)
-            self._client.search_experiments(max_results=1)  # makes the tables where there are none
+        self.uri = settings.resolved_tracking_uri
+        self._settings = settings
+        mlflow.set_tracking_uri(self.uri)
+        self._client = connect(self.uri)
 
     def start_run(
         self, experiment: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] | None = None
@@ -59,8 +50,15 @@ class Tracking:
             all_tags["mlflow.parentRunId"] = parent
         return str(self._client.create_run(self._experiment_id(experiment), tags=all_tags).info.run_id)
 
-    def end_run(self, run_id: str, *, failed: bool = False) -> None:
-        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+    def end_run(self, run_id: str) -> None:
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def fail_run(self, run_id: str) -> None:
+        """Mark a run FAILED where MLflow lets us; the error that made it fail is the one to be told of."""
+        try:
+            self._client.set_terminated(run_id, "FAILED")
+        except RecsysError as error:
+            log.warning("run %s could not be marked as failed: %s", run_id, error)
 
     @contextmanager
     def run(self, experiment: str, name: str, **kwargs: Any) -> Iterator[str]:
@@ -69,7 +67,7 @@ class Tracking:
         try:
             yield run_id
         except BaseException:
-            self.end_run(run_id, failed=True)
+            self.fail_run(run_id)
             raise
         self.end_run(run_id)
 
@@ -122,17 +120,29 @@ class Tracking:
     def log_json(self, run_id: str, document: Any, name: str) -> None:
         self._client.log_dict(run_id, document, name)
 
-    def find_runs(self, experiment: str, tags: Mapping[str, str], *, status: str | None = None) -> list[dict[str, Any]]:
-        """Runs that carry all the tags, newest first: ``{run_id, status, started_at, params, metrics, tags}``."""
+    def find_runs(
+        self,
+        experiment: str,
+        tags: Mapping[str, str],
+        *,
+        status: str | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Runs with these tags and parameters, newest first: ``{run_id, status, started_at, params, metrics, tags}``.
+
+        Deleted ones are not among them, nor any of an experiment that is deleted or was never made.
+        """
+        experiment_id = self._active_experiment(experiment)
+        if experiment_id is None:
+            return []
         conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+        conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
         if status:
             conditions.append(f"attributes.status = '{status}'")
         found: list[dict[str, Any]] = []
         token = None
         while True:
-            runs = self._client.search_runs(
-                [self._experiment_id(experiment)], " and ".join(conditions), page_token=token
-            )
+            runs = self._client.search_runs([experiment_id], " and ".join(conditions), page_token=token)
             found += [self._plain(run) for run in runs]
             token = runs.token
             if not token:
@@ -152,7 +162,14 @@ class Tracking:
             "tags": dict(run.data.tags),
         }
 
-    def register(self, run_id: str, name: str, recommender: Path, tags: Mapping[str, Any]) -> dict[str, str]:
+    def register(
+        self,
+        run_id: str,
+        name: str,
+        recommender: Path,
+        tags: Mapping[str, Any],
+        example: Mapping[str, Any] = _EXAMPLE,
+    ) -> dict[str, str]:
         """Log the served model to a run and register it as a new version.
 
         Args:
@@ -160,6 +177,7 @@ class Tracking:
             name: the registered model; created when new.
             recommender: the ``.npz`` of `recsys.models.recommender.Recommender`.
             tags: of the version.
+            example: a row of the model's input, for whoever is to call it.
 
         Returns:
             ``{"version", "uri"}``, the uri as ``models:/<name>/<version>``.
@@ -167,7 +185,8 @@ class Tracking:
         import mlflow
         import pandas as pd
 
-        with mlflow.start_run(run_id=run_id), shipped.code() as package:
+        self._client.update_run(run_id, "RUNNING")  # refused, with the reason, where the run was deleted
+        with self._client.mapped(), mlflow.start_run(run_id=run_id), shipped.code() as package:
             info = mlflow.pyfunc.log_model(
                 name="recommender",
                 python_model=str(_SERVED_MODEL),
@@ -176,11 +195,9 @@ class Tracking:
                 model_config={"package": package.name},
                 pip_requirements=shipped.requirements(),
                 signature=shipped.signature(),
-                input_example=pd.DataFrame({"user_id": [1], "seen": [[2]], "ratings": [[4.0]]}),
+                input_example=pd.DataFrame([example]),
             )
-        try:
-            self._client.get_registered_model(name)
-        except mlflow.MlflowException:
+        with suppress(AlreadyExistsError):
             self._client.create_registered_model(name)
         version = self._client.create_model_version(
             name,
@@ -196,16 +213,25 @@ class Tracking:
         found = self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
         return [{"version": str(v.version), "uri": f"models:/{name}/{v.version}"} for v in found]
 
-    def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
-        """The version behind an alias as ``{version, uri, run_id, tags}``, or None."""
-        import mlflow
+    def uris_of(self, run_id: str) -> list[str]:
+        """Addresses of all versions registered from a run, under whatever name."""
+        found = self._client.search_model_versions(f"run_id = '{run_id}'")
+        return [f"models:/{version.name}/{version.version}" for version in found]
 
+    def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
+        """The version behind an alias, as of `version`, or None: no such model, or it has no such alias."""
         try:
-            version = self._client.get_model_version_by_alias(name, alias)
-        except mlflow.MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                return None  # no such model, or the model has no such alias
-            raise
+            aliases = self._client.get_registered_model(name).aliases
+        except NotFoundError:
+            return None
+        return self.version(name, aliases[alias]) if alias in aliases else None
+
+    def version(self, name: str, number: str) -> dict[str, Any] | None:
+        """A registered version as ``{version, uri, run_id, tags}``; None where there is none, or it was deleted."""
+        try:
+            version = self._client.get_model_version(name, number)
+        except NotFoundError:
+            return None
         return {
             "version": str(version.version),
             "uri": f"models:/{name}/{version.version}",
@@ -241,30 +267,48 @@ class Tracking:
             self._client.set_model_version_tag(name, version, key, str(value)[:5000])
 
     def recommender_bytes(self, model_uri: str) -> bytes:
-        """The ``.npz`` inside a registered version, from wherever its artifacts are kept."""
+        """The ``.npz`` inside a registered version, from wherever its artifacts are kept; no copy stays here."""
         import mlflow
 
-        folder = Path(mlflow.artifacts.download_artifacts(model_uri))
-        files = sorted(folder.rglob("*.npz"))
-        if not files:
-            raise NotFoundError(f"{model_uri} holds no recommender.npz. Register it again by running train_model.")
-        return files[0].read_bytes()
+        with TemporaryDirectory(dir=self._settings.tmp_dir) as folder:
+            try:
+                with self._client.mapped():
+                    mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
+            except OSError as error:  # of artifacts in a folder; a server's are a matter of the client
+                raise NotFoundError(
+                    f"{model_uri} is registered, but its files are gone: {error}. Nothing was changed. Move the alias "
+                    "to another version in MLflow, or remove it, and run train_model."
+                ) from error
+            files = sorted(Path(folder).rglob("*.npz"))
+            if not files:
+                raise NotFoundError(
+                    f"{model_uri} holds no recommender.npz: train_model did not register it. Nothing was changed. Move "
+                    "the alias to another version in MLflow, or remove it, and run train_model."
+                )
+            return files[0].read_bytes()
+
+    def _active_experiment(self, name: str) -> str | None:
+        """The id of an experiment; None where there is none, or it was deleted and could be restored."""
+        found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
     def _experiment_id(self, name: str) -> str:
-        import mlflow
+        """The id of an experiment to log to, which is made where there is none.
 
+        Raises:
+            ConfigError: it was deleted; the message says how to restore it.
+        """
         found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = f"{self._artifact_root.rstrip('/')}/{name}" if self._artifact_root else None
-        try:
-            return str(self._client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
-        except mlflow.MlflowException:
-            # Another task may have created it in between; anything else raises again here.
-            found = self._client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
+        if found is None:
+            root = self._settings.resolved_artifact_root
+            location = f"{root.rstrip('/')}/{name}" if root else None
+            try:
+                return str(self._client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
+            except AlreadyExistsError:  # another task made it meanwhile
+                found = self._client.get_experiment_by_name(name)
+        if found.lifecycle_stage != "active":
+            raise self._client.deleted("experiment", found.experiment_id)
+        return str(found.experiment_id)
 
 
 def log_report(

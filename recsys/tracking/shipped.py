@@ -25,6 +25,7 @@ _MODULES = (
     "models/recipe.py",
     "models/recommender.py",
     "models/users.py",
+    "redaction.py",
 )
 _COLUMNS = (("long", "user_id"), ("long", "rank"), ("long", "movie_id"), ("double", "score"), ("string", "source"))
 

@@ -2,15 +2,19 @@
 
 import json
 import logging
+import re
 import sys
 
 import pytest
 
 from recsys import cli
-from recsys.errors import TransientError
+from recsys.config import IngestConfig
+from recsys.errors import RefusedError, TransientError
 from recsys.explorer import queries
-from recsys.storage import releases
+from recsys.jobs import ingest, pipeline, snapshots, trials
+from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
+from recsys.storage.tables import read_json
 from tests.explorer import published
 from tests.jobs import test_retention
 
@@ -74,7 +78,7 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("ingest", "--set", "colour"), 1, "'colour' is no NAME=VALUE"),
         (("run", "--set", "colour=red"), 1, "unknown setting colour"),
         (("ingest", "--dataset", "ml-7b"), 1, "ml-latest-small"),
-        (("prune",), 2, "--keep"),
+        (("prune", "--keep", "many"), 2, "--keep"),
         (("recommend",), 2, "--user-id"),
         (("recommend", "--user-id", "1", "--ratings", "1=5"), 2, "--user-id"),
         (("recommend", "--ratings", "1:5"), 1, "'1:5' is no rating"),
@@ -85,6 +89,12 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("recommend", "--ratings", "1=5", "--k", "0"), 2, "--k"),
         (("recommend", "--ratings", "1=5", "--k", "1001"), 1, "lists have 1 to 1,000 movies"),
         (("recommend", "--csv", "nowhere.csv"), 1, "nowhere.csv is no CSV file that can be read"),
+        (("recommend", "--user-id", "9" * 300), 1, "User of 300 digits has no list"),
+        (("similar", "--movie-id", "9" * 300), 1, "Movie of 300 digits is not in the current release"),
+        (("recommend", "--ratings", "9" * 300 + "=5"), 1, "(302 characters) is no rating"),
+        (("find", "toy " * 1_000), 1, "titles are looked for by up to 20 words"),
+        (("rollback", "v" * 300), 1, "is no valid key"),
+        (("score", "--snapshot-id", "s" * 300), 1, "is no valid key"),
         (("dance",), 2, "No such command"),
     ],
 )
@@ -124,6 +134,7 @@ def test_ratings_may_come_from_a_file(store, recsys, tmp_path):
         ("", r"has the columns (none)"),
         ("movie_id,rating\n1,5\n3,good\n", "line 3 is no rating"),
         ("movie_id,rating\n1\n", "line 2 is no rating"),
+        ("movie_id,rating\n" + "1,5\n" * 10_001, "holds more than 10,000 ratings"),
     ],
 )
 def test_a_file_that_holds_no_ratings_is_named(store, recsys, tmp_path, text, sentence):
@@ -142,15 +153,47 @@ def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):
     assert (status, err) == (75, "recsys: The store is away.\n")
 
 
+def test_a_refused_first_model_is_told_in_words_with_a_status_of_its_own(store, recsys, monkeypatch):
+    registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
+
+    def refused(*_):
+        raise RefusedError(trials.refusal(registered))
+
+    monkeypatch.setattr(pipeline, "train_model", refused)
+    monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")
+    monkeypatch.setattr(snapshots, "snapshot_info", lambda *_: {"snapshot_id": "tiny-1"})
+    status, _, err = recsys("tune")
+    assert status == 3
+    assert err.startswith("recsys: No lists were made. recsys-tiny version 1 does not beat popularity. So the gate")
+    assert "Traceback" not in err
+
+
+def test_tuning_where_nobody_reaches_relevant_rating_is_a_sentence(recsys, monkeypatch, tracked_settings, tmp_path):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
+    rows = "".join(f"{user},{movie},{1 + (user + movie) % 3},964982703\n" for user in range(20) for movie in range(9))
+    (tmp_path / "low.csv").write_text(f"userId,movieId,rating,timestamp\n{rows}")
+    found = ingest.download(IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1", tracked_settings)
+    snapshots.publish(ingest.parse(found, tracked_settings), tracked_settings)
+    status, _, err = recsys("tune")
+    assert status == 1
+    assert "reaches relevant_rating 4, the highest is 3. Lists cannot be judged so, and nothing was trained" in err
+    assert "Traceback" not in err
+
+
 def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
     manifest = releases.read_manifest(store, "v1")
     releases.publish(store, "v2", manifest["tables"], manifest["lineage"])
+    store.delete(layout.snapshot_manifest("snap"))
     status, out, _ = recsys("rollback", "v1")
     assert status == 0
+    assert "v1: Snapshot snap, which these lists were made from, was removed since" in out
     assert "Nothing was changed" in out
     assert releases.current(store)["version_id"] == "v2"
     assert recsys("rollback", "v1", "--yes")[0] == 0
     assert releases.current(store)["version_id"] == "v1"
+    store.delete(layout.CURRENT)  # a rollback that was killed before it wrote the pointer
+    assert recsys("rollback", "v1", "--yes")[1] == "v1 is current already.\n"
+    assert read_json(store, layout.CURRENT) == releases.current(store)
     _, out, _ = recsys("history", "--json")
     assert [(row["number"], row["version_id"], row["reason"]) for row in json.loads(out)] == [
         (1, "v1", "publish"), (2, "v2", "publish"), (3, "v1", "rollback"),
@@ -175,6 +218,23 @@ def test_pruning_is_a_dry_run_until_told_otherwise(store, recsys, monkeypatch, t
     assert recsys("prune", "--keep", "1", "--yes")[1] == "Removed 10 objects.\n"
     assert test_retention.manifests(store) == {"ml-2"}
     assert recsys("prune", "--keep", "0")[0] == 2
+
+
+def test_pruning_without_a_number_keeps_as_many_as_the_ingest_does(recsys, monkeypatch, tracked_settings):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
+    store = FileStore(tracked_settings.state_dir / "store")
+    for day in range(1, 12):
+        test_retention.publish(store, f"ml-{day:02}", day)
+    status, out, _ = recsys("prune")
+    assert status == 0
+    assert re.findall(r"^snapshots/\S+(?=:)", out, re.MULTILINE) == ["snapshots/ml-01"]  # keep_snapshots is 10
+
+
+def test_genres_are_words_and_what_is_not_known_is_a_dash(store, recsys):
+    status, out, _ = recsys("find", "story of o")
+    assert status == 0
+    assert " Drama " in out
+    assert not re.search(r"[\[\]']Drama|None", out)
 
 
 def test_help_names_every_command(recsys):

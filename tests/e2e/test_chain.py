@@ -12,14 +12,16 @@ import httpx
 import pytest
 
 from recsys.config import CHAIN, Settings
+from recsys.jobs import trials
 from recsys.stack import launcher
 from recsys.stack.environment import MARKER
-from recsys.stack.pipeline import error_lines, run_pipeline
+from recsys.stack.pipeline import check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
 from recsys.stack.processes import leftovers
 from recsys.storage import layout, releases
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json
+from recsys.tracking import CHAMPION, Tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -34,6 +36,7 @@ TASKS = {
         "download",
         "compare",
         "unchanged",
+        "announce_champion",
         "parse",
         "validate",
         "publish",
@@ -85,7 +88,8 @@ def test_every_task_of_the_four_dags_succeeded(finished):
     assert finished.has_succeeded, [(task.name, error_lines(task.log)) for task in finished.failures]
     ran = {run.dag_id: sorted(task.task_id for task in run.tasks) for run in finished.runs}
     assert ran == {dag_id: sorted(names) for dag_id, names in TASKS.items()}
-    assert [task.name for task in finished.tasks if task.state != "success"] == ["ingest_ratings.unchanged"]
+    skipped = {task.name for task in finished.tasks if task.state != "success"}
+    assert skipped == {"ingest_ratings.unchanged", "ingest_ratings.announce_champion"}
     assert [run.dag_id for run in finished.runs] == list(CHAIN)
 
 
@@ -177,6 +181,41 @@ def test_an_unchanged_source_makes_no_snapshot_and_starts_no_training_and_a_task
 
 
 @pytest.mark.slow
+def test_an_unchanged_source_brings_about_lists_of_a_champion_that_has_none(settings, stack, finished, store):
+    """As after a training while `score_users` was paused: nothing is trained, the lists are made."""
+    remote = settings.model_copy(update={"mlflow_tracking_uri": stack.mlflow_url})
+    tracking, old = Tracking(remote), finished.results["train_model.promote"]
+    run_id = tracking.start_run(trials.EXPERIMENT, "a newer training")
+    store.put(layout.recommender(layout.model(run_id)), store.get(layout.recommender(old["model_prefix"])))
+    store.put(layout.evaluation(layout.model(run_id)), store.get(layout.evaluation(old["model_prefix"])))
+    version = tracking._client.create_model_version(old["model_name"], f"runs:/{run_id}/model", run_id)
+    tracking.set_alias(old["model_name"], CHAMPION, str(version.version))
+    again = run_pipeline(settings, CONF)
+    assert again.has_succeeded, [(task.name, error_lines(task.log)) for task in again.failures]
+    assert [run.dag_id for run in again.runs] == ["ingest_ratings", "score_users", "fetch_posters"]
+    current = releases.read_manifest(store, releases.current(store)["version_id"])["lineage"]
+    assert (current["run_id"], current["snapshot_id"]) == (run_id, old["snapshot_id"])
+    check_published(again, {"release": releases.current(store), "lineage": current})
+
+
+@pytest.mark.slow
+def test_a_first_model_that_is_refused_ends_the_run_with_nothing_failed(settings, finished, store, tmp_path):
+    before = releases.history(store)
+    rows = (
+        f"{user},{movie},{1 + (user * movie) % 5},{964_982_703 + user}" for user in range(40) for movie in range(20)
+    )
+    (tmp_path / "own.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
+    refused = run_pipeline(settings, {**BUDGET, "dataset": str(tmp_path / "own.csv"), "min_gain": 1.0})
+    assert refused.is_refused
+    assert not refused.failures
+    assert [(run.dag_id, run.state) for run in refused.runs] == [
+        ("ingest_ratings", "success"), ("train_model", "success"),
+    ]  # fmt: skip
+    assert {task.task_id: task.state for task in refused.runs[1].tasks}["promote"] == "skipped"
+    assert releases.history(store) == before
+
+
+@pytest.mark.slow
 def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_report(
     settings, stack, finished, store, tmp_path
 ):
@@ -186,6 +225,7 @@ def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_
     states = {task.task_id: task.state for task in poisoned.tasks}
     assert states == {
         "configure": "success", "download": "success", "compare": "success", "unchanged": "skipped",
+        "announce_champion": "skipped",
         "parse": "success", "validate": "failed",
         "publish": "upstream_failed", "explore": "upstream_failed", "prune": "upstream_failed",
     }  # fmt: skip

@@ -63,9 +63,9 @@ def publish(store: Store, version_id: str = "v1") -> None:
             )
         ],
     }
-    releases.publish(
-        store, version_id, files, {"snapshot_id": "snap", "run_id": "run", "dataset": "sample", "is_invented": True}
-    )
+    lineage = {"snapshot_id": "snap", "run_id": "run", "dataset": "sample", "is_invented": True}
+    model = {"model_version": "recsys-sample-v1", "model_uri": "models:/recsys-sample/1"}
+    releases.publish(store, version_id, files, lineage | model)
 
 
 def store_model(store: Store) -> None:

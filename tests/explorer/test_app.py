@@ -131,7 +131,10 @@ def test_json_has_the_rows_of_the_command_line(client):
     assert client.get("/api/movies?q=toy").json()[0]["movie_id"] == 1
     assert client.get("/api/users/99").json()["detail"].startswith("User 99 has no list")
     assert client.get("/api/users/x").status_code == 404
-    assert client.get("/api/users/x").json()["detail"] == "'x' is no user id: it must be a whole number."
+    assert (
+        client.get("/api/users/x").json()["detail"]
+        == "'x' is no user id: it must be a whole number of up to 10 digits."
+    )
 
 
 @pytest.mark.parametrize(

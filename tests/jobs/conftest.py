@@ -28,11 +28,17 @@ def _share_the_session(spark, monkeypatch):
 
 @pytest.fixture(scope="session")
 def _training(spark, tmp_path_factory, _migrated_mlflow):
-    """One training of the small snapshot: a copy of the state after it, and by step what it returned."""
-    folder = tmp_path_factory.mktemp("training")
+    return train_tiny(tmp_path_factory.mktemp("training"), _migrated_mlflow, spark)
+
+
+def train_tiny(folder, migrated_mlflow, spark):
+    """One training of the small snapshot: a copy of the state after it, and by step what it returned.
+
+    Without Spark, the compiled engine fits what is chosen too.
+    """
     settings = Settings(state_dir=folder / "state", spark_master="local[2]")
     (settings.state_dir / "mlflow").mkdir(parents=True)
-    shutil.copyfile(_migrated_mlflow, settings.state_dir / "mlflow" / "mlflow.db")
+    shutil.copyfile(migrated_mlflow, settings.state_dir / "mlflow" / "mlflow.db")
     returned = {}
     with pytest.MonkeyPatch.context() as patch:
         share_session(patch, spark)

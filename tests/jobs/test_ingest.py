@@ -249,6 +249,21 @@ def test_the_same_increment_is_not_added_twice(settings, archive, tmp_path):
     assert ingest.find_unchanged(again, settings)["snapshot_id"] == published["snapshot_id"]
 
 
+def test_an_increment_that_is_in_the_base_publishes_the_base_where_training_is_wanted_all_the_same(
+    settings, store, archive, tmp_path
+):
+    run(archive, settings)
+    (tmp_path / "week-1.csv").write_text(INCREMENT)
+    published = run(tmp_path / "week-1.csv", settings, "run-2", append_to="latest")[2]
+    config = IngestConfig(dataset=str(tmp_path / "week-1.csv"), append_to="latest", when_unchanged="train")
+    again = ingest.download(config, "run-3", settings)
+    before = list(store.list())
+    # As the DAG does: `compare` goes straight to `publish`, which has nothing staged.
+    assert ingest.find_unchanged(again, settings)["snapshot_id"] == published["snapshot_id"]
+    assert snapshots.publish(again, settings) == published
+    assert list(store.list()) == before
+
+
 def test_an_increment_to_nothing_is_refused_before_anything_is_fetched(settings, store, archive):
     with pytest.raises(NotFoundError, match="holds no snapshot yet"):
         run(archive, settings, append_to="latest")

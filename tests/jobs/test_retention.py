@@ -65,7 +65,7 @@ def score(store, version_id, snapshot_id):
     releases.publish(store, version_id, {"movies": [{"key": key, "size_bytes": 1}]}, {"snapshot_id": snapshot_id})
 
 
-def register(tracking, tmp_path, snapshot_id, alias, name="recsys-ml"):
+def register(tracking, tmp_path, snapshot_id, alias, name="recsys-ml", tags=()):
     """Register a model that was trained on a snapshot, under an alias."""
     users, movies = np.array([1], np.int32), np.array([10, 20], np.int32)
     factors = Factors(users, np.ones((1, 1), np.float32), movies, np.ones((2, 1), np.float32))
@@ -74,7 +74,7 @@ def register(tracking, tmp_path, snapshot_id, alias, name="recsys-ml"):
     path = tmp_path / "recommender.npz"
     path.write_bytes(pair.to_bytes())
     run_id = tracking.start_run("e", "r")
-    version = tracking.register(run_id, name, path, {"snapshot_id": snapshot_id})["version"]
+    version = tracking.register(run_id, name, path, {"snapshot_id": snapshot_id, **dict(tags)})["version"]
     tracking.set_alias(name, alias, version)
 
 

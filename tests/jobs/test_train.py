@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from recsys.errors import GateError
+from recsys.errors import RefusedError
 from recsys.jobs import searching, train, trials
 from recsys.storage import layout
 from recsys.storage.store import open_store
@@ -107,7 +107,7 @@ def test_an_equal_challenger_is_registered_but_the_champion_stays(settings, cham
 
 def test_without_taste_there_is_nothing_to_promote_and_the_training_says_so(settings):
     write_snapshot(settings, taste=False)
-    with pytest.raises(GateError, match=r"does not beat popularity.*no champion"):
+    with pytest.raises(RefusedError, match=r"does not beat popularity.*no champion"):
         train_once(settings, "noise")
     assert Tracking(settings).by_alias("recsys-tiny", CHAMPION) is None
 

@@ -111,6 +111,16 @@ def test_a_validation_has_its_buttons_as_soon_as_its_reports_are_there(client, s
     assert links(run_id, "publish") == links(run_id, "validate", "train_model") == {}
 
 
+def test_a_run_of_before_keys_had_a_digest_keeps_its_buttons(client, store):
+    run_id = "scheduled__2026-01-05T04:00:00+00:00"
+    old = layout.validation_report("scheduled-2026-01-05T04-00-00-00-00")
+    store.put(old, b"<html>old</html>")
+    assert links(run_id, "validate") == {"Validation report": f"/recommendations/{old}"}
+    new = layout.validation_report(layout.run_key(run_id))
+    store.put(new, b"<html>validated again</html>")
+    assert links(run_id, "validate") == {"Validation report": f"/recommendations/{new}"}
+
+
 def test_the_exploration_of_a_run_that_published_nothing_has_no_button(client):
     assert links("manual__none", "explore") == {}
 

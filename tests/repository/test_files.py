@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,6 +40,21 @@ def test_what_tests_and_images_use_is_what_a_run_uses(name):
 def test_what_builds_the_environment_does_not_contradict_it():
     dev = pins("dev")
     assert {p: v for p, v in pins("bootstrap").items() if dev.get(p, v) != v} == {}
+
+
+def test_no_file_of_a_running_stack_is_tracked():
+    answer = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.skip("this is no clone")
+    tracked = [ROOT / name for name in answer.stdout.split("\0") if name]
+    assert [path for path in tracked if path.exists() and not path.stat().st_size and path.suffix != ".py"] == []
+    assert not {path.relative_to(ROOT).parts[0] for path in tracked} & {"airflow", "logs", "stack", "store", "tmp"}
+
+
+@pytest.mark.parametrize("command", re.findall(r"python3 -c .*", (ROOT / ".env.example").read_text()))
+def test_the_commands_that_draw_secrets_work(command):
+    answer = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True)
+    assert len(answer.stdout.strip()) >= 44
 
 
 def test_the_mlflow_folder_holds_no_python_so_that_the_library_is_found():

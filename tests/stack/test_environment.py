@@ -1,14 +1,20 @@
 """What the stack's processes are told, and the ports and secrets they are given."""
 
 import json
+import os
 import socket
 import stat
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from recsys.config import PROJECT_ROOT, Settings
+from recsys.errors import ConfigError
 from recsys.stack import ports as ports_module
 from recsys.stack.environment import MARKER, stack_environment
 from recsys.stack.places import Places
@@ -140,3 +146,91 @@ def test_settings_reach_the_tasks_as_they_were_given(settings, places):
     names = ("RECSYS_STORE_URL", "RECSYS_SPARK_MASTER", "RECSYS_TMDB_TOKEN", "RECSYS_STATE_DIR")
     assert [env[name] for name in names] == ["s3://movies", "local[2]", "t0ken", str(places.state_dir)]
     assert "RECSYS_POSTER_SITE_URL" not in env
+
+
+# What an environment variable can hold; the texts of this package's own settings are among them.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+WORD = st.text(st.characters(categories=["L", "N"], include_characters=" '\"%#?&$!()[]{}\\"), min_size=1)
+PATH = WORD.map(lambda name: Path("/nowhere", name, "state"))
+SETTINGS = {
+    "state_dir": PATH,
+    "store_url": PATH.map(str) | st.just("s3://bucket/prefix"),
+    "mlflow_tracking_uri": TEXT,
+    "mlflow_artifact_root": TEXT,
+    "mirrors": st.dictionaries(TEXT, st.lists(WORD.map(lambda name: f"https://mirror.example/{name}")).map(tuple)),
+    "spark_master": TEXT.filter(bool),
+    "spark_driver_memory": TEXT,
+    "spark_conf": st.dictionaries(TEXT, TEXT),
+    "spark_checkpoint_dir": TEXT,
+    "poster_site_url": TEXT,
+    "tmdb_token": st.none() | TEXT.filter(bool).map(SecretStr),
+}
+
+
+def test_every_setting_has_a_strategy():
+    assert set(SETTINGS) == set(Settings.model_fields)
+
+
+@given(values=st.fixed_dictionaries({}, optional=SETTINGS))
+def test_all_settings_of_all_types_survive_the_way_to_the_tasks(tmp_path_factory, values):
+    keys = Places(tmp_path_factory.getbasetemp())
+    keys.make()
+    # The caller's variables are those that `values` replace: none of them may show through.
+    caller = {f"recsys_{name}": "{}" for name in ("spark_conf", "mirrors", "tmdb_token")}
+    with mock.patch.dict(os.environ, {}, clear=True):
+        try:
+            settings = Settings(**values)
+        except ValueError:  # a state folder with the name of a variable in it
+            return
+    with mock.patch.dict(os.environ, caller, clear=True):
+        env = stack_environment(settings, keys, PORTS, has_mlflow=False)
+    with mock.patch.dict(os.environ, env, clear=True):
+        found = Settings.load()
+    assert found == settings.model_copy(update={"state_dir": keys.state_dir})
+
+
+@pytest.mark.parametrize("name", ["a,b", "a:b", "a\nb", "$HOME", "${HOME}"])
+def test_a_state_folder_that_spark_or_airflow_would_read_otherwise_is_refused_at_once(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path / name))
+    with pytest.raises(
+        ConfigError, match=r"(?s)state_dir: .* cannot hold the state; name another folder.*Nothing was started"
+    ):
+        Settings.load()
+
+
+def test_an_empty_variable_is_as_good_as_none_and_no_stack_stands_in_the_working_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSYS_STATE_DIR", "")
+    monkeypatch.setenv("RECSYS_SPARK_CONF", "")
+    settings = Settings.load()
+    assert settings.state_dir == PROJECT_ROOT / ".state"
+    assert settings.spark_conf == {}
+
+
+def test_relative_paths_mean_the_same_to_the_tasks_which_work_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSYS_STATE_DIR", "my state")
+    monkeypatch.setenv("RECSYS_STORE_URL", "./my store")
+    settings = Settings.load()
+    assert settings.state_dir == tmp_path / "my state"
+    assert settings.store_url == str(tmp_path / "my store")
+    assert settings.resolved_artifact_root == (tmp_path / "my state" / "mlflow" / "artifacts").as_uri()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_state_is_its_owners_alone(tmp_path, is_new):
+    places = Places(tmp_path / "state")
+    if not is_new:  # made by an older version; the folder itself may be shared on purpose
+        for folder in (places.state_dir, places.airflow, places.logs):
+            folder.mkdir(mode=0o755)
+    places.make()
+    folders = [places.airflow, places.logs, places.record.parent, places.state_dir / "tmp", places.state_dir / "mlflow"]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    assert stat.S_IMODE(places.state_dir.stat().st_mode) == (0o700 if is_new else 0o755)
+
+
+def test_an_existing_default_state_folder_is_closed_to_others(monkeypatch, tmp_path):
+    monkeypatch.setattr("recsys.stack.places.PROJECT_ROOT", tmp_path)
+    (tmp_path / ".state").mkdir(mode=0o755)
+    Places(tmp_path / ".state").make()
+    assert stat.S_IMODE((tmp_path / ".state").stat().st_mode) == 0o700

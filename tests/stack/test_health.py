@@ -68,12 +68,14 @@ def test_what_to_do_names_the_command_that_helps(stack):
 
 
 def test_an_api_server_that_does_not_answer_is_silent(stack, monkeypatch):
-    monkeypatch.setattr(launcher, "ANSWERS_WITHIN_S", 0.0)
+    monkeypatch.setattr(health, "ANSWERS_WITHIN_S", 0.0)
     living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         member = Process("api-server", living.pid, launcher.processes.start_time(living.pid), "x.log")
-        assert replace(stack, processes=(member,)).find_silent() == ["api-server"]
-        assert replace(stack, processes=(replace(member, started="another"),)).find_silent() == []
+        assert health.find_silent(replace(stack, processes=(member,))) == ["api-server"]
+        with pytest.raises(StackError, match=r"No sign of life from api-server\. What was published stands; `make up`"):
+            health.check_signs_of_life(replace(stack, processes=(member,), mode="up"))
+        assert health.find_silent(replace(stack, processes=(replace(member, started="another"),))) == []
     finally:
         living.kill()
         living.wait()

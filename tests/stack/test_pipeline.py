@@ -9,6 +9,8 @@ from rich.console import Console
 
 from recsys.config import CHAIN
 from recsys.errors import ConfigError, StackError
+from recsys.stack import __main__ as stack_main
+from recsys.stack import pipeline as stack_pipeline
 from recsys.stack.__main__ import parse_overrides
 from recsys.stack.pipeline import (
     DagRun,
@@ -52,6 +54,34 @@ def test_a_run_that_found_nothing_new_has_succeeded_without_the_other_dags():
     assert not pipeline("success").is_unchanged
 
 
+def test_lists_made_for_a_champion_that_had_none_are_a_whole_run_without_a_training():
+    due = (task("ingest_ratings", "announce_champion"), task("ingest_ratings", "unchanged", state="skipped"))
+    runs = [DagRun("ingest_ratings", "r", "success", 1.0, due), DagRun("score_users", "s", "success", 1.0, ())]
+    assert not stack_pipeline._is_over(runs)
+    runs.append(DagRun("fetch_posters", "p", "success", 1.0, ()))
+    assert stack_pipeline._is_over(runs)
+    assert PipelineRun({}, tuple(runs), 4.0, "u", None).has_succeeded
+
+
+def test_a_refused_first_model_ends_the_run_and_is_told_in_words(monkeypatch, capsys, settings):
+    """`make run` waits for nothing more, says what happened without a trace, and has a status of its own."""
+    ingested = DagRun("ingest_ratings", "r", "success", 1.0, (task("ingest_ratings", "publish"),))
+    refused = (task("train_model", "register"), task("train_model", "promote", state="skipped"))
+    runs = (ingested, DagRun("train_model", "t", "success", 1.0, refused))
+    assert stack_pipeline._is_over(list(runs))
+    registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
+    result = PipelineRun({}, runs, 4.0, "u", None, {"train_model.register": registered})
+    assert result.is_refused
+    assert not result.has_succeeded
+    monkeypatch.setattr(stack_main, "run_pipeline", lambda *_, **__: result)
+    with pytest.raises(SystemExit) as end:
+        stack_main.run([])
+    said = capsys.readouterr().out
+    assert end.value.code == 3
+    assert said.startswith("No lists were made. recsys-tiny version 1 does not beat popularity. So the gate refused it")
+    assert "failed" not in said
+
+
 def test_the_failures_are_the_tasks_that_failed_not_those_that_waited_for_them():
     failed, waiting = task(task_id="fit", state="failed"), task(task_id="evaluate", state="upstream_failed")
     run = DagRun("train_model", "r", "failed", 1.0, (task(), failed, waiting))
@@ -71,6 +101,35 @@ def test_a_failed_tasks_exception_is_read_from_its_log(tmp_path):
     )
     assert error_lines(log) == ["DataError: ratings: 3 rows are null"]
     assert error_lines(tmp_path / "missing.log") == []
+
+
+def test_why_no_jvm_came_up_is_told_with_the_error_that_python_has_of_it(tmp_path):
+    said = [
+        "WARNING: Using incubator modules: jdk.incubator.vector",
+        "Error: Could not find or load main class clone.state.tmp.spark",
+        "Caused by: java.lang.ClassNotFoundException: clone.state.tmp.spark",
+    ]
+    failure = {"exc_type": "PySparkRuntimeError", "exc_value": "[JAVA_GATEWAY_EXITED] Java gateway process exited"}
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        *({"level": "error", "event": line, "logger": "task.stderr"} for line in said),
+        {"level": "error", "event": "Task failed with exception", "error_detail": [failure]},
+    )
+    assert error_lines(log) == [*said[1:], f"PySparkRuntimeError: {failure['exc_value']}"]
+
+
+def test_why_a_jvm_died_is_told_with_the_error_that_python_has_of_it(tmp_path):
+    said = ["java.lang.StackOverflowError", "\tat java.base/java.io.ObjectInputStream", "java.lang.StackOverflowError"]
+    failure = {"exc_type": "ConnectionRefusedError", "exc_value": "[Errno 111] Connection refused"}
+    log = write_log(
+        tmp_path / "attempt=1.log",
+        *({"level": "error", "event": line, "logger": "task.stderr"} for line in said),
+        {"level": "error", "event": "Task failed with exception", "error_detail": [failure]},
+    )
+    assert error_lines(log) == [
+        "java.lang.StackOverflowError",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
+    ]
 
 
 def test_without_an_exception_the_last_errors_are_shown_not_a_jvms_stack_trace(tmp_path):

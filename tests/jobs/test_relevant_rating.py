@@ -50,7 +50,7 @@ def test_a_fold_without_a_relevant_rating_says_so_instead_of_a_missing_metric():
 
 
 def test_a_search_over_such_a_fold_ends_with_that_sentence():
-    config = TrainConfig(n_folds=2, max_rank=2, max_iter=1)
+    config = TrainConfig(n_folds=2, max_rank=2, max_iter=1, relevant_rating=4.0)
     point = {"rank": 2, "reg_param": 0.1, "alpha": 1.0, "preference": "stars"}
     with pytest.raises(ConfigError, match="Lower relevant_rating"):
         Folds(None, ratings(*[1.0, 3.5] * 20), config).judge("ranking", point, 0)

@@ -42,7 +42,7 @@ def check(
     limits: Limits,
     *,
     movies: "DataFrame | None" = None,
-    unreadable: Mapping[str, tuple[int, Sequence[Mapping[str, Any]]]] | None = None,
+    unreadable: Mapping[str, tuple[int, int, Sequence[Mapping[str, Any]]]] | None = None,
     context: "EphemeralDataContext | None" = None,
     run: str = "as-parsed",
 ) -> Verdict:
@@ -53,7 +53,8 @@ def check(
             by the names of `recsys.columns.SNAPSHOT_TABLES`.
         limits: the numbers to compare with.
         movies: the movies that others may refer to, where `movies` is not among the tables.
-        unreadable: rows of the files that are in no table, by table: how many, and the first; shown in the Data Docs.
+        unreadable: rows of the files that are in no table, by table: how many, of how many, and the first; shown in the
+            Data Docs.
         context: keeps the results for its Data Docs; by default one that is thrown away.
         run: names this check in the Data Docs; once per context.
     """
@@ -191,7 +192,9 @@ def _with_samples(batch: "Batch", rule: "Expectation") -> "ExpectationValidation
     return result
 
 
-def _unreadable(n_rows: int, first: Sequence[Mapping[str, Any]]) -> tuple["Expectation", "ExpectationValidationResult"]:
+def _unreadable(
+    n_rows: int, n_in: int, first: Sequence[Mapping[str, Any]]
+) -> tuple["Expectation", "ExpectationValidationResult"]:
     """That every row can be read, and how many cannot: for the Data Docs alone, as the parser has judged them."""
     import_great_expectations()
     from great_expectations.core import ExpectationValidationResult
@@ -204,7 +207,12 @@ def _unreadable(n_rows: int, first: Sequence[Mapping[str, Any]]) -> tuple["Expec
         regex=".",
     )
     shown = [f"{row['file']} line {row[c.LINE]}: {row['fault']}; the row is {row['content']}" for row in first]
-    found = {"element_count": n_rows, "unexpected_count": n_rows, "partial_unexpected_list": shown[:N_SAMPLES]}
+    found = {
+        "element_count": n_in,
+        "unexpected_count": n_rows,
+        "unexpected_percent": 100 * n_rows / n_in,
+        "partial_unexpected_list": shown[:N_SAMPLES],
+    }
     return rule, ExpectationValidationResult(success=False, expectation_config=rule.configuration, result=found)
 
 

@@ -145,11 +145,13 @@ def examine(
         files: the files of the source that a table's rows stand in.
         context: keeps the results for its Data Docs.
     """
-    unreadable = {name: (n, (malformed or {}).get(name, ())) for name, n in (n_malformed or {}).items() if n}
-    first = check(tables, limits, unreadable=unreadable, context=context)
     removals = _malformed(tables, limits, n_malformed or {}, n_base or {}, max_quarantined)
     for name, rows in (malformed or {}).items():
         removals[name] = replace(removals[name], samples=tuple(rows))
+    unreadable = {
+        name: (kept.n_malformed, kept.n_in, kept.samples) for name, kept in removals.items() if kept.n_malformed
+    }
+    first = check(tables, limits, unreadable=unreadable, context=context)
 
     def examination(second: Verdict | None = None, faults: pa.Table | None = None) -> Examination:
         kept_out = tuple(removal for removal in removals.values() if removal.n_out)

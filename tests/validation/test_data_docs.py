@@ -80,3 +80,18 @@ def test_the_divergence_is_shown_in_numbers(site):
     assert "the stars are spread as in s-1" in text
     assert "KL Divergence: ≈2.7218" in text
     assert "<td>0.5000</td>" in text  # half of the remaining ratings are half a star
+
+
+def test_rows_that_cannot_be_read_are_shown_as_text_and_rendered_without_a_fault(tmp_path, spark, caplog):
+    context = data_docs.new_context(tmp_path, "tiny")
+    first = [{"file": "r.csv", "line": 3, "reason": "malformed", "fault": "rating is 'x'", "content": f"1,{HOSTILE}"}]
+    examine(
+        tables(spark), Limits.at(NOW), max_quarantined=1, n_malformed={"ratings": 1}, malformed={"ratings": first},
+        context=context,
+    )  # fmt: skip
+    data_docs.build(context, tmp_path)
+    shown = "".join(path.read_text() for path in tmp_path.rglob("*.html"))
+    assert "every row of the file can be read" in shown
+    assert "r.csv line 3: rating is &#39;x&#39;; the row is 1,&lt;script&gt;" in shown.replace("&#x27;", "&#39;")
+    assert "1 unexpected values found. 20% of 5 total rows." in re.sub(r"<[^>]*>|≈|\s+", " ", shown).replace("  ", " ")
+    assert not [record for record in caplog.records if record.name.startswith("great_expectations")]

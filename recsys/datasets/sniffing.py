@@ -87,7 +87,7 @@ def sniff(archive: Archive, member: Member, n_known: NameCount) -> Table | None:
         return None
     first, rows = lines[n_before], [line for line in lines[n_before + 1 : n_before + 1 + _SAMPLED_ROWS] if line]
     delimiter = delimiter or delimiter_of(first, rows, n_known)
-    form = Format(delimiter, len(delimiter) == 1, bool(_BACKSLASHED.search(head)), encoding, n_before)
+    form = Format(delimiter, len(delimiter) == 1, _has_backslashes(head), encoding, n_before)
     cells, *sample = (_split(line, form) for line in (first, *rows))
     if len(cells) < 2:
         return None
@@ -109,7 +109,7 @@ def with_text(archive: Archive, table: Table) -> Table:
     if table.form is None:
         return table
     data = first_bytes(archive, table.member, _TEXT_BYTES)
-    is_escaped = table.form.is_quoted and bool(_BACKSLASHED.search(data))
+    is_escaped = table.form.is_quoted and _has_backslashes(data)
     return replace(table, form=replace(table.form, encoding=encoding_of(data), is_escaped=is_escaped))
 
 
@@ -123,7 +123,7 @@ def encoding_of(data: bytes) -> str:
         return _UTF16[data[:2]]
     if data[:4].count(b"\0") == 2:
         return "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
-    if data.isascii():
+    if data.isascii() or _is_utf8(data[: data.rfind(b"\n") + 1] or data):
         return "utf-8"
     beyond = [line for line in re.split(rb"[\r\n]", data)[:-1] or [data] if not line.isascii()]
     n_utf8 = sum(map(_is_utf8, beyond))
@@ -184,6 +184,11 @@ def _is_data(cells: Sequence[str], delimiter: str, n_known: int) -> bool:
     patterns = (NUMBER, _ISO_DATE, ORDERED_DATE)
     is_value = [any(pattern.fullmatch(cell) for pattern in patterns) for cell in cells]
     return all(is_value) or (n_known < 2 and (any(is_value) or delimiter == "::"))
+
+
+def _has_backslashes(data: bytes) -> bool:
+    """Whether a quote within quotes is written with a backslash."""
+    return b'\\"' in data and _BACKSLASHED.search(data) is not None
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -47,12 +47,13 @@ def main():
 
 
 def check_folder():
-    """The clone may lie anywhere but where its path would be read as two paths, or as the name of a variable."""
+    """The clone may lie anywhere but where its path would be read as two, as the name of a variable, or as a pattern."""
     path = str(ROOT)
-    if re.search("[:\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
+    if re.search("[:%\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
         sys.exit(
-            "{!r} cannot hold the clone: Python and Airflow would read a path with a colon, a line break or the name "
-            "of an environment variable ($NAME) otherwise. Move it to another folder and run this again.".format(path)
+            "{!r} cannot hold the clone: Python, Airflow and MLflow would read a path with a colon, a percent sign, a "
+            "line break or the name of an environment variable ($NAME) otherwise. "
+            "Move it to another folder and run this again.".format(path)
         )
 
 

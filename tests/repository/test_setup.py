@@ -117,8 +117,8 @@ def test_java_17_to_25_will_do(java, setup, version):
     setup.check_java()
 
 
-@pytest.mark.parametrize("name", ["a:b", "a\nb", "$HOME"])
-def test_a_clone_where_python_or_airflow_would_read_its_path_otherwise_is_refused_at_once(
+@pytest.mark.parametrize("name", ["a:b", "a%b", "a\nb", "$HOME"])
+def test_a_clone_whose_path_python_airflow_or_mlflow_would_read_otherwise_is_refused_at_once(
     setup, tmp_path, monkeypatch, name
 ):
     monkeypatch.setattr(setup, "ROOT", tmp_path / name)

@@ -47,7 +47,7 @@ def main():
 
 
 def check_folder():
-    """The clone may lie anywhere but where its path would be read as two, as the name of a variable, or as a pattern."""
+    """The clone may lie anywhere but where its path would be read as two paths, a variable or a pattern."""
     path = str(ROOT)
     if re.search("[:%\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
         sys.exit(
@@ -179,7 +179,8 @@ def install(want):
     if not sys.stderr.isatty():
         uv.append("--quiet")  # no progress bar to show, and nobody reads the list of 180 packages
     step([*uv, "sync", *index, "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
-    step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT], "the package does not build")
+    # By a dot: of a whole path uv would take a "#" for a comment.
+    step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."], "the package does not build")
     (VENV / (".stamp-" + want)).write_text(stamp(want))
     UNFINISHED.unlink()
 

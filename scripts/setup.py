@@ -157,8 +157,7 @@ def make_venv(python):
     VENV.mkdir()
     UNFINISHED.touch()
     step([python, "-m", "venv", VENV], "the venv module does not work: on Debian and Ubuntu `apt install python3-venv`")
-    with (VENV / "pyvenv.cfg").open("a") as file:
-        file.write("relocatable = true\n")  # uv's scripts then find Python from where they lie: no path to quote
+    make_relocatable()
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     step([*pip, "-r", ROOT / "requirements" / "bootstrap.txt"], "check the network and pip's index settings")
     (VENV / ".base").touch()
@@ -179,10 +178,21 @@ def install(want):
     if not sys.stderr.isatty():
         uv.append("--quiet")  # no progress bar to show, and nobody reads the list of 180 packages
     step([*uv, "sync", *index, "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
-    # By a dot: of a whole path uv would take a "#" for a comment.
-    step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."], "the package does not build")
+    install_package()
     (VENV / (".stamp-" + want)).write_text(stamp(want))
     UNFINISHED.unlink()
+
+
+def make_relocatable():
+    """Have uv write scripts that find Python from where they lie, so that there is no path to quote in them."""
+    with (VENV / "pyvenv.cfg").open("a") as file:
+        file.write("relocatable = true\n")
+
+
+def install_package():
+    """This clone itself, by a dot: of a whole path uv would take a number sign for a comment."""
+    uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet"]
+    step([*uv, "--no-deps", "--no-build-isolation", "-e", "."], "the package does not build")
 
 
 def step(command, hint):

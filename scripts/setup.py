@@ -47,12 +47,13 @@ def main():
 
 
 def check_folder():
-    """The clone may lie anywhere but where its path would be read as two paths, or as the name of a variable."""
+    """The clone may lie anywhere but where its path would be read as two paths, a variable or a pattern."""
     path = str(ROOT)
-    if re.search("[:\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
+    if re.search("[:%\\x00-\\x1f]", path) or os.path.expandvars(path) != path:
         sys.exit(
-            "{!r} cannot hold the clone: Python and Airflow would read a path with a colon, a line break or the name "
-            "of an environment variable ($NAME) otherwise. Move it to another folder and run this again.".format(path)
+            "{!r} cannot hold the clone: Python, Airflow and MLflow would read a path with a colon, a percent sign, a "
+            "line break or the name of an environment variable ($NAME) otherwise. "
+            "Move it to another folder and run this again.".format(path)
         )
 
 
@@ -156,8 +157,7 @@ def make_venv(python):
     VENV.mkdir()
     UNFINISHED.touch()
     step([python, "-m", "venv", VENV], "the venv module does not work: on Debian and Ubuntu `apt install python3-venv`")
-    with (VENV / "pyvenv.cfg").open("a") as file:
-        file.write("relocatable = true\n")  # uv's scripts then find Python from where they lie: no path to quote
+    make_relocatable()
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     step([*pip, "-r", ROOT / "requirements" / "bootstrap.txt"], "check the network and pip's index settings")
     (VENV / ".base").touch()
@@ -178,9 +178,21 @@ def install(want):
     if not sys.stderr.isatty():
         uv.append("--quiet")  # no progress bar to show, and nobody reads the list of 180 packages
     step([*uv, "sync", *index, "--require-hashes", "--compile-bytecode", *requirements(want)], hint)
-    step([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT], "the package does not build")
+    install_package()
     (VENV / (".stamp-" + want)).write_text(stamp(want))
     UNFINISHED.unlink()
+
+
+def make_relocatable():
+    """Have uv write scripts that find Python from where they lie, so that there is no path to quote in them."""
+    with (VENV / "pyvenv.cfg").open("a") as file:
+        file.write("relocatable = true\n")
+
+
+def install_package():
+    """This clone itself, by a dot: of a whole path uv would take a number sign for a comment."""
+    uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet"]
+    step([*uv, "--no-deps", "--no-build-isolation", "-e", "."], "the package does not build")
 
 
 def step(command, hint):

@@ -86,7 +86,8 @@ def stop(processes: Iterable[Process], find: Callable[[], list[int]], grace_s: f
     began = time.monotonic()
     asked: set[int] = set()
     n_killed = 0
-    while remaining := find():
+    # One look at all processes misses a child whose parent ends in the middle of it.
+    while remaining := find() or find():
         alive = {process.pid for process in leaders if process.is_alive}
         waited_s = time.monotonic() - began
         overdue = (

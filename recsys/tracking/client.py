@@ -10,6 +10,7 @@
 """
 
 import fcntl
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,10 @@ def connect(uri: str) -> "Client":
     """A client of a server or a database, whose tables are made where there are none."""
     if not uri.startswith("sqlite:///"):
         return Client(uri)
-    with _alone_with(Path(unquote(uri.removeprefix("sqlite:///")))):
+    database = Path(unquote(uri.removeprefix("sqlite:///")))
+    # Else MLflow notes the working folder for its first experiment, in a statement that an apostrophe in it breaks.
+    os.environ.setdefault("_MLFLOW_SERVER_ARTIFACT_ROOT", (database.absolute().parent / "artifacts").as_uri())
+    with _alone_with(database):
         client = Client(uri)
         client.search_experiments(max_results=1)
     return client

@@ -40,8 +40,10 @@ def test_spark_computes_where_clone_environment_and_state_have_odd_names(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {ODD}  # nothing beside it, as by a path that was cut
 
 
-def test_mlflow_keeps_runs_files_and_models_where_the_state_has_an_odd_name(tmp_path):
+def test_mlflow_keeps_runs_files_and_models_where_the_state_has_an_odd_name(tmp_path, monkeypatch):
     settings = Settings(state_dir=tmp_path / ODD)
+    monkeypatch.chdir(settings.tmp_dir)  # as tasks work below the state
+    monkeypatch.delenv("_MLFLOW_SERVER_ARTIFACT_ROOT", raising=False)
     tracking = Tracking(settings)
     report = tmp_path / "größer report #1.html"
     report.write_text("<p>")

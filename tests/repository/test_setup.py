@@ -4,9 +4,11 @@ import contextlib
 import functools
 import importlib.util
 import os
+import shutil
 import ssl
 import subprocess
 import sys
+import sysconfig
 import threading
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -117,8 +119,8 @@ def test_java_17_to_25_will_do(java, setup, version):
     setup.check_java()
 
 
-@pytest.mark.parametrize("name", ["a:b", "a\nb", "$HOME"])
-def test_a_clone_where_python_or_airflow_would_read_its_path_otherwise_is_refused_at_once(
+@pytest.mark.parametrize("name", ["a:b", "a%b", "a\nb", "$HOME"])
+def test_a_clone_whose_path_python_airflow_or_mlflow_would_read_otherwise_is_refused_at_once(
     setup, tmp_path, monkeypatch, name
 ):
     monkeypatch.setattr(setup, "ROOT", tmp_path / name)
@@ -225,6 +227,24 @@ def test_uv_installs_from_a_company_index_with_a_certificate_of_its_own_that_pip
         answer = subprocess.run([*command, "tiny-recsys-part"], env=env, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "site" / "tiny_recsys_part.py").is_file()
+
+
+def test_the_package_and_its_command_work_in_a_clone_with_an_odd_name(setup, tmp_path_factory, monkeypatch):
+    clone = tmp_path_factory.mktemp("odd") / 'my clone größer & "it\'s" #1? [x] {y} *'
+    shutil.copytree(ROOT / "recsys", clone / "recsys", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, clone)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    (site,) = (clone / ".venv/lib").glob("*/site-packages")
+    (site / "tools.pth").write_text(sysconfig.get_path("purelib"))  # stands for what the lock files would install
+    for name, path in {"ROOT": clone, "VENV": clone / ".venv", "PYTHON": clone / ".venv/bin/python"}.items():
+        monkeypatch.setattr(setup, name, path)
+    setup.make_relocatable()
+    setup.install_package()
+    code = [clone / ".venv/bin/python", "-c", "import recsys; print(recsys.__file__)"]
+    for command, expected in ((code, f"{clone}/recsys/__init__.py"), ([clone / ".venv/bin/recsys", "--help"], "Usage")):
+        answer = subprocess.run(command, cwd=clone.parent, capture_output=True, text=True, check=True)
+        assert expected in answer.stdout
 
 
 def wheel(folder, name):

@@ -147,6 +147,13 @@ def test_what_ignores_a_polite_request_is_killed_after_the_grace_time(places):
     assert not process.is_alive
 
 
+def test_a_child_that_one_look_at_all_processes_missed_is_ended_all_the_same(places):
+    child = start(places, SLEEP)
+    missed = [[]]  # what the first look finds
+    processes.stop([child], lambda: missed.pop() if missed else [child.pid] if child.is_alive else [])
+    assert not child.is_alive
+
+
 def test_a_dead_process_is_reported_with_the_end_of_its_log(places):
     process = start(places, [sys.executable, "-c", "raise SystemExit('no space left')"], "scheduler")
     wait_for(lambda: not process.is_alive)

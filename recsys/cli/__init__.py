@@ -1,7 +1,7 @@
 """``recsys``: the jobs without Airflow, and the published tables at the terminal.
 
-Exit status: 0 done; 1 the input or a setting is wrong, running again will not help; 2 wrong usage; 3 the gate refused
-the first model, so there is none to serve; 75 a passing fault of network or server, try again; 130 interrupted.
+Exit status: 0 done; 1 the input or a setting is wrong, or the gate refused the first model, running again will not help;
+2 wrong usage; 75 a passing fault of network or server, try again; 130 interrupted.
 """
 
 import logging
@@ -12,7 +12,7 @@ from recsys.errors import PermanentError, RecsysError, RefusedError
 from recsys.redaction import RedactingFormatter
 
 _QUIET = ("py4j", "alembic", "mlflow", "great_expectations", "httpx", "httpcore", "PIL", "botocore", "urllib3")
-EXIT_PERMANENT, EXIT_REFUSED, EXIT_TRANSIENT, EXIT_INTERRUPTED = 1, 3, 75, 130
+EXIT_PERMANENT, EXIT_TRANSIENT, EXIT_INTERRUPTED = 1, 75, 130
 
 
 def main() -> None:
@@ -21,11 +21,9 @@ def main() -> None:
 
     try:
         app()
-    except RefusedError as refusal:
-        sys.stderr.write(f"recsys: No lists were made. {refusal}\n")
-        sys.exit(EXIT_REFUSED)
     except RecsysError as error:
-        sys.stderr.write(f"recsys: {error}\n")
+        fact = "No lists were made. " if isinstance(error, RefusedError) else ""
+        sys.stderr.write(f"recsys: {fact}{error}\n")
         sys.exit(EXIT_PERMANENT if isinstance(error, PermanentError) else EXIT_TRANSIENT)
     except KeyboardInterrupt:
         sys.stderr.write("recsys: interrupted. What was published stands; run the same command again to go on.\n")

@@ -28,7 +28,6 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 INTERRUPTED = 130
-REFUSED = 3  # by the gate, as with `recsys run`
 
 
 @app.command()
@@ -47,7 +46,7 @@ def run(
     report_failures(result)
     if result.is_refused:
         say(f"No lists were made. {refusal(result.results['train_model.register'])}")
-        raise SystemExit(REFUSED)
+        raise SystemExit(1)
     if not result.has_succeeded:
         raise SystemExit(1)
     if result.is_unchanged:

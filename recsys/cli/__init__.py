@@ -1,7 +1,7 @@
 """``recsys``: the jobs without Airflow, and the published tables at the terminal.
 
-Exit status: 0 done; 1 the input or a setting is wrong, or the gate refused the first model, running again will not help;
-2 wrong usage; 75 a passing fault of network or server, try again; 130 interrupted.
+Exit status: 0 done; 1 the input or a setting is wrong, or the gate refused the first model: running again will not
+help; 2 wrong usage; 75 a passing fault of network or server, try again; 130 interrupted.
 """
 
 import logging

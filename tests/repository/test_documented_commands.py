@@ -32,7 +32,7 @@ COMMAND = re.compile(
 )
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # Fenced text that is no command: what a run prints, and the folders of the package.
-LISTINGS = ("Holdout:", "dags/ plugins/")
+LISTINGS = ("Holdout:", "dags/ plugins/", "ratings.csv: read as")
 # Spoken of, and not meant to be typed.
 MENTIONED = {
     "make": "the program",
@@ -41,7 +41,7 @@ MENTIONED = {
     "docker compose up --build": "it needs Docker; tests/repository/test_files.py resolves the file",
     "cp .env.example .env": "it needs Docker afterwards; tests/repository/test_files.py compares the names",
 }
-CHEAP = ("recommend", "similar", "find", "history", "settings")
+CHEAP = ("recommend", "similar", "find", "history", "settings", "inspect")
 COSTLY = {
     "run": "tests/jobs/test_pipeline_on_s3.py",
     "ingest": "tests/jobs/test_ingest.py",
@@ -165,8 +165,12 @@ def check_recsys(request, words, _variables):
     published.publish(store)
     published.store_model(store)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
-    # The ids of the README's examples become such as the published tables hold.
-    here = {"42": "1", "471": "1", "1=5,50=4.5": "1=5,3=4.5"}
+    if words[0] == "inspect":
+        monkeypatch.chdir(tmp_path)
+        rows = "".join(f"ann,{movie},{1 + movie % 10},1700000000\n" for movie in range(30))
+        Path(words[1]).write_text(f"user,item,rating,timestamp\n{rows}")
+    # The ids of the examples become such as the published tables hold.
+    here = {"42": "1", "471": "1", "1=5,50=4.5": "1=5,3=4.5", "6fa459ea-ee8a-3ca4-894e-db77e160355e": "1"}
     monkeypatch.setattr(sys, "argv", ["recsys", *(here.get(word, word) for word in words)])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -55,6 +55,23 @@ def redact_addresses(document: Any) -> Any:
     return document
 
 
+def redacted(error: BaseException) -> BaseException:
+    """The error itself, without credentials in its texts and in those of what caused it.
+
+    For errors of libraries that become the cause of one of ours: a traceback shows them too.
+
+    >>> str(redacted(OSError("no answer from http://ann:pw@h")))
+    'no answer from http://***@h'
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.args = tuple(redact(value) if isinstance(value, str) else value for value in cause.args)
+        cause = cause.__cause__ or cause.__context__
+    return error
+
+
 def link(address: str) -> str:
     """An address without user and query: what a page may link to, for browsers that ask for the rest themselves.
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import traceback
 
 import pytest
 
@@ -11,6 +12,8 @@ from recsys.config import Settings
 from recsys.datasets.download import Held, download
 from recsys.errors import TransientError
 from recsys.redaction import RedactingFormatter, link, redact, secrets_of
+from recsys.stack.ports import free_port
+from recsys.storage.s3 import S3Store
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json, write_json
 from tests.datasets.servers import FAST, reply, serving, with_ranges
@@ -52,6 +55,20 @@ def test_a_short_password_does_not_make_texts_unreadable():
     Settings(mlflow_tracking_uri="http://ann:a@h")
 
     assert redact("all tasks ran") == "all tasks ran"
+
+
+def test_a_traceback_shows_no_credentials_of_what_caused_an_error_of_ours(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://ann:pw@127.0.0.1:{free_port(9000)}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    with pytest.raises(TransientError) as raised:
+        S3Store("movies").exists("a")
+
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "http://***@127.0.0.1" in shown
+    assert "pw@" not in shown
 
 
 def test_addresses_of_the_environment_count_too(monkeypatch):

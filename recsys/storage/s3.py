@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import tenacity
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, RecsysError, TransientError
+from recsys.redaction import redacted
 from recsys.storage.os_errors import mapped_os_errors
 from recsys.storage.ranged import RangedReader
 from recsys.storage.store import Store, check_key, check_prefix, complete_file
@@ -175,9 +176,9 @@ class S3Store(Store):
         try:
             yield
         except ClientError as error:
-            raise self._refusal(key, error) from error
+            raise self._refusal(key, error) from redacted(error)
         except (BotoCoreError, Boto3Error) as error:
-            raise self._fault(key, error) from error
+            raise self._fault(key, error) from redacted(error)
 
     def _refusal(self, key: str, error: Any) -> RecsysError:
         """What an answer that is no success means."""

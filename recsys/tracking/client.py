@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, RecsysError, TransientError
 from recsys.private_files import make_private_file, make_private_folder
+from recsys.redaction import redacted
 
 _PASSING = frozenset(
     {
@@ -99,9 +100,9 @@ class Client:
         try:
             yield
         except MlflowException as error:
-            raise self._mapped(error.error_code, str(error.message)) from error
+            raise self._mapped(error.error_code, str(error.message)) from redacted(error)
         except (OperationalError, RequestException, S3ConnectionError, HTTPClientError) as error:
-            raise self._mapped("TEMPORARILY_UNAVAILABLE", str(error)) from error
+            raise self._mapped("TEMPORARILY_UNAVAILABLE", str(error)) from redacted(error)
 
     def _mapped(self, code: str, message: str) -> RecsysError:
         reason = f"{(message or code).splitlines()[0].rstrip('. ')}."

@@ -125,13 +125,13 @@ def test_a_server_that_does_not_answer_is_a_transient_fault():
 def test_a_server_that_drips_is_given_up_even_though_each_byte_comes_in_time():
     def drip(handler):
         answer(body=b"")(handler)
-        for _ in range(40):
+        for _ in range(100):
             handler.wfile.write(b"x")
             handler.wfile.flush()
             time.sleep(0.05)
 
     with server({"/": drip}) as (base, _), pytest.raises(TransientError, match="too slowly"):
-        fetch(base, timeout_s=0.1, n_attempts=1)  # 6 * 0.1 s for 40 * 0.05 s
+        fetch(base, timeout_s=0.5, n_attempts=1)  # 6 * 0.5 s for 100 * 0.05 s
 
 
 def test_nobody_listening_is_a_transient_fault():

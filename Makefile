@@ -1,6 +1,6 @@
 # Every command of the project. `make` lists them; nothing but python3, make and Java 17 to 25 is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up down status test test-slow test-realdata check format lock clean clean-all distclean
+.PHONY: help setup setup-dev run up down status test test-slow test-recovery test-realdata check format lock clean clean-all distclean
 
 BIN := .venv/bin
 SETUP := python3 scripts/setup.py
@@ -37,7 +37,11 @@ test: setup-dev ## all tests, a run of the whole chain under a real scheduler in
 
 test-slow: setup-dev ## the tests that take many minutes
 	@mkdir -p .state/test
-	@$(TEST_ENV) $(BIN)/python -m pytest -m slow $(ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -m slow --ignore=tests/e2e $(ARGS)
+
+test-recovery: setup-dev ## slow tests of the whole chain: interrupted, repeated, killed, on a full disk, in odd folders
+	@mkdir -p .state/test
+	@$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not realdata" tests/e2e $(ARGS)
 
 test-realdata: setup-dev ## the tests on the real archives, in RECSYS_REALDATA
 	@mkdir -p .state/test

@@ -62,7 +62,9 @@ def test_ci_says_that_all_passed_only_if_all_ran(ci, tmp_path):
     assert (status, "=== all passed" in said, "left out" in said) == (0, True, False)
 
 
-@pytest.mark.parametrize(("limit_s", "left_out"), [(3600, "test-realdata"), (100, "test-realdata test-slow")])
+@pytest.mark.parametrize(
+    ("limit_s", "left_out"), [(3600, "test-realdata"), (100, "test-realdata test-slow test-recovery")]
+)
 def test_ci_names_at_its_end_what_it_left_out(ci, limit_s, left_out):
     status, said = ci(limit_s=limit_s)
     assert status == 0

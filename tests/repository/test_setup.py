@@ -305,6 +305,7 @@ def test_help_lists_every_command():
         "format",
         "lock",
         "test-slow",
+        "test-recovery",
         "test-realdata",
     ):
         assert f"make {target} " in answer

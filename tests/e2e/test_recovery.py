@@ -50,16 +50,16 @@ class Clone:
             said = process.communicate(timeout=900)[0]
         return process.returncode, said
 
-    def interrupt(self, at, number):
-        """Start a run and send its launcher a signal when a task runs; returns the launcher's status."""
+    def interrupt(self, at, state, number):
+        """Start a run and send its launcher a signal two seconds after a task has a state; returns its status."""
         with self.start("run", *SETTINGS) as process:
             said = []
             for line in process.stdout:
                 said.append(line)
-                if at in line and "running" in line:
+                if at in line and state in line:
                     break
             else:
-                pytest.fail(f"{at} never ran: {''.join(said)[-3000:]}")
+                pytest.fail(f"{at} was never {state}: {''.join(said)[-3000:]}")
             time.sleep(2)  # in the middle of it
             process.send_signal(number)
             process.stdout.read()
@@ -96,14 +96,14 @@ def test_a_csv_of_ones_own_in_a_folder_with_a_space_ends_green_in_one_command(cl
 
 def test_a_run_interrupted_in_any_dag_by_any_signal_ends_green_when_it_is_repeated(clone):
     rounds = [
-        ("ingest_ratings.validate", signal.SIGKILL),
-        ("train_model.search", signal.SIGTERM),
-        ("train_model.promote", signal.SIGKILL),
-        ("score_users.score_", signal.SIGHUP),
-        ("fetch_posters.", signal.SIGINT),
+        ("ingest_ratings.validate", "running", signal.SIGKILL),
+        ("train_model.search", "running", signal.SIGTERM),
+        ("train_model.promote", "running", signal.SIGKILL),
+        ("score_users.score_", "running", signal.SIGHUP),
+        ("score_users.publish", "success", signal.SIGINT),  # in fetch_posters, whose tasks take less than a second
     ]
-    for at, number in rounds:
-        status = clone.interrupt(at, number)
+    for at, state, number in rounds:
+        status = clone.interrupt(at, state, number)
         assert status == (-number if number == signal.SIGKILL else 130), at
         if number != signal.SIGKILL:
             assert leftovers(f"{MARKER}={clone.places.stack_id}", [], clone.places.state_dir) == []

@@ -113,6 +113,7 @@ def test_re_ratings_are_history_and_use_up_no_limit(settings, take_in):
     assert (first["file"], first["line"], first["content"]) == ("mine.csv", 2, f"0,0,4,{SECONDS}")
 
 
+@pytest.mark.slow
 def test_an_increment_is_judged_by_its_own_rows_and_a_refused_one_leaves_the_base(settings, take_in):
     base = take_in(table(2_000))
     message = refusal(

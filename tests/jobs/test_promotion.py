@@ -185,6 +185,7 @@ def start_over(store, tracking, run_id):
     tracking._client.delete_tag(run_id, "promoted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_registration_killed_at_any_call_is_one_version_in_the_end(
     settings, tracking, challenger, watched, monkeypatch, when

@@ -18,6 +18,7 @@ def version(home):
     return int(answer.stderr.split('"')[1].split(".")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("home", [home for home in OTHERS if 17 <= version(home) <= 25], ids=lambda home: home.name)
 def test_another_java_of_the_supported_range_fits_twelve_iterations(tmp_path, home):

@@ -163,13 +163,15 @@ def _start(settings: Settings, places: Places, mode: Mode, ports: Ports, say: Ca
         for name, command in _servers(settings, ports, mode, has_mlflow).items():
             stack = _add(stack, name, command, env)
         _command(places, env, "import-errors", "dags", "list-import-errors", "--local")
+        # Nothing else stores DAGs meanwhile: two that store a new one at once fail on its unique id.
         _command(places, env, "reserialize", "dags", "reserialize")
         _wait(stack, "Airflow's API server", lambda found: _is_healthy(found, "metadatabase") and _is_ours(stack))
         if _prepare(stack, say):
             # A DAG whose run had not ended was stored as one that may start no other.
             _command(places, env, "reserialize", "dags", "reserialize")
         began = datetime.now(UTC)
-        stack = _add(stack, "scheduler", [*_AIRFLOW, "scheduler", "--skip-serve-logs"], env)
+        for name, command in _schedulers(mode).items():
+            stack = _add(stack, name, command, env)
         _wait(stack, "Airflow's scheduler", lambda found: _is_healthy(found, "scheduler", since=began))
         for name, port, path in (("mlflow", ports.mlflow, "/health"), ("poster-site", ports.posters, None)):
             if any(process.name == name for process in stack.processes):
@@ -237,14 +239,12 @@ _AIRFLOW = [sys.executable, "-m", "airflow"]
 
 
 def _servers(settings: Settings, ports: Ports, mode: Mode, has_mlflow: bool) -> dict[str, list[str]]:
-    """Every long-running process but the scheduler, by name."""
+    """The processes that answer requests, by name."""
     servers = {"api-server": [*_AIRFLOW, "api-server"]}
     if mode == "up":
         # For people to look at; the poster tasks serve the same site themselves while they need it.
         site = [sys.executable, "-m", "recsys.posters.site", "--host", "127.0.0.1", "--port", str(ports.posters)]
         servers["poster-site"] = site
-        servers["dag-processor"] = [*_AIRFLOW, "dag-processor"]
-        servers["triggerer"] = [*_AIRFLOW, "triggerer", "--skip-serve-logs"]
     if has_mlflow:
         servers["mlflow"] = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow)),
@@ -252,6 +252,15 @@ def _servers(settings: Settings, ports: Ports, mode: Mode, has_mlflow: bool) -> 
             *("--default-artifact-root", settings.resolved_artifact_root or "", "--no-serve-artifacts"),
         ]
     return servers
+
+
+def _schedulers(mode: Mode) -> dict[str, list[str]]:
+    """The processes that need the DAGs stored and the runs before settled, by name."""
+    schedulers = {"scheduler": [*_AIRFLOW, "scheduler", "--skip-serve-logs"]}
+    if mode == "up":
+        schedulers["dag-processor"] = [*_AIRFLOW, "dag-processor"]
+        schedulers["triggerer"] = [*_AIRFLOW, "triggerer", "--skip-serve-logs"]
+    return schedulers
 
 
 def _add(stack: Stack, name: str, command: list[str], env: Mapping[str, str]) -> Stack:

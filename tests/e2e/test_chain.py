@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import duckdb
 import httpx
+import psutil
 import pytest
 
 from recsys.config import CHAIN, Settings
@@ -82,6 +83,13 @@ def httpx_is_refused(url):
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
     return True
+
+
+def test_dags_are_stored_before_a_process_starts_that_stores_them_too(stack):
+    # Two at once failed now and then: "UNIQUE constraint failed: dag.dag_id".
+    first_stored = (stack.places.logs / "reserialize.log").stat().st_mtime
+    began = {process.name: psutil.Process(process.pid).create_time() for process in stack.processes}
+    assert {name for name, at in began.items() if at > first_stored} == {"scheduler", "dag-processor", "triggerer"}
 
 
 def test_every_task_of_the_four_dags_succeeded(finished):

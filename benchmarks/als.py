@@ -20,14 +20,14 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Cost, measure, report, spent_s
+from recsys.compiled.compiled_als import State, fit, iterate, to_factors
+from recsys.compiled.interactions import Interactions
 from recsys.config import Settings
-from recsys.datasets.taste import draw_ratings, invent_world
-from recsys.jobs.judging import Exam, Ratings
+from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.ingest.synthetic.taste import draw_ratings, invent_world
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
-from recsys.models.compiled_als import State, fit, iterate, to_factors
 from recsys.models.factors import Factors
-from recsys.models.interactions import Interactions
 from recsys.models.recommender import RatingModel
 
 LIMITS = {"rmse": 0.002, "ndcg_at_10": 0.005}

@@ -5,7 +5,7 @@ those a protocol tests on. The first part of a release, up to a share of its rat
 its own: the latest fifth of it is test, folds and points are those of `replay-1m`. Each way of combining is judged once
 on each test; a way that is best over all problems may then be taken to a protocol whose test it has not seen.
 
-Fits are those of the compiled engine, which finds what MLlib finds (`tests/models/test_compiled_als.py`).
+Fits are those of the compiled engine, which finds what MLlib finds (`tests/compiled/test_compiled_als.py`).
 """
 
 import sys
@@ -25,9 +25,9 @@ from benchmarks.plans import PLANS
 from benchmarks.protocols import Columns
 from benchmarks.ranking import Budget, combine, finalists
 from benchmarks.releases import read_ratings
-from recsys.models.compiled_als import fit
+from recsys.compiled.compiled_als import fit
+from recsys.compiled.interactions import Interactions
 from recsys.models.factors import Factors
-from recsys.models.interactions import Interactions
 
 PROTOCOL = "replay-1m"
 _N_FINALISTS = 16

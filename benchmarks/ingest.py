@@ -16,33 +16,33 @@ from recsys.config import IngestConfig, Settings
 
 
 def download(config: IngestConfig, settings: Settings) -> Any:
-    from recsys.jobs import ingest
+    from recsys.ingest import tasks
 
-    return ingest.download(config, "benchmark", settings)
+    return tasks.download(config, "benchmark", settings)
 
 
 def parse(downloaded: Any, settings: Settings) -> Any:
-    from recsys.jobs import ingest
+    from recsys.ingest import tasks
 
-    return ingest.parse(downloaded, settings)
+    return tasks.parse(downloaded, settings)
 
 
 def validate(parsed: Any, config: IngestConfig, settings: Settings) -> Any:
-    from recsys.jobs import quality
+    from recsys.ingest import quality
 
     return quality.validate(parsed, config, settings)
 
 
 def publish(parsed: Any, settings: Settings) -> Any:
-    from recsys.jobs import snapshots
+    from recsys.ingest import publishing
 
-    return snapshots.publish(parsed, settings)
+    return publishing.publish(parsed, settings)
 
 
 def explore(snapshot: Any, settings: Settings) -> Any:
-    from recsys.jobs import exploration
+    from recsys.ingest import eda_task
 
-    return exploration.explore(snapshot["snapshot_id"], settings)
+    return eda_task.explore(snapshot["snapshot_id"], settings)
 
 
 def main(

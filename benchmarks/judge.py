@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.protocols import Columns, Mask
+from recsys.baselines.scorers import LowRank, Scorer, rating_matrix
 from recsys.evaluation import beyond_accuracy, metrics
 from recsys.ids import positions
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
-from recsys.models.scorers import LowRank, Scorer, rating_matrix
-from recsys.scoring.topk import select_top
+from recsys.topk.exact import select_top
 
 K = 10
 _USER_BLOCK = 1_024

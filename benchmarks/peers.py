@@ -13,8 +13,8 @@ from implicit.cpu.topk import topk
 from numpy.typing import NDArray
 
 from benchmarks.inventing import Floats, Problem
-from recsys.scoring import blocks, fused
-from recsys.scoring.topk import MovieFactors, top_k
+from recsys.topk import blocks, fused
+from recsys.topk.exact import MovieFactors, top_k
 
 Ids = NDArray[np.integer]
 Search = Callable[[Problem], Ids]

@@ -24,27 +24,27 @@ STEPS = ("parse", "validate", "publish", "explore", "split", "search", "fit", "e
 
 
 def train_step(name: str, state: Any, config: TrainConfig, settings: Settings) -> Any:
-    from recsys.jobs import train
+    from recsys.training import tasks as training_tasks
 
-    return getattr(train, name)(state, config, settings)
+    return getattr(training_tasks, name)(state, config, settings)
 
 
 def split(snapshot: Any, config: TrainConfig, settings: Settings) -> Any:
-    from recsys.jobs import train
+    from recsys.training import tasks as training_tasks
 
-    return train.split(snapshot["snapshot_id"], config, "benchmark", settings)
+    return training_tasks.split(snapshot["snapshot_id"], config, "benchmark", settings)
 
 
 def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
-    from recsys.jobs import score
+    from recsys.scoring import tasks as scoring_tasks
 
-    return getattr(score, name)(champion, config, "benchmark", settings)
+    return getattr(scoring_tasks, name)(champion, config, "benchmark", settings)
 
 
 def publish_tables(lists: Any, similar: Any, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
-    from recsys.jobs import score
+    from recsys.scoring import tasks as scoring_tasks
 
-    return score.publish(lists, similar, champion, config, settings)
+    return scoring_tasks.publish(lists, similar, champion, config, settings)
 
 
 def proportions(n_ratings: int) -> tuple[int, int]:

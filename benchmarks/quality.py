@@ -19,9 +19,9 @@ from benchmarks.judge import Exam, mean_of_folds
 from benchmarks.plans import PLANS, Plan, plan_of
 from benchmarks.protocols import Columns
 from benchmarks.releases import read_ratings
+from recsys.baselines.baselines import BASELINES
 from recsys.config import Settings
 from recsys.errors import RecsysError
-from recsys.models.baselines import BASELINES
 from recsys.models.recommender import RatingModel
 from recsys.spark import spark_session
 

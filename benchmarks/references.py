@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.fitting import Fits, Point, rating_model, stars_job, stars_model
 from benchmarks.judge import Exam
 from benchmarks.protocols import Columns
-from recsys.models.baselines import BASELINES
+from recsys.baselines.baselines import BASELINES
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
 

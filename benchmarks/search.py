@@ -17,16 +17,16 @@ import typer
 
 from benchmarks.measuring import report
 from benchmarks.releases import read_ratings
+from recsys.compiled.compiled_als import StatesInMemory
 from recsys.config import TrainConfig
-from recsys.datasets.taste import draw_ratings, invent_world
-from recsys.jobs.fitting import Compiled, Fitter
-from recsys.jobs.judging import Exam, Ratings
-from recsys.jobs.searching import MODELS, objective, strategy
-from recsys.models.compiled_als import StatesInMemory
+from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.ingest.synthetic.taste import draw_ratings, invent_world
 from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.space import Point, show
 from recsys.search.trial import Trial
 from recsys.splitting.random_split import fold_of, is_holdout
+from recsys.training.fitting import Compiled, Fitter
+from recsys.training.searching import MODELS, objective, strategy
 
 _STATES_BYTES = 1 << 30
 STRATEGIES = ("grid", "random", "bayesian", "halving", "halving_anew")

@@ -13,11 +13,11 @@ from benchmarks.measuring import Cost, weigh
 from benchmarks.peers import Ids, Peer, check
 from recsys import columns
 from recsys.config import Settings
-from recsys.jobs.listing import write_lists
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
-from recsys.scoring.seen import seen_lists
+from recsys.scoring.user_lists import write_lists
 from recsys.spark import spark_session
+from recsys.storage.seen_lists import seen_lists
 from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_table, write_table
 
@@ -64,7 +64,7 @@ def _store_inputs(problem: Problem, store: Store) -> None:
 
 
 def _score(spark: "SparkSession", store: Store, name: str, k: int) -> list[dict[str, Any]]:
-    """As `recsys.jobs.score.score_lists`: read factors and seen lists, score, write Parquet."""
+    """As `recsys.scoring.tasks.score_lists`: read factors and seen lists, score, write Parquet."""
     recommender = Recommender.from_bytes(store.get("recommender.npz"))
     movie_ids = recommender.ranking.movie_ids
     return write_lists(spark, store, recommender, movie_ids, "seen.parquet", f"lists/{name}", k)

@@ -37,10 +37,10 @@ def fetch_posters() -> None:
         """List the movies whose posters are missing, the most recommended first, in batches."""
         from airflow.sdk.configuration import conf
 
-        from recsys.jobs import posters
+        from recsys.posters import tasks
 
         max_batches = conf.getint("core", "max_map_length", fallback=1024)
-        planned = posters.plan(plan["source"], shared.config(plan), max_batches=max_batches)
+        planned = tasks.plan(plan["source"], shared.config(plan), max_batches=max_batches)
         batches: list[list[int]] = planned.pop("batches")
         ti.xcom_push("planned", planned)
         return batches
@@ -54,18 +54,18 @@ def fetch_posters() -> None:
     )
     def fetch(batch: list[int], plan: dict) -> list[dict[str, Any]]:
         """Fetch, check and store the posters of one batch; returns a row for each movie."""
-        from recsys.jobs import posters
+        from recsys.posters import tasks
 
-        return posters.fetch(batch, plan["source"], shared.config(plan))
+        return tasks.fetch(batch, plan["source"], shared.config(plan))
 
     # With nothing to fetch the mapped task is skipped; the manifest is written all the same.
     @task(multiple_outputs=False, trigger_rule="none_failed_min_one_success", outlets=[shared.POSTERS])
     def write_manifest(planned: dict, results: Any, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Write what was fetched, drawn and refused, and where each image stands."""
-        from recsys.jobs import posters
+        from recsys.posters import tasks
 
         rows = [row for batch in results or () for row in batch]
-        return shared.announce(outlet_events, shared.POSTERS, posters.write_manifest(rows, planned), plan)
+        return shared.announce(outlet_events, shared.POSTERS, tasks.write_manifest(rows, planned), plan)
 
     plan = shared.configure(shared.RECOMMENDATIONS)
     batches = plan_batches(plan)

@@ -34,63 +34,63 @@ def ingest_ratings() -> None:
     @task(multiple_outputs=False)
     def download(plan: dict) -> dict[str, Any]:
         """Bring the source archive into the store, or have the sample generator invent one."""
-        from recsys.jobs import ingest
+        from recsys.ingest import tasks
 
-        return ingest.download(shared.config(plan), shared.run_key())
+        return tasks.download(shared.config(plan), shared.run_key())
 
     @task.branch
     def compare(downloaded: dict, plan: dict) -> str:
         """What is to be done: `parse` what is new; or make up for what is undone; or nothing, as all is `unchanged`."""
-        from recsys.jobs import progress
+        from recsys.ingest import unfinished
 
-        return progress.next_task(downloaded, shared.config(plan))
+        return unfinished.next_task(downloaded, shared.config(plan))
 
     @task(multiple_outputs=False)
     def unchanged(downloaded: dict) -> dict[str, Any]:
         """The source holds nothing new: no new snapshot, no training. Returns a sentence, and the snapshot there is."""
-        from recsys.jobs import ingest
+        from recsys.ingest import tasks
 
-        return ingest.find_unchanged(downloaded)
+        return tasks.find_unchanged(downloaded)
 
     @task(multiple_outputs=False, outlets=[shared.CHAMPION])
     def announce_champion(downloaded: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """There are no lists of the present champion yet: let `score_users` make them."""
-        from recsys.jobs import progress
+        from recsys.ingest import unfinished
 
-        return shared.announce(outlet_events, shared.CHAMPION, progress.announce_champion(downloaded), plan)
+        return shared.announce(outlet_events, shared.CHAMPION, unfinished.announce_champion(downloaded), plan)
 
     @task(multiple_outputs=False)
     def parse(downloaded: dict) -> dict[str, Any]:
         """Read the archive into typed tables in staging; nobody reads those but `validate`."""
-        from recsys.jobs import ingest
+        from recsys.ingest import tasks
 
-        return ingest.parse(downloaded)
+        return tasks.parse(downloaded)
 
     @task(multiple_outputs=False, **shared.SPARK)
     def validate(parsed: dict, plan: dict) -> dict[str, Any]:
         """Hold the tables against every expectation, and quarantine faulty rows; the reports are written either way."""
-        from recsys.jobs import quality
+        from recsys.ingest import quality
 
         return quality.validate(parsed, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RATINGS], trigger_rule="none_failed_min_one_success")
     def publish(downloaded: dict, parsed: dict | None, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Turn staging into an immutable snapshot; from here on `train_model` may start."""
-        from recsys.jobs import snapshots
+        from recsys.ingest import publishing
 
-        return shared.announce(outlet_events, shared.RATINGS, snapshots.publish(parsed or downloaded), plan)
+        return shared.announce(outlet_events, shared.RATINGS, publishing.publish(parsed or downloaded), plan)
 
     @task(multiple_outputs=False, **shared.SPARK)
     def explore(snapshot: dict) -> dict[str, Any]:
         """Draw the exploratory report of the snapshot, beside the one before; returns its address."""
-        from recsys.jobs import exploration
+        from recsys.ingest import eda_task
 
-        return exploration.explore(snapshot["snapshot_id"], shared.settings())
+        return eda_task.explore(snapshot["snapshot_id"], shared.settings())
 
     @task(multiple_outputs=False)
     def prune(snapshot: dict, plan: dict) -> dict[str, Any]:
         """Remove snapshots beyond the last `keep_snapshots`, but none that a live model or table needs."""
-        from recsys.jobs import retention
+        from recsys.lifecycle import retention
 
         return retention.prune(snapshot["dataset"], shared.config(plan).keep_snapshots)
 

@@ -31,33 +31,33 @@ from airflow.sdk import dag, task
 )
 def score_users() -> None:
     def present_champion(announced: dict) -> dict[str, Any]:
-        from recsys.jobs import score
+        from recsys.scoring import tasks
 
-        return score.present_champion(announced)
+        return tasks.present_champion(announced)
 
     @task(multiple_outputs=False, **shared.SPARK)
     def score_lists(plan: dict) -> dict[str, Any]:
         """Write the top k movies each user has not rated; newer users folded in, popular ones for the rest."""
-        from recsys.jobs import score
+        from recsys.scoring import tasks
 
-        score.check_is_champion(plan["source"])
-        return score.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
+        tasks.check_is_champion(plan["source"])
+        return tasks.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
     def score_similar(plan: dict) -> dict[str, Any]:
         """Write the nearest movies of each movie, and the catalogue with titles."""
-        from recsys.jobs import score
+        from recsys.scoring import tasks
 
-        score.check_is_champion(plan["source"])
-        return score.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
+        tasks.check_is_champion(plan["source"])
+        return tasks.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
 
     @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])
     def publish(lists: dict, similar: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Check what was written and make it the current release, all tables at once."""
-        from recsys.jobs import score
+        from recsys.scoring import tasks
 
-        score.check_is_champion(plan["source"])
-        release = score.publish(lists, similar, plan["source"], shared.config(plan))
+        tasks.check_is_champion(plan["source"])
+        release = tasks.publish(lists, similar, plan["source"], shared.config(plan))
         return shared.announce(outlet_events, shared.RECOMMENDATIONS, release, plan)
 
     plan = shared.configure(shared.CHAMPION, present_champion)

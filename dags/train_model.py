@@ -36,37 +36,37 @@ def train_model() -> None:
     @task(multiple_outputs=False)
     def split(plan: dict) -> dict[str, Any]:
         """Keep the holdout apart from everything that is trained; the same one for the same snapshot and seed."""
-        from recsys.jobs import train
+        from recsys.training import tasks
 
-        return train.split(plan["source"]["snapshot_id"], shared.config(plan), shared.run_key())
+        return tasks.split(plan["source"]["snapshot_id"], shared.config(plan), shared.run_key())
 
     @task(multiple_outputs=False, **shared.SPARK)
     def search(split: dict, plan: dict) -> dict[str, Any]:
         """Cross-validate the candidates, each trial a nested MLflow run; returns the best."""
-        from recsys.jobs import train
+        from recsys.training import tasks
 
-        return train.search(split, shared.config(plan), shared.settings())
+        return tasks.search(split, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False, **shared.SPARK)
     def fit(searched: dict, plan: dict) -> dict[str, Any]:
         """Fit the best candidates on all of the training part."""
-        from recsys.jobs import train
+        from recsys.training import tasks
 
-        return train.fit(searched, shared.config(plan), shared.settings())
+        return tasks.fit(searched, shared.config(plan), shared.settings())
 
     @task(multiple_outputs=False)
     def evaluate(fitted: dict, plan: dict) -> dict[str, Any]:
         """Open the holdout, once: the challenger beside the champion and the baselines."""
-        from recsys.jobs import train
+        from recsys.training import tasks
 
-        return train.evaluate(fitted, shared.config(plan))
+        return tasks.evaluate(fitted, shared.config(plan))
 
     @task(multiple_outputs=False)
     def register(evaluated: dict, plan: dict) -> dict[str, Any]:
         """Add the challenger to MLflow's registry, whatever the gate will say."""
-        from recsys.jobs import train
+        from recsys.training import tasks
 
-        return train.register(evaluated, shared.config(plan))
+        return tasks.register(evaluated, shared.config(plan))
 
     @task(multiple_outputs=False, outlets=[shared.CHAMPION])
     def promote(registered: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def train_model() -> None:
         from airflow.sdk.exceptions import AirflowSkipException
 
         from recsys.errors import RefusedError
-        from recsys.jobs import train
+        from recsys.training import tasks
 
         try:
-            champion = train.promote(registered, shared.config(plan))
+            champion = tasks.promote(registered, shared.config(plan))
         except RefusedError as refusal:  # no failure, and `score_users` is not started
             raise AirflowSkipException(str(refusal)) from refusal
         return shared.announce(outlet_events, shared.CHAMPION, champion, plan)

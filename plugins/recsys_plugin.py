@@ -1,6 +1,6 @@
 """Adds to Airflow: the recommendations as pages inside it, buttons on tasks for their reports, and a link to MLflow.
 
-The pages are the package's (`recsys.explorer`); this file mounts them and lets only people in who are signed in to
+The pages are the package's (`recsys.webapp`); this file mounts them and lets only people in who are signed in to
 Airflow. Plugins are loaded by every Airflow process, so the application is built at the first request for it.
 """
 
@@ -34,8 +34,8 @@ def build() -> Any:
     from airflow.api_fastapi.core_api.security import get_user
     from fastapi import Depends
 
-    from recsys.explorer.app import create_app
-    from recsys.jobs.newcomers import recommend
+    from recsys.webapp.app import create_app
+    from recsys.webapp.new_user_lists import recommend
 
     return create_app(dependencies=[Depends(get_user)], recommend=recommend)
 
@@ -87,8 +87,8 @@ class ReportLink(BaseOperatorLink):
 
 def report_keys(run_id: str, task_id: str) -> dict[str, str]:
     """Keys of the reports a task of an ingest has written, by their names."""
-    from recsys.explorer import reports
     from recsys.storage import layout
+    from recsys.webapp import reports
 
     if task_id == "validate":
         ingest_ids = layout.run_key(run_id), layout.former_run_key(run_id)

@@ -85,3 +85,35 @@ def tracked_settings(settings: Settings, _migrated_mlflow: Path) -> Settings:
     target.parent.mkdir(parents=True)
     shutil.copyfile(_migrated_mlflow, target)
     return settings
+
+
+@pytest.fixture
+def _share_the_session(spark, monkeypatch):
+    """Jobs end the session they start; here all share the one of the tests, which must outlive them."""
+    from tests.training.tiny import share_session
+
+    share_session(monkeypatch, spark)
+
+
+@pytest.fixture(scope="session")
+def _training(spark, tmp_path_factory, _migrated_mlflow):
+    from tests.training.tiny import train_tiny
+
+    return train_tiny(tmp_path_factory.mktemp("training"), _migrated_mlflow, spark)
+
+
+@pytest.fixture
+def trained(_training, settings):
+    """A training that is over, in the test's own state; returns what each step did, by its name.
+
+    MLflow keeps whole addresses, so what else it is given to keep as artifacts joins those of the first training.
+    """
+    folder, returned = _training
+    shutil.copytree(folder, settings.state_dir, dirs_exist_ok=True)
+    return returned
+
+
+@pytest.fixture
+def champion(trained):
+    """What the training promoted."""
+    return trained["promote"]

@@ -39,7 +39,7 @@ def run(
     given: Given = None,
 ) -> None:
     """Run the whole pipeline in this process, without Airflow."""
-    from recsys.jobs import pipeline
+    from recsys import pipeline
 
     settings, values = Settings.load(), _values(given)
     _refuse_unknown(values)
@@ -60,7 +60,7 @@ def ingest(
     given: Given = None,
 ) -> None:
     """Download, parse, validate and publish a dataset as a snapshot; print it as JSON."""
-    from recsys.jobs import pipeline
+    from recsys import pipeline
 
     more = {"append_to": append_to} if append_to else {}
     print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
@@ -73,8 +73,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is recognised in a file, and what is in doubt, before anything is ingested."""
-    from recsys.datasets.inspection import inspect_source
-    from recsys.jobs.sources import how_of
+    from recsys.ingest.inspection import inspect_source
+    from recsys.ingest.source_archives import how_of
 
     found = inspect_source(path, how_of(_config(IngestConfig, given, dataset=str(path))))
     if as_json:
@@ -91,7 +91,7 @@ def tune(
     given: Given = None,
 ) -> None:
     """Search, fit, evaluate, register and promote on a snapshot; print the champion as JSON."""
-    from recsys.jobs import pipeline
+    from recsys import pipeline
 
     settings = Settings.load()
     snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
@@ -104,18 +104,20 @@ def score(
     given: Given = None,
 ) -> None:
     """Score lists and similar movies with the champion and publish them; print the release as JSON."""
-    from recsys.jobs import pipeline, snapshots, train
+    from recsys import pipeline
+    from recsys.registry import champions
+    from recsys.storage import snapshots
 
     settings = Settings.load()
     snapshot = snapshots.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
-    champion = train.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
+    champion = champions.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
     print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
 
 
 @app.command()
 def posters(given: Given = None) -> None:
     """Fetch the posters of the published lists into the store; print the manifest's summary as JSON."""
-    from recsys.jobs import pipeline
+    from recsys import pipeline
 
     print_json(pipeline.fetch_posters(_config(PosterConfig, given), Settings.load()))
 
@@ -131,8 +133,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
-    from recsys.explorer import inputs, queries, source_ids
-    from recsys.jobs import newcomers
+    from recsys.webapp import inputs, new_user_lists, queries, source_id_lookup
 
     is_new = ratings is not None or csv is not None
     if is_new == (user_id is not None):
@@ -141,12 +142,12 @@ def recommend(
         )
     if user_id is not None:
         store = _store()
-        rows = queries.user_list(store, source_ids.user_number(store, user_id))
+        rows = queries.user_list(store, source_id_lookup.user_number(store, user_id))
         show(rows, as_json, f"Recommended to user {user_id}")
         return
     store = _store()
-    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
-    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
+    by_hand = inputs.read_ratings(ratings, source_id_lookup.movie_numbers(store)) if ratings else {}
+    rows = new_user_lists.recommend(store, (new_user_lists.read_csv(csv) if csv else {}) | by_hand, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)
@@ -158,10 +159,10 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """Show the published neighbours of a movie."""
-    from recsys.explorer import queries, source_ids
+    from recsys.webapp import queries, source_id_lookup
 
     store = _store()
-    rows = queries.similar_movies(store, source_ids.movie_number(store, movie_id))
+    rows = queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id))
     show(rows, as_json, f"Similar to movie {movie_id}")
 
 
@@ -171,7 +172,7 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """Find movies by title."""
-    from recsys.explorer import queries
+    from recsys.webapp import queries
 
     show(queries.find_movies(_store(), text), as_json, f"Movies like {text!r}")
 
@@ -181,11 +182,11 @@ def summary(
     user_id: Annotated[str | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
-    from recsys.explorer import source_ids
-    from recsys.jobs.summary import summary as collect
-    from recsys.pages.summary import print_summary
+    from recsys.pages.summary_page import print_summary
+    from recsys.webapp import source_id_lookup
+    from recsys.webapp.summary import summary as collect
 
-    number = None if user_id is None else source_ids.user_number(_store(), user_id)
+    number = None if user_id is None else source_id_lookup.user_number(_store(), user_id)
     print_summary(collect(Settings.load(), number), console=console())
 
 
@@ -207,8 +208,8 @@ def rollback(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would happen.")] = False,
 ) -> None:
     """Make an older version of the tables current again (a dry run unless --yes)."""
-    from recsys.explorer import queries
     from recsys.storage import releases
+    from recsys.webapp import queries
 
     store = _store()
     now = releases.current(store)["version_id"]
@@ -247,7 +248,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would go.")] = False,
 ) -> None:
     """Remove snapshots beyond the last ones, unless something live needs them (a dry run unless --yes)."""
-    from recsys.jobs import retention
+    from recsys.lifecycle import retention
 
     plan = _retention(keep, dataset)
     if yes:
@@ -302,14 +303,14 @@ def _refuse_unknown(values: dict[str, Any]) -> None:
 
 
 def _latest(settings: Settings) -> dict[str, Any]:
-    from recsys.jobs import snapshots
+    from recsys.storage.snapshots import latest, snapshot_info
     from recsys.storage.store import open_store
 
-    return snapshots.snapshot_info(snapshots.latest(open_store(settings.resolved_store_url)), settings)
+    return snapshot_info(latest(open_store(settings.resolved_store_url)), settings)
 
 
 def _retention(keep: int, dataset: str) -> Any:
-    from recsys.jobs import retention
+    from recsys.lifecycle import retention
     from recsys.tracking import Tracking
 
     return retention.plan(_store(), Tracking(Settings.load()), keep, dataset or None)

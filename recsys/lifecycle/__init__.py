@@ -1,1 +1,1 @@
-"""The life of a model version: the gate it must pass, and the record of every decision."""
+"""What spans the stages: what was left undone, and what may be removed."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
 from recsys.models.factors import Biases, Factors, Floats, Ids
-from recsys.models.newcomers import Folder, NewUsers
+from recsys.models.new_users import Folder, NewUsers
 from recsys.models.recipe import Recipe
 from recsys.models.users import UserRows
 

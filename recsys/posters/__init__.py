@@ -1,1 +1,1 @@
-"""Posters of the recommended movies: where they come from, how they are fetched, checked and drawn."""
+"""From published tables to posters in the store: the tasks of the DAG fetch_posters."""

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from recsys.config import PosterConfig, Settings
 from recsys.errors import ConfigError
 from recsys.posters.fetcher import Fetcher
+from recsys.posters.poster_sources import IMDB_ID, Movie, PosterSource, SiteSource, TmdbSource, site_name
 from recsys.posters.site import serving
-from recsys.posters.sources import IMDB_ID, Movie, PosterSource, SiteSource, TmdbSource, site_name
 
 LOCAL_SITE = "local-site"
 TITLE_CARD = "title-card"

@@ -25,9 +25,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from recsys.config import Settings
-from recsys.posters.catalogue import current_movies, current_version
-from recsys.posters.draw import draw_poster, spoken_title
-from recsys.posters.sources import DRAWN_META, Movie
+from recsys.posters.poster_sources import DRAWN_META, Movie
+from recsys.posters.title_cards import draw_poster, spoken_title
+from recsys.posters.wanted_movies import current_movies, current_version
 from recsys.storage.store import Store, open_store
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.errors import DataError, NotFoundError, PermanentError, RecsysError, TransientError
-from recsys.posters.catalogue import identity
 from recsys.posters.choosing import TITLE_CARD, obstacle
-from recsys.posters.draw import draw_poster
 from recsys.posters.images import PosterImage, to_poster
-from recsys.posters.sources import FoundPoster, Movie, PosterSource
+from recsys.posters.poster_sources import FoundPoster, Movie, PosterSource
+from recsys.posters.title_cards import draw_poster
+from recsys.posters.wanted_movies import identity
 from recsys.storage import layout
 from recsys.storage.store import Store
 

@@ -1,1 +1,1 @@
-"""Top-k lists for users, neighbours for movies, and the proof that both are fit to publish."""
+"""From a champion to published tables: the tasks of the DAG score_users and what they compute with."""

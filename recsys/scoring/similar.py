@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from recsys import columns
 from recsys.ids import positions
-from recsys.scoring.lists import ALS, counts_of
-from recsys.scoring.topk import Floats, Indices, MovieFactors, select_top, top_k
+from recsys.topk.exact import Floats, Indices, MovieFactors, select_top, top_k
+from recsys.topk.lists import ALS, counts_of
 
 GENRES = "genres"
 # Bounds the dense matrix of genre similarities: 256 x 59,000 movies are 60 MB.

@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from recsys.config import Settings, environment_dataset
-from recsys.datasets import catalogue
 from recsys.errors import ConfigError, RecsysError
-from recsys.jobs.summary import summary
-from recsys.jobs.trials import refusal
-from recsys.pages.summary import print_steps, print_summary
+from recsys.ingest.formats import known_releases
+from recsys.pages.summary_page import print_steps, print_summary
 from recsys.stack import launcher
+from recsys.stack.dag_chain import PipelineRun, check_published, error_lines, run_pipeline
 from recsys.stack.health import find_silent
 from recsys.stack.launcher import Stack
-from recsys.stack.pipeline import PipelineRun, check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
 from recsys.stack.progress import progress
+from recsys.training.runs import refusal
+from recsys.webapp.summary import summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -158,7 +158,7 @@ def local_dataset(name: str) -> str:
     >>> local_dataset("ml-latest-small")
     'ml-latest-small'
     """
-    if name in catalogue.RELEASES or not name:
+    if name in known_releases.RELEASES or not name:
         return name
     path = Path(name).expanduser()
     if path.exists():
@@ -168,7 +168,7 @@ def local_dataset(name: str) -> str:
             f"{name}: there is no such file or folder{'' if path.is_absolute() else f' in {Path.cwd()}'}. "
             "Nothing was started. Correct DATASET and run again."
         )
-    return catalogue.find_release(name).name  # raises, and lists the known ones
+    return known_releases.find_release(name).name  # raises, and lists the known ones
 
 
 def say(sentence: str) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from recsys.stack.pipeline import DagRun, TaskState, last_words
+from recsys.stack.dag_chain import DagRun, TaskState, last_words
 
 REPEAT_S = 20.0
 _COLOURS = {"success": "green", "failed": "red", "running": "cyan", "up_for_retry": "yellow", "upstream_failed": "red"}

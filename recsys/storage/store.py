@@ -274,7 +274,7 @@ def open_store(url: str) -> Store:
     Raises:
         ConfigError: an unknown scheme, or an S3 URL without a bucket.
     """
-    from recsys.storage.s3 import S3Store  # it builds on this module
+    from recsys.storage.s3_store import S3Store  # it builds on this module
 
     parts = urlsplit(url)
     if parts.scheme == "s3":

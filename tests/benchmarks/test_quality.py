@@ -15,12 +15,12 @@ from benchmarks.plans import PLANS, plan_of
 from benchmarks.protocols import Columns
 from benchmarks.quality import METRICS
 from benchmarks.releases import read_ratings
+from recsys.baselines.baselines import BASELINES
+from recsys.baselines.scorers import SameForAll
 from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
-from recsys.models.baselines import BASELINES
 from recsys.models.ensemble import grow
 from recsys.models.factors import Factors
-from recsys.models.scorers import SameForAll
 
 LINES = {
     "u.data": "196\t242\t3\t881250949\n186\t302\t4\t891717742\n",

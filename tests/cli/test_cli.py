@@ -7,16 +7,17 @@ import sys
 
 import pytest
 
-from recsys import cli
+from recsys import cli, pipeline
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
-from recsys.explorer import queries
-from recsys.jobs import ingest, pipeline, snapshots, trials
-from recsys.storage import layout, releases
+from recsys.ingest import publishing, tasks
+from recsys.storage import layout, releases, snapshots
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json
-from tests.explorer import published
-from tests.jobs import test_retention
+from recsys.training import runs
+from recsys.webapp import queries
+from tests.lifecycle import test_retention
+from tests.webapp import published
 
 
 @pytest.fixture
@@ -157,7 +158,7 @@ def test_a_refused_first_model_is_told_in_words(store, recsys, monkeypatch):
     registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
 
     def refused(*_):
-        raise RefusedError(trials.refusal(registered))
+        raise RefusedError(runs.refusal(registered))
 
     monkeypatch.setattr(pipeline, "train_model", refused)
     monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")
@@ -172,8 +173,8 @@ def test_tuning_where_nobody_reaches_relevant_rating_is_a_sentence(recsys, monke
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
     rows = "".join(f"{user},{movie},{1 + (user + movie) % 3},964982703\n" for user in range(20) for movie in range(9))
     (tmp_path / "low.csv").write_text(f"userId,movieId,rating,timestamp\n{rows}")
-    found = ingest.download(IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1", tracked_settings)
-    snapshots.publish(ingest.parse(found, tracked_settings), tracked_settings)
+    found = tasks.download(IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1", tracked_settings)
+    publishing.publish(tasks.parse(found, tracked_settings), tracked_settings)
     status, _, err = recsys("tune")
     assert status == 1
     assert "reaches relevant_rating 4, the highest is 3. Lists cannot be judged so, and nothing was trained" in err

@@ -14,14 +14,15 @@ import pytest
 
 from recsys import columns
 from recsys.config import PROJECT_ROOT, ScoreConfig, Settings, TrainConfig
-from recsys.jobs import score, train
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
+from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json, write_json, write_table
+from recsys.training import tasks as training_tasks
 from tests.cluster.standalone import cluster
-from tests.jobs.tiny import write_snapshot
+from tests.training.tiny import write_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CHAMPION = {"model_version": "recsys-big-v1", "model_uri": "models:/recsys-big/1", "run_id": "r"}
@@ -140,7 +141,7 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
     shape = {"n_folds": 2, "k": 5, "max_rank": 8, "n_members": 1, "strategy": "halving", "max_iter": 24}
     config = TrainConfig(**shape, ranking_trials=40, rating_trials=8)
     call = (
-        "import json; from recsys.config import TrainConfig; from recsys.jobs import train; "
+        "import json; from recsys.config import TrainConfig; from recsys.training import tasks as train; "
         "import logging; logging.basicConfig(level=20); "
         f"config = TrainConfig.model_validate_json({config.model_dump_json()!r}); "
         "print(json.dumps(train.search(train.split('tiny-1', config, 'tasks'), config)))"
@@ -161,7 +162,7 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
     store = open_store(settings.resolved_store_url)
     assert not list(store.list(layout.scratch("")))
     lines = said.splitlines()
-    in_threads = train.search(train.split("tiny-1", config, "threads", settings), config, settings)
+    in_threads = training_tasks.search(training_tasks.split("tiny-1", config, "threads", settings), config, settings)
     in_tasks = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
     assert trials_of(settings, in_tasks) == trials_of(settings, in_threads)
 
@@ -171,7 +172,7 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
     champion, factors, seen = write_big_model(settings)
     place = environment(running.master, tmp_path / "state")
     call = (
-        "import json, sys; from recsys.config import ScoreConfig, Settings; from recsys.jobs import score; "
+        "import json, sys; from recsys.config import ScoreConfig, Settings; from recsys.scoring import tasks as score; "
         "import logging; logging.basicConfig(level=20); "
         f"print(json.dumps(score.score_lists({champion!r}, ScoreConfig(), 'lost', Settings.load())))"
     )
@@ -183,7 +184,7 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
         assert process.wait(600) == 0, log.read_text()[-3000:]
         assert "Lost executor" in log.read_text()  # while it was needed, not after
     store = open_store(settings.resolved_store_url)
-    version = score.version_id_of(champion, ScoreConfig(), "lost")
+    version = scoring_tasks.version_id_of(champion, ScoreConfig(), "lost")
     rows = read_json(store, f"{layout.version(version)}/_files/recommendations.json")
     lists = pa.concat_tables([pq.read_table(store.local_path(row["key"])) for row in rows]).to_pandas()
     assert len(lists) == 10 * N_USERS

@@ -14,7 +14,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from recsys.config import CHAIN
 from recsys.errors import ConfigError, DataError, RefusedError, TransientError
-from recsys.jobs import train
+from recsys.training import tasks as training_tasks
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 SPARK_TASKS = {
@@ -107,7 +107,7 @@ def test_a_refused_first_model_is_skipped_not_failed_so_that_it_does_not_look_li
     def refused(*_):
         raise RefusedError("version 1 does not beat popularity")
 
-    monkeypatch.setattr(train, "promote", refused)
+    monkeypatch.setattr(training_tasks, "promote", refused)
     monkeypatch.setattr(shared, "config", lambda plan: None)
     with pytest.raises(AirflowSkipException, match="version 1 does not beat popularity"):
         tasks["train_model", "promote"].python_callable({}, {}, outlet_events={})

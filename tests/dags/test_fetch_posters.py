@@ -11,7 +11,7 @@ from recsys.config import PosterConfig
 from recsys.storage import layout
 from recsys.storage.store import open_store
 from recsys.storage.tables import read_json
-from tests.jobs.test_posters import publish
+from tests.posters.test_poster_tasks import publish
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 

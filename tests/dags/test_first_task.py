@@ -12,7 +12,7 @@ from recsys.config import CHAIN
 from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json
-from tests.explorer import published
+from tests.webapp import published
 
 SOURCES = dict(zip(CHAIN, (shared.RATINGS, shared.RATINGS, shared.CHAMPION, shared.RECOMMENDATIONS), strict=True))
 

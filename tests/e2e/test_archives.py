@@ -7,7 +7,7 @@ import pytest
 
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.stack import launcher
-from recsys.stack.pipeline import error_lines, run_pipeline
+from recsys.stack.dag_chain import error_lines, run_pipeline
 from recsys.stack.places import Places
 from recsys.storage import layout, releases
 from recsys.storage.store import open_store

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from recsys.config import CHAIN, Settings
-from recsys.jobs import trials
+from recsys.registry import training_runs
 from recsys.stack import launcher
+from recsys.stack.dag_chain import check_published, error_lines, run_pipeline
 from recsys.stack.environment import MARKER
-from recsys.stack.pipeline import check_published, error_lines, run_pipeline
 from recsys.stack.places import USER, Places
 from recsys.stack.processes import leftovers
 from recsys.storage import layout, releases
@@ -193,7 +193,7 @@ def test_an_unchanged_source_brings_about_lists_of_a_champion_that_has_none(sett
     """As after a training while `score_users` was paused: nothing is trained, the lists are made."""
     remote = settings.model_copy(update={"mlflow_tracking_uri": stack.mlflow_url})
     tracking, old = Tracking(remote), finished.results["train_model.promote"]
-    run_id = tracking.start_run(trials.EXPERIMENT, "a newer training")
+    run_id = tracking.start_run(training_runs.EXPERIMENT, "a newer training")
     store.put(layout.recommender(layout.model(run_id)), store.get(layout.recommender(old["model_prefix"])))
     store.put(layout.evaluation(layout.model(run_id)), store.get(layout.evaluation(old["model_prefix"])))
     version = tracking._client.create_model_version(old["model_name"], f"runs:/{run_id}/model", run_id)

@@ -14,8 +14,8 @@ import pytest
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.errors import StackError
 from recsys.stack import health, launcher
+from recsys.stack.dag_chain import DagRun, error_lines, run_pipeline
 from recsys.stack.environment import MARKER
-from recsys.stack.pipeline import DagRun, error_lines, run_pipeline
 from recsys.stack.places import Places
 from recsys.stack.processes import leftovers
 from tests.e2e.test_chain import CONF

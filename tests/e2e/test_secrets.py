@@ -14,11 +14,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from recsys.config import PROJECT_ROOT, IngestConfig, Settings
-from recsys.datasets.sample import write_sample
+from recsys.ingest.synthetic.sample import write_sample
 from recsys.stack import launcher
 from recsys.stack.places import Places
 from recsys.stack.ports import MLFLOW, free_port
-from tests.datasets.servers import reply, serving
+from tests.ingest.servers import reply, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -147,7 +147,7 @@ def test_mlflow_is_linked_where_its_address_is_known(monkeypatch):
 def test_loading_the_plugin_builds_nothing_every_process_would_pay_for():
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'plugins')!r}); import recsys_plugin\n"
-        "print(sorted({'fastapi', 'pyarrow', 'recsys.explorer.app'} & set(sys.modules)))"
+        "print(sorted({'fastapi', 'pyarrow', 'recsys.webapp.app'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

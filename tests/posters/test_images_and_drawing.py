@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from recsys.errors import DataError
-from recsys.posters.draw import PALETTES, _printable, draw_poster
 from recsys.posters.images import to_poster
 from recsys.posters.motifs import MOTIFS
+from recsys.posters.title_cards import PALETTES, _printable, draw_poster
 
 
 def encoded(size, image_format="PNG", mode="RGB", colour="red"):

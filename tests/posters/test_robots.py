@@ -6,8 +6,8 @@ import pytest
 
 from recsys.errors import ConfigError, TransientError
 from recsys.posters.fetcher import Fetcher
+from recsys.posters.poster_sources import Movie, SiteSource
 from recsys.posters.robots import Robots
-from recsys.posters.sources import Movie, SiteSource
 from tests.posters.servers import answer, server
 
 MOVIE = Movie(7, "Quiet (1987)", 1987, ("Drama",), "tt0000007", 77)

@@ -17,10 +17,10 @@ from PIL import Image
 from recsys import columns
 from recsys.config import PROJECT_ROOT
 from recsys.errors import ConfigError, NotFoundError
-from recsys.posters import sources
+from recsys.posters import poster_sources
 from recsys.posters.fetcher import Fetcher
+from recsys.posters.poster_sources import Movie, SiteSource, TmdbSource, page_meta
 from recsys.posters.site import StoreLookup, serving
-from recsys.posters.sources import Movie, SiteSource, TmdbSource, page_meta
 from recsys.storage import layout, releases
 from recsys.storage.store import FileStore
 from recsys.storage.tables import write_json, write_table
@@ -46,7 +46,7 @@ def test_the_local_site_has_a_page_that_names_a_drawn_poster_and_says_so(site):
     assert kind == "text/html"
     assert meta["og:title"] == 'The Quiet "Café" & Sons'
     assert meta["og:image"] == f"{site}/posters/tt0000007.jpg"
-    assert meta[sources.DRAWN_META] == "true"
+    assert meta[poster_sources.DRAWN_META] == "true"
     assert b"placeholder" in page
     kind, image = read(meta["og:image"])
     assert kind == "image/jpeg"

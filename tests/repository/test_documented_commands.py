@@ -22,8 +22,8 @@ from recsys.errors import RecsysError
 from recsys.stack.__main__ import app as stack_app
 from recsys.stack.__main__ import parse_overrides
 from recsys.storage.store import FileStore
-from tests.explorer import published
 from tests.repository.copies import program, run
+from tests.webapp import published
 
 PAGES = [PROJECT_ROOT / "README.md", *sorted((PROJECT_ROOT / "docs").rglob("*.md")), PROJECT_ROOT / "mlflow/README.md"]
 COMMAND = re.compile(
@@ -43,13 +43,13 @@ MENTIONED = {
 }
 CHEAP = ("recommend", "similar", "find", "history", "settings", "inspect")
 COSTLY = {
-    "run": "tests/jobs/test_pipeline_on_s3.py",
-    "ingest": "tests/jobs/test_ingest.py",
-    "tune": "tests/jobs/test_train.py",
-    "score": "tests/jobs/test_score.py",
-    "posters": "tests/jobs/test_posters.py",
+    "run": "tests/pipeline/test_pipeline_on_s3.py",
+    "ingest": "tests/ingest/test_tasks.py",
+    "tune": "tests/training/test_training_tasks.py",
+    "score": "tests/scoring/test_scoring_tasks.py",
+    "posters": "tests/posters/test_poster_tasks.py",
     "snapshots": "tests/cli/test_cli.py",
-    "summary": "tests/jobs/test_pipeline_on_s3.py",
+    "summary": "tests/pipeline/test_pipeline_on_s3.py",
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recsys.config import PROJECT_ROOT, IngestConfig, Settings
-from recsys.jobs import ingest
+from recsys.ingest import tasks
 from recsys.stack import launcher
 from recsys.stack.__main__ import local_dataset
 from recsys.stack.places import Places
@@ -74,7 +74,7 @@ def test_a_data_file_with_an_odd_name_is_read(tmp_path, settings, monkeypatch):
     (tmp_path / f"{ODD}, 1:2.csv").write_text("userId,itemId,rating,timestamp\n1,10,4,1100000000\n2,10,5,1100000000\n")
     monkeypatch.chdir(tmp_path)
     config = IngestConfig(dataset=local_dataset(f"./{ODD}, 1:2.csv"))
-    parsed = ingest.parse(ingest.download(config, "run", settings), settings)
+    parsed = tasks.parse(tasks.download(config, "run", settings), settings)
     tables = [key for key in open_store(settings.resolved_store_url).list() if key.endswith("ratings.parquet")]
     assert parsed["dataset"].isascii()
     assert [read_table(open_store(settings.resolved_store_url), key).num_rows for key in tables] == [2]

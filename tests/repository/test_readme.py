@@ -7,7 +7,7 @@ import pytest
 
 from recsys.config import PROJECT_ROOT
 from recsys.storage.store import FileStore
-from tests.explorer import published
+from tests.webapp import published
 
 README = (PROJECT_ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

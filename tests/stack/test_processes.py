@@ -14,8 +14,8 @@ import pytest
 from recsys.config import Settings
 from recsys.errors import StackError
 from recsys.stack import launcher, processes
+from recsys.stack.dag_chain import run_pipeline
 from recsys.stack.environment import MARKER
-from recsys.stack.pipeline import run_pipeline
 from recsys.stack.places import Places
 from recsys.stack.ports import Ports
 from recsys.stack.processes import Process, leftovers, spawn, start_time

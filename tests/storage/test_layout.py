@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config import TrainConfig
-from recsys.jobs.fitting import split_name
 from recsys.storage import layout
 from recsys.storage.store import check_key
+from recsys.training.fitting import split_name
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import CredentialRetrievalError, SSLError
 
 from recsys.errors import AlreadyExistsError, ConfigError, TransientError
-from recsys.storage.s3 import S3Store
+from recsys.storage.s3_store import S3Store
 from tests.storage.faulty import answer_lost, cut, reset, says
 
 CONFLICT = says(409, "ConditionalRequestConflict")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
-from recsys.storage.s3 import S3Store
+from recsys.storage.s3_store import S3Store
 from recsys.storage.store import FileStore, open_store
 from tests.storage import faulty
 

@@ -1,0 +1,1 @@
+"""The search engine: the ALS of MLlib in compiled code."""

@@ -1,0 +1,1 @@
+"""Reads zip files, folders and single files without unpacking them; refuses unsafe names and sizes."""

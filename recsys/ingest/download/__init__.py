@@ -1,0 +1,1 @@
+"""Brings archives from their publishers or mirrors, and verifies them."""

@@ -1,0 +1,1 @@
+"""The report on a snapshot: summaries and figures."""

@@ -1,0 +1,178 @@
+"""Sources of every layout read alike: what an archive holds is recognised by its content, and parsed.
+
+==================  ==================================================================  ====================
+layout              what it is                                                          module
+==================  ==================================================================  ====================
+``csv``             ml-latest*, ml-20m, ml-25m, ml-32m and the sample                   `tabular`
+``dat``             ml-1m, ml-10m                                                       `tabular`
+``100k``            ml-100k                                                             `movielens`
+``movies-dataset``  Kaggle's The Movies Dataset                                         `movies_dataset`
+``tabular``         any CSV or Parquet file with user, movie, rating, timestamp         `tabular`
+==================  ==================================================================  ====================
+
+No row is dropped, repaired or guessed: it is in a table, or in the quarantine with its line and its text.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from recsys import columns as words
+from recsys.errors import DataError, NotFoundError
+from recsys.ingest.archives.archives import Archive, Limits, open_archive
+from recsys.ingest.archives.plain_files import PARQUET_MAGIC, first_bytes, opened
+from recsys.ingest.formats import movielens, movies_dataset, parquet_files, tabular
+from recsys.ingest.formats.known_releases import Layout
+from recsys.ingest.formats.tabular import How
+from recsys.ingest.parsers import identity
+from recsys.ingest.parsers.column_names import check_mapping, match_columns
+from recsys.ingest.parsers.lines import read_rows
+from recsys.ingest.parsers.parsed_tables import Draft, Parsed
+from recsys.ingest.parsers.sniffing import sniff
+
+PARSER_VERSION = "3"
+"""Part of every snapshot's id: raise it when the same archive would parse to other tables."""
+
+FILE_NAMES = (
+    "ratings.csv", "movies.csv", "links.csv", "tags.csv",
+    "ratings.dat", "movies.dat", "tags.dat",
+    "u.data", "u.item",
+    "ratings_small.csv", "links_small.csv", "movies_metadata.csv", "keywords.csv", "credits.csv",
+    "README", "README.txt", "README.html",
+)  # fmt: skip
+"""What is kept of a folder that is given in place of an archive, beside what `kept_names` finds."""
+
+_FIXED_FORMS = {"u.data": movielens.TABS, "u.item": movielens.BARS}
+_MOVIELENS = ("userId", "movieId", "rating", "timestamp")
+
+
+def read_source(
+    path: Path,
+    how: How | None = None,
+    *,
+    limits: Limits | None = None,
+    base: Mapping[str, identity.KnownIds] | None = None,
+) -> Parsed:
+    """Parse a zip archive, a folder or a single file.
+
+    Args:
+        path: where it is.
+        how: what the files do not say themselves.
+        limits: what the archive may ask for.
+        base: the ids of the snapshot that this is added to.
+
+    Raises:
+        ConfigError: a setting names what is no column of ratings.
+        DataError: the archive is refused, nothing in it is recognised, or a file is not what it should be.
+    """
+    how = how or How()
+    check_mapping(how.columns)
+    with open_archive(path, limits) as archive:
+        layout = detect_layout(archive, how)
+        draft = _parse(layout, archive, how)
+        identity.settle_ids(draft, lambda file, lines: _rows_at(archive, file, lines), how=how.ids, base=base)
+        if "movies" not in draft.tables:
+            draft.put("movies", draft.homes["ratings"], _rated_movies(draft))
+        parsed = draft.finish([member.path for member in archive.members])
+    ratings = [account for account in parsed.files if account.table == "ratings"]
+    if not any(account.n_in for account in ratings):
+        raise DataError(
+            f"{path.name}: {ratings[0].file} holds no ratings. Nothing was published. Fetch the archive again."
+        )
+    return parsed
+
+
+def detect_layout(source: Archive | Path, how: How | None = None, *, limits: Limits | None = None) -> Layout:
+    """The layout of what an archive holds; a quick check that reads headers only.
+
+    Raises:
+        ConfigError: a setting names what is no column of ratings.
+        DataError: the archive is refused, or nothing in it is recognised; the message says what was looked for and
+            what is there.
+    """
+    how = how or How()
+    check_mapping(how.columns)
+    if isinstance(source, Path):
+        with open_archive(source, limits) as archive:
+            return detect_layout(archive, how)
+    own = replace(how, ratings_file=None) == How()
+    if own and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, how.ratings_file):
+        return "movies-dataset"
+    if own and not how.ratings_file and source.find("u.data"):
+        return "100k"
+    ratings = tabular.find_tables(source, how)["ratings"].tables[0]  # raises where there is none
+    if set(_MOVIELENS) <= set(ratings.names) and ratings.form and source.find("movies.csv"):
+        return "csv"
+    return "dat" if ratings.form and ratings.form.delimiter == "::" else "tabular"
+
+
+def kept_names(path: Path, how: How | None = None) -> tuple[str, ...]:
+    """The names of the files worth keeping of a folder: `FILE_NAMES`, and those found under names of their own."""
+    how = how or How()
+    with open_archive(path) as archive:
+        layout = detect_layout(archive, how)
+        found = [how.ratings_file] if how.ratings_file else []
+        if layout == "movies-dataset" and (metadata := movies_dataset.find_metadata(archive)):
+            found.append(metadata.name)
+        elif layout != "100k":
+            parts = tabular.find_tables(archive, how).values()
+            found += [table.member.path for part in parts for table in part.tables]
+    return tuple(dict.fromkeys((*FILE_NAMES, *found)))
+
+
+def source_lines(path: Path, file: str, lines: Collection[int]) -> dict[int, str]:
+    """The text of rows of a file of the source, by the lines they begin on, up to 10,000 characters each.
+
+    Args:
+        path: the archive, folder or file.
+        file: the file's path in it, as a `FileAccount` has it.
+        lines: line numbers as in `columns.LINE`; row numbers in Parquet, whose rows come as JSON.
+
+    Returns:
+        The rows found; a line on which none begins is left out.
+
+    Raises:
+        NotFoundError: the source holds no such file.
+    """
+    with open_archive(path) as archive:
+        return _rows_at(archive, file, lines)
+
+
+def _rows_at(archive: Archive, file: str, lines: Collection[int]) -> dict[int, str]:
+    member = next((member for member in archive.members if member.path == file), None)
+    if member is None:
+        raise NotFoundError.key(file, archive.label)
+    if first_bytes(archive, member, len(PARQUET_MAGIC)) == PARQUET_MAGIC:
+        return parquet_files.parquet_rows(archive, member, lines)
+    form = _FIXED_FORMS.get(member.name.lower())
+    if form is None:
+        table = sniff(archive, member, lambda names: len(match_columns(names)))
+        form = table.form if table else None
+    if form is None:
+        return {}
+    with opened(archive, member) as text:
+        return read_rows(text, form, lines)
+
+
+def _parse(layout: Layout, archive: Archive, how: How) -> Draft:
+    match layout:
+        case "100k":
+            return movielens.parse_100k(archive)
+        case "movies-dataset":
+            return movies_dataset.parse_movies_dataset(archive, how.ratings_file)
+        case _:
+            return tabular.parse_tabular(archive, how, Draft(layout))
+
+
+def _rated_movies(draft: Draft) -> pa.Table:
+    """The movies that are rated, in the order in which they first appear; their lines are those of that rating."""
+    ratings = draft.tables["ratings"]
+    first = ratings.group_by(words.MOVIE_ID).aggregate([(words.LINE, "min")]).sort_by(f"{words.LINE}_min")
+    names: dict[Any, Any] = {}
+    if dictionary := draft.ids.get("movie_ids"):
+        names = dict(zip(*(column.to_pylist() for column in dictionary.columns), strict=True))
+    titles: Sequence[str] = [f"Movie {names.get(movie_id, movie_id)}" for movie_id in first[words.MOVIE_ID].to_pylist()]
+    return movielens.movies_table(first[words.MOVIE_ID], titles, [[]] * len(titles), first[f"{words.LINE}_min"])

@@ -1,0 +1,219 @@
+"""What a source seems to hold, in words: files and their roles, columns, scale, times, ids, counts, and doubts.
+
+Each doubt names the setting that settles it. `recsys inspect` shows it before anything is taken in, and the log of the
+task `parse` begins with it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from recsys import columns as words
+from recsys.errors import DataError
+from recsys.ingest.archives.archives import Archive, open_archive
+from recsys.ingest.formats import tabular
+from recsys.ingest.formats.reading import detect_layout, read_source
+from recsys.ingest.formats.roles import Part
+from recsys.ingest.formats.tabular import How
+from recsys.ingest.parsers.column_names import match_columns
+from recsys.ingest.parsers.parsed_tables import Parsed
+from recsys.ingest.parsers.sniffing import Table, sniff
+from recsys.ingest.parsers.times import NONE
+from recsys.rating_scales import propose_scale
+
+_N_ROWS = 3
+_MANY = 5_000_000
+_N_FILES = 20
+_HALF_STARS = "0.5-5/0.5"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One table of a source.
+
+    Attributes:
+        role: what it is; empty for a file that is not read.
+        files: where it stands, in one file or several.
+        written: how, in words.
+        columns: what each column was taken for; empty for those that are not read.
+        first_rows: as text.
+    """
+
+    role: str
+    files: tuple[str, ...]
+    written: str
+    columns: dict[str, str]
+    first_rows: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a source seems to hold.
+
+    Attributes:
+        source: its name.
+        layout: how it is read; empty where it is not.
+        files: its tables.
+        not_read: files that hold nothing of it.
+        scale: of the ratings, with the reason.
+        times: how they are written, and the first and the last.
+        ids: what users and movies are called by.
+        counts: rows of each table, users, and rows in quarantine.
+        doubts: what a person should look at, each with the setting that settles it.
+    """
+
+    source: str
+    layout: str
+    files: tuple[File, ...]
+    not_read: tuple[str, ...]
+    scale: str
+    times: str
+    ids: str
+    counts: dict[str, int]
+    doubts: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield f"{self.source}: {f'read as {self.layout}' if self.layout else 'not readable as it is'}"
+        for file in self.files:
+            yield f"{file.role or 'not read'}: {', '.join(file.files[:_N_FILES])} ({file.written})"
+            known = [f"{column} is {meaning}" for column, meaning in file.columns.items() if meaning]
+            others = ", ".join(column for column, meaning in file.columns.items() if not meaning)
+            yield f"  columns: {', '.join(known) or 'none known'}{f'; not read: {others}' if others else ''}"
+            for row in file.first_rows:
+                yield f"  {' | '.join(cell[:40] for cell in row)}"
+        for name in ("scale", "times", "ids"):
+            if text := getattr(self, name):
+                yield f"{name}: {text}"
+        if self.counts:
+            yield "counts: " + ", ".join(f"{n:,} {name}" for name, n in self.counts.items())
+        if self.not_read:
+            yield f"not read: {', '.join(self.not_read[:_N_FILES])}"
+        yield from (f"doubt: {doubt}" for doubt in self.doubts)
+
+
+def inspect_source(path: Path, how: How | None = None) -> Inspection:
+    """Look at a source and read it, without keeping anything.
+
+    Raises:
+        ConfigError: a setting names what is no column.
+        DataError: it is no archive, folder or file that can be opened.
+    """
+    how = how or How()
+    try:
+        return inspection_of(path, how, read_source(path, how))
+    except DataError as error:
+        with open_archive(path) as archive:
+            tables = [table for member in archive.members[:_N_FILES] if (table := sniff(archive, member, _n_known))]
+            files = tuple(_file("", (table,), _guesses(table)) for table in tables)
+        return Inspection(path.name, "", files, (), "", "", "", {}, (str(error),))
+
+
+def inspection_of(path: Path, how: How, parsed: Parsed) -> Inspection:
+    """The same of a source that was read."""
+    with open_archive(path) as archive:
+        layout = detect_layout(archive, how)
+        parts = tuple(_parts(archive, how, layout))
+        files = tuple(_file(part.role, part.tables, {c: name for name, c in part.names.items()}) for part in parts)
+        ratings = next((part for part in parts if part.role == "ratings"), None)
+        time = tabular.time_of(archive, ratings, how) if ratings else None
+    return Inspection(
+        path.name,
+        layout,
+        files,
+        parsed.unread,
+        _scale(parsed, how),
+        _times(parsed, how, time.form if time else "seconds"),
+        _ids(parsed),
+        _counts(parsed),
+        tuple(_doubts(parsed, how)),
+    )
+
+
+def _parts(archive: Archive, how: How, layout: str) -> Iterator[Part]:
+    if layout not in ("100k", "movies-dataset"):
+        yield from tabular.find_tables(archive, how).values()
+
+
+def _file(role: str, tables: tuple[Table, ...], meanings: dict[str, str]) -> File:
+    table = tables[0]
+    form = table.form
+    written = "Parquet" if form is None else f"{form.encoding}, separated by {form.delimiter!r}"
+    if form is not None and not form.has_header:
+        written += ", no header line"
+    if form is not None and form.is_escaped:
+        written += ", quotes with backslashes"
+    columns = {column: meanings.get(column, "") for column in table.names}
+    return File(role, tuple(table.member.path for table in tables), written, columns, table.sample[:_N_ROWS])
+
+
+def _n_known(names: list[str]) -> int:
+    return len(match_columns(names))
+
+
+def _guesses(table: Table) -> dict[str, str]:
+    return {found[0]: name for name, found in match_columns(table.names).items()}
+
+
+def _scale(parsed: Parsed, how: How) -> str:
+    if not how.has_ratings:
+        return "none: each row counts as 1"
+    found = propose_scale(parsed.tables["ratings"][words.RATING].unique().to_pylist())
+    return f"{found.text}, as {found.reason}" if found else "none that is usual: these may be counts"
+
+
+def _times(parsed: Parsed, how: How, form: str) -> str:
+    times = parsed.tables["ratings"][words.TIMESTAMP]
+    if how.times == NONE or not len(times):
+        return "none"
+    span = pc.min_max(times).as_py()
+    return f"{form}, from {span['min']:%Y-%m-%d} to {span['max']:%Y-%m-%d}"
+
+
+def _ids(parsed: Parsed) -> str:
+    told = []
+    for name, schema in words.ID_TABLES.items():
+        kind = f"text, numbered ({parsed.ids[name].num_rows:,} in a dictionary)" if name in parsed.ids else "numbers"
+        told.append(f"{schema.names[0].removesuffix('_id')}s by {kind}")
+    return ", ".join(told)
+
+
+def _counts(parsed: Parsed) -> dict[str, int]:
+    counts = {name: table.num_rows for name, table in parsed.tables.items() if table.num_rows}
+    return {**counts, "users": len(parsed.tables["ratings"][words.USER_ID].unique()),
+            "malformed": parsed.quarantine.num_rows}  # fmt: skip
+
+
+def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
+    ratings = parsed.tables["ratings"]
+    found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
+    on_half_stars = found and found.text in ("1-5/1", _HALF_STARS)
+    if how.has_ratings and not on_half_stars:
+        setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
+        yield f"the ratings are not on half stars up to 5; say {setting}"
+    if parsed.ids:
+        yield f"{' and '.join(sorted(parsed.ids))}: no 32-bit integers, so they get numbers; ids=number refuses them"
+    if parsed.quarantine.num_rows:
+        first = parsed.quarantine.slice(0, 1).to_pylist()[0]
+        n_rows, place = parsed.quarantine.num_rows, f"{first['file']} line {first['line']:,}"
+        yield f"{n_rows:,} rows cannot be read, such as {place}: {first['fault']}"
+    if n_again := _n_again(parsed):
+        yield f"{n_again:,} ratings are of a movie that the same user rated again; the latest counts"
+    if not any(account.table == "movies" for account in parsed.files):
+        yield "no file of movies was found beside the ratings, so titles are made of ids; say columns=title=…"
+
+
+def _n_again(parsed: Parsed) -> int:
+    """Ratings of a movie that the same user rated again; not counted where that would need a sort of millions."""
+    ratings = parsed.tables["ratings"]
+    pairs = ratings[words.USER_ID].to_numpy().astype(np.int64) << 32 | ratings[words.MOVIE_ID].to_numpy()
+    if len(pairs) > _MANY and np.all(pairs[1:] >= pairs[:-1]):
+        return int((pairs[1:] == pairs[:-1]).sum())
+    return len(pairs) - len(np.unique(pairs)) if len(pairs) <= _MANY else 0

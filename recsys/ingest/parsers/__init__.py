@@ -1,0 +1,1 @@
+"""Reads delimited text row by row: cells, ids, times, and what is faulty."""

@@ -1,0 +1,1 @@
+"""Checks by Great Expectations, and the quarantine of faulty rows."""

@@ -1,0 +1,80 @@
+"""The four DAGs as four functions, for running the same jobs without Airflow."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
+from recsys.ingest import eda_task, publishing, quality, unfinished
+from recsys.ingest import tasks as ingest_tasks
+from recsys.lifecycle import retention
+from recsys.posters import tasks as posters_tasks
+from recsys.scoring import tasks as scoring_tasks
+from recsys.storage import releases
+from recsys.storage.store import open_store
+from recsys.training import tasks as training_tasks
+
+log = logging.getLogger(__name__)
+
+
+def run_id(name: str) -> str:
+    """A new id for what a run writes, such as ``manual-20261121T093000-123456``."""
+    return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S-%f}"
+
+
+def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
+    """Download, parse, validate, publish, explore and prune; returns the snapshot, the one there is if unchanged.
+
+    Where it is unchanged, ``due`` says what is left to do for it: see `unfinished.due`.
+    """
+    downloaded = _timed(ingest_tasks.download, config, run_id("ingest"), settings)
+    if unchanged := ingest_tasks.find_unchanged(downloaded, settings):
+        return {**unchanged, "due": unfinished.due(unchanged, settings)}
+    parsed = _timed(ingest_tasks.parse, downloaded, settings)
+    _timed(quality.validate, parsed, config, settings)
+    snapshot: dict[str, Any] = _timed(publishing.publish, parsed, settings)
+    _timed(eda_task.explore, snapshot["snapshot_id"], settings)
+    _timed(retention.prune, snapshot["dataset"], config.keep_snapshots, settings)
+    return snapshot
+
+
+def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
+    """Split, search, fit, evaluate, register and promote; returns the champion."""
+    state: dict[str, Any] = _timed(training_tasks.split, snapshot_id, config, run_id("train"), settings)
+    for job in (
+        training_tasks.search,
+        training_tasks.fit,
+        training_tasks.evaluate,
+        training_tasks.register,
+        training_tasks.promote,
+    ):
+        state = _timed(job, state, config, settings)
+    return state
+
+
+def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Settings) -> dict[str, Any]:
+    """Score lists and similar movies and publish both; returns the release."""
+    scoring_id = run_id("score")
+    lists = _timed(scoring_tasks.score_lists, champion, config, scoring_id, settings)
+    similar = _timed(scoring_tasks.score_similar, champion, config, scoring_id, settings)
+    return dict(_timed(scoring_tasks.publish, lists, similar, champion, config, settings))
+
+
+def fetch_posters(config: PosterConfig, settings: Settings, release: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Plan, fetch and list the posters of a release's lists, by default the current one's; returns a summary."""
+    release = release or releases.current(open_store(settings.resolved_store_url))
+    plan = _timed(posters_tasks.plan, release, config, settings)
+    results = [
+        row for batch in plan["batches"] for row in _timed(posters_tasks.fetch, batch, release, config, settings)
+    ]
+    return dict(_timed(posters_tasks.write_manifest, results, plan, settings))
+
+
+def _timed(job: Callable[..., Any], *args: Any) -> Any:
+    started = time.monotonic()
+    log.info("%s …", job.__name__)
+    result = job(*args)
+    log.info("%s done in %.1f s", job.__name__, time.monotonic() - started)
+    return result

@@ -1,0 +1,1 @@
+"""Training runs, registered models, and which of them is champion."""

@@ -1,0 +1,1 @@
+"""The exact top k of a product of factors, compiled."""

@@ -1,0 +1,1 @@
+"""The training page: the search, the holdout, and what the gate decided."""

@@ -1,0 +1,116 @@
+"""The page of a training run: what was searched and why one point was chosen, and how it did on the holdout."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recsys.pages import render
+from recsys.pages.charts import Panel, figures_json, library
+from recsys.search.cross_validation import Outcome
+from recsys.search.space import Space
+from recsys.search.trial import Objective, Trial
+from recsys.training.report import holdout_figures
+from recsys.training.report.reasons import reasons
+from recsys.training.report.search_figures import learning_curve, trial_panels
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The search of one model.
+
+    Attributes:
+        model: ``ranking`` or ``rating``.
+        objective: what was optimised.
+        space: what was searched.
+        outcome: what was found.
+        curve: the chosen point's metric on the first fold by number of iterations; may be empty.
+    """
+
+    model: str
+    objective: Objective
+    space: Space
+    outcome: Outcome
+    curve: Mapping[int, float]
+
+    def chosen(self) -> Trial:
+        return self.objective.best(self.outcome.trials)
+
+    def reasons(self) -> list[str]:
+        return reasons(self.outcome, self.objective, self.space)
+
+
+@dataclass(frozen=True)
+class _Section:
+    anchor: str
+    title: str
+    sentences: list[str]
+    panels: list[Panel]
+
+
+def page(
+    name: str,
+    snapshot_id: str,
+    run_id: str,
+    searches: Sequence[Searched],
+    evaluation: Mapping[str, Any] | None = None,
+    composition: Sequence[str] = (),
+) -> str:
+    """The page as HTML; loads nothing, under 3 MB.
+
+    Args:
+        name: of the training run.
+        snapshot_id: what was trained on.
+        run_id: MLflow's.
+        searches: one per model.
+        composition: sentences on what the models are made of.
+        evaluation: the outcome of the holdout exam, once there is one, as `recsys.training.holdout.sit_exam` leaves it.
+    """
+    sections = [_search_section(each) for each in searches]
+    if composition:
+        sections.append(_Section("composition", "What the models are made of", list(composition), []))
+    if evaluation is not None:
+        sections.append(_holdout_section(evaluation))
+    return render(
+        "training.html",
+        title=f"{name}: training run",
+        name=name,
+        snapshot_id=snapshot_id,
+        run_id=run_id,
+        sections=sections,
+        figures_json=figures_json([panel for section in sections for panel in section.panels]),
+        library=library(),
+    )
+
+
+def _search_section(searched: Searched) -> _Section:
+    trials, objective = searched.outcome.trials, searched.objective
+    panels = trial_panels(searched.model, trials, objective)
+    if searched.curve:
+        panels.append(learning_curve(searched.model, searched.curve, objective, searched.chosen()))
+    title = f"{searched.model.capitalize()} model: the search"
+    return _Section(searched.model, title, searched.reasons(), panels)
+
+
+def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
+    confidence = evaluation["confidence"]
+    panels = [holdout_figures.models(evaluation)] if evaluation.get("intervals") else []
+    if evaluation["activity"]:
+        panels.append(holdout_figures.by_activity(evaluation["activity"], f"ndcg_at_{evaluation['k']}", confidence))
+    if evaluation["calibration"]:
+        panels.append(holdout_figures.calibration(evaluation["calibration"], confidence))
+    sentences = [f"{evaluation['n_users']:,} users were examined. Gate: {evaluation['reason']}."]
+    stars = evaluation.get("models", {}).get("challenger")
+    if stars:
+        sentences.append(
+            f"Predicted stars: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages alone "
+            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are "
+            "of a user and a movie that were both in training; the others are predicted by the averages."
+        )
+    sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
+    duel = evaluation.get("duel")
+    if duel and duel["n_seen"]:
+        sentences.append(
+            f"The champion was trained on {duel['n_seen']:,} of the held-out ratings, as its split was another one; it "
+            "and this run's model were compared without them."
+        )
+    return _Section("holdout", "On the holdout", sentences, panels)

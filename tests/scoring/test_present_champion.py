@@ -1,0 +1,58 @@
+"""Lists are made and published for the model that is champion now, not for the one that an old event names."""
+
+import pytest
+
+from recsys.errors import GateError, NotFoundError
+from recsys.registry.champions import serving
+from recsys.registry.training_runs import registered_name
+from recsys.scoring import tasks as scoring_tasks
+from recsys.storage import layout
+from recsys.storage.store import open_store
+from recsys.tracking import CHAMPION, Tracking
+
+
+@pytest.fixture
+def tracking(settings):
+    return Tracking(settings)
+
+
+@pytest.fixture
+def add(settings, tracking):
+    """Registers another version of the data set's model and makes it champion; returns what was announced of it."""
+    name, store = registered_name("tiny"), open_store(settings.resolved_store_url)
+    tracking._client.create_registered_model(name)
+
+    def register():
+        run_id = tracking.start_run("e", "r")
+        prefix = layout.model(run_id)
+        store.put(layout.recommender(prefix), b"factors")
+        version = tracking._client.create_model_version(name, prefix, run_id, tags={"model_prefix": prefix}).version
+        tracking.set_alias(name, CHAMPION, str(version))
+        return {**serving("tiny", "tiny-1", settings), "training_run_id": run_id, "promoted": True}
+
+    return register
+
+
+def test_the_announced_champion_is_used_while_it_is_champion(settings, add):
+    announced = add()
+    assert scoring_tasks.present_champion(announced, settings) == announced
+    scoring_tasks.check_is_champion(announced, settings)
+
+
+def test_a_champion_that_was_replaced_after_its_event_is_not_scored(settings, add, caplog):
+    announced, newer = add(), add()
+    champion = scoring_tasks.present_champion(announced, settings)
+    assert champion["model_uri"] == newer["model_uri"] != announced["model_uri"] == champion["announced_model_uri"]
+    assert (champion["snapshot_id"], champion["model_prefix"]) == ("tiny-1", newer["model_prefix"])
+    assert f"{announced['model_uri']} was announced; {newer['model_uri']} is champion now" in caplog.text
+    with pytest.raises(GateError, match=r"/1 is no longer champion, .*/2 is\. Nothing was published"):
+        scoring_tasks.check_is_champion(announced, settings)
+
+
+def test_a_version_that_was_deleted_after_its_event_is_neither_scored_nor_published(settings, tracking, add, caplog):
+    announced = add()
+    tracking._client.delete_model_version(announced["model_name"], "1")
+    assert scoring_tasks.present_champion(announced, settings) == announced
+    assert "is not champion any more" in caplog.text
+    with pytest.raises(NotFoundError, match="has no champion"):
+        scoring_tasks.check_is_champion(announced, settings)

@@ -1,0 +1,49 @@
+"""Lists of a source with text ids are published with these ids, and read by them without this package."""
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from recsys import columns
+from recsys.scoring import tasks
+from recsys.storage import layout, releases
+from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.webapp import queries, source_id_lookup
+from tests.scoring.test_scoring_tasks import CHAMPION, CONFIG, N_MOVIES, N_USERS, run, store
+
+__all__ = ["store"]  # the fixture
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+
+
+@pytest.fixture
+def named(store):
+    """The snapshot with a dictionary of users and of movies."""
+    manifest_key = layout.snapshot_manifest("tiny-0123")
+    rows = {}
+    for name, n in (("user_ids", N_USERS), ("movie_ids", N_MOVIES)):
+        schema = columns.ID_TABLES[name]
+        table = [{schema.names[0]: i, "source_id": f"{name[0]}-{i:03}"} for i in range(n, 0, -1)]
+
+        rows[name] = write_table(store, layout.snapshot_table("tiny-0123", name), pa.Table.from_pylist(table, schema))
+    write_json(store, manifest_key, {**read_json(store, manifest_key), "tables": rows}, overwrite=True)
+    return store
+
+
+def test_published_tables_have_the_sources_ids_beside_the_numbers(named, settings):
+    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+    for table, ids in {
+        "recommendations": {"user_id": "u", "movie_id": "m"},
+        "similar_movies": {"movie_id": "m", "similar_movie_id": "m"},
+        "movies": {"movie_id": "m"},
+    }.items():
+        for key in releases.table_keys(named, table):
+            for row in read_table(named, key).to_pylist():
+                assert {row[f"source_{name}"] for name in ids} == {f"{ids[name]}-{row[name]:03}" for name in ids}
+    version = named.local_path(layout.version(releases.current(named)["version_id"]))
+    ranked = duckdb.sql(
+        f"select rank, source_movie_id from '{version}/recommendations/*.parquet' "
+        "where source_user_id = 'u-007' order by rank"
+    ).fetchall()
+    listed = queries.user_list(named, source_id_lookup.user_number(named, "u-007"))
+    assert ranked == [(row["rank"], row["source_movie_id"]) for row in listed]
+    assert len(ranked) == CONFIG.k

@@ -17,8 +17,9 @@ from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring.user_lists import write_lists
 from recsys.spark import spark_session
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.seen_lists import seen_lists
-from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_table, write_table
 
 if TYPE_CHECKING:

@@ -161,7 +161,7 @@ def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]]
 def _repair_pointer() -> None:
     """Finish what a publisher that was killed left undone; a store that is away is for later tasks to report."""
     from recsys.storage import releases
-    from recsys.storage.store import open_store
+    from recsys.storage.opening import open_store
 
     try:
         releases.repair(open_store(Settings.load().resolved_store_url))

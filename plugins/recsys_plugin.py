@@ -113,7 +113,7 @@ def _published_snapshot(run_id: str) -> str | None:
 @cache
 def _store() -> Any:
     from recsys.config import Settings
-    from recsys.storage.store import open_store
+    from recsys.storage.opening import open_store
 
     return open_store(Settings.load().resolved_store_url)
 

@@ -13,7 +13,7 @@ from recsys.lifecycle import retention
 from recsys.posters import tasks as posters_tasks
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.training import tasks as training_tasks
 
 log = logging.getLogger(__name__)

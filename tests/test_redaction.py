@@ -13,8 +13,8 @@ from recsys.errors import TransientError
 from recsys.ingest.download.mirrors import Held, download
 from recsys.redaction import RedactingFormatter, link, redact, secrets_of
 from recsys.stack.ports import free_port
+from recsys.storage.file_store import FileStore
 from recsys.storage.s3_store import S3Store
-from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json, write_json
 from tests.ingest.servers import FAST, reply, serving, with_ranges
 

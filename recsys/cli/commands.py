@@ -303,8 +303,8 @@ def _refuse_unknown(values: dict[str, Any]) -> None:
 
 
 def _latest(settings: Settings) -> dict[str, Any]:
+    from recsys.storage.opening import open_store
     from recsys.storage.snapshots import latest, snapshot_info
-    from recsys.storage.store import open_store
 
     return snapshot_info(latest(open_store(settings.resolved_store_url)), settings)
 
@@ -317,6 +317,6 @@ def _retention(keep: int, dataset: str) -> Any:
 
 
 def _store() -> Any:
-    from recsys.storage.store import open_store
+    from recsys.storage.opening import open_store
 
     return open_store(Settings.load().resolved_store_url)

@@ -16,7 +16,8 @@ from recsys.ingest.eda.comparison import compare
 from recsys.ingest.eda.summaries import FORMAT, Summaries, summarise
 from recsys.spark import spark_session
 from recsys.storage import layout
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, spark_table
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from recsys.ingest import increments, source_archives
 from recsys.ingest.download import digests
 from recsys.ingest.formats import reading
 from recsys.storage import layout, snapshots
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from recsys.ingest.validation.validation_report import document, failure, headli
 from recsys.rating_scales import HALF_STARS, parse_scale, propose_scale, stars_of
 from recsys.spark import spark_session
 from recsys.storage import layout
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_schema, read_table, spark_table, write_json, write_table
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from recsys.ingest.formats import known_releases, reading
 from recsys.ingest.formats.tabular import How
 from recsys.ingest.synthetic import sample
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_json, write_json
 
 log = logging.getLogger(__name__)

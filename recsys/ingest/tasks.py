@@ -23,7 +23,8 @@ from recsys.ingest.formats import known_releases, reading
 from recsys.ingest.formats.tabular import How
 from recsys.ingest.parsers.identity import KnownIds
 from recsys.storage import layout, snapshots
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)

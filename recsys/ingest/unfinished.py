@@ -14,7 +14,8 @@ from recsys.ingest import tasks as ingest_tasks
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, serving
 from recsys.storage import releases, snapshots
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.tracking import Tracking
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,8 @@ from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError
 from recsys.registry import training_runs
 from recsys.storage import layout, releases
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from recsys.tracking import Tracking
 

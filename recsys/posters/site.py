@@ -28,7 +28,8 @@ from recsys.config import Settings
 from recsys.posters.poster_sources import DRAWN_META, Movie
 from recsys.posters.title_cards import draw_poster, spoken_title
 from recsys.posters.wanted_movies import current_movies, current_version
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 
 log = logging.getLogger(__name__)
 

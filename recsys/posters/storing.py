@@ -12,7 +12,7 @@ from recsys.posters.poster_sources import FoundPoster, Movie, PosterSource
 from recsys.posters.title_cards import draw_poster
 from recsys.posters.wanted_movies import identity
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 
 STORED, MISSING, FAILED = "stored", "missing", "failed"
 # A source that failed this often in a row is away: asking it for every other movie would only take time.

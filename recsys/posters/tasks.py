@@ -25,7 +25,8 @@ from recsys.posters.poster_sources import Movie
 from recsys.posters.storing import FAILED, MISSING, STORED, PosterWriter
 from recsys.posters.wanted_movies import identity, read_movies
 from recsys.storage import layout, releases
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from recsys import columns
 from recsys.errors import NotFoundError
 from recsys.posters.poster_sources import Movie
 from recsys.storage import layout, releases
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_json, read_table
 
 _NAMES = [columns.MOVIE_ID, columns.TITLE, columns.YEAR, columns.GENRES]

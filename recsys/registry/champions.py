@@ -16,7 +16,8 @@ from recsys.config import Settings
 from recsys.errors import AlreadyExistsError, NotFoundError
 from recsys.registry.training_runs import registered_name
 from recsys.storage import layout
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
 from recsys.tracking import CHAMPION, Tracking
 

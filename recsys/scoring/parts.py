@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from recsys.spark import as_raised
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import write_table
 
 if TYPE_CHECKING:

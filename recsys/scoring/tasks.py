@@ -28,8 +28,9 @@ from recsys.scoring.table_rules import check_lists, check_similar
 from recsys.scoring.user_lists import write_lists
 from recsys.spark import spark_session
 from recsys.storage import layout, releases
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.snapshots import read_ids, seen_key
-from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from recsys.models.users import UserRows
 from recsys.scoring.parts import write_parts
 from recsys.scoring.source_id_columns import SourceIds
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import group_ranges, read_group
 from recsys.topk.lists import ListModel, list_model
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 from recsys.errors import ConfigError, PermanentError, TransientError
 
@@ -45,3 +47,16 @@ Nothing was written. Free space and run again.
             text = f"the file system failed ({error}). Run the step again; if it fails again, check the disk."
             raise TransientError(f"{what}: {text}") from error
         raise PermanentError(f"{what}: {error}. Nothing was changed. Check the path.") from error
+
+
+@contextlib.contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of `path` that takes its name on success and vanishes on failure."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    with mapped_os_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from recsys.errors import AlreadyExistsError, DataError, NotFoundError
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_json, write_json
 
 

@@ -16,9 +16,9 @@ import tenacity
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, RecsysError, TransientError
 from recsys.redaction import redacted
-from recsys.storage.os_errors import mapped_os_errors
+from recsys.storage.base import Store, check_key, check_prefix
+from recsys.storage.os_errors import complete_file, mapped_os_errors
 from recsys.storage.ranged import RangedReader
-from recsys.storage.store import Store, check_key, check_prefix, complete_file
 
 _WRITER = "recsys-writer"  # metadata of an object: which write made it
 _MAX_PUT_BYTES = 5 << 30  # S3's own limit of one request

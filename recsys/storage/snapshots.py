@@ -14,8 +14,9 @@ from recsys import columns as c
 from recsys.config import Settings
 from recsys.errors import AlreadyExistsError, NotFoundError
 from recsys.storage import layout
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.seen_lists import seen_lists
-from recsys.storage.store import Store, open_store
 from recsys.storage.tables import read_json, read_table, write_table
 
 # A row holds a user's whole list, 150 movies on average: small groups, so that all cores have some to read.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.redaction import redact_addresses
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -28,7 +28,7 @@ from recsys.models.factors import Factors
 from recsys.search.space import Point
 from recsys.spark import as_raised, blas_in_use, is_local, machine_mb
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.training.folds import Fold, Folds, Judges
 
 if TYPE_CHECKING:

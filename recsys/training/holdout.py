@@ -19,7 +19,7 @@ from recsys.models.recommender import Recommender
 from recsys.registry.champions import Champions, stored_model
 from recsys.registry.training_runs import EXPERIMENT, registered_name
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_json, read_table, write_json
 from recsys.tracking import Tracking
 from recsys.training.gate import Check, decide, gain_check, loss_check

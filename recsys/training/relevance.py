@@ -9,7 +9,7 @@ from recsys.config import NO_RATINGS, Settings, TrainConfig
 from recsys.errors import ConfigError
 from recsys.rating_scales import HALF_STARS, parse_scale
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from recsys.registry import training_runs
 from recsys.registry.champions import Champions, serving
 from recsys.spark import is_local, spark_session
 from recsys.storage import layout
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import cluster, holdout, member_selection, runs, searching

@@ -18,7 +18,8 @@ from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError, RecsysError
 from recsys.pages import render
 from recsys.storage import layout, releases
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.webapp import queries, reports, source_id_lookup
 from recsys.webapp.inputs import read_ratings
 from recsys.webapp.limited_body import LimitedBody

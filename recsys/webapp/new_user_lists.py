@@ -15,7 +15,7 @@ from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
 from recsys.models.recommender import Recommender
 from recsys.storage import layout
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.topk.lists import list_model
 from recsys.webapp import queries
 from recsys.webapp.inputs import LONGEST_LIST, MOST_RATINGS

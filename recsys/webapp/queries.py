@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from recsys import columns
 from recsys.errors import NotFoundError
 from recsys.storage import layout, releases
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_rows, read_schema, read_table
 from recsys.webapp.inputs import read_words
 from recsys.webapp.source_id_lookup import SOURCE_MOVIE_ID, numbers_of, source_id

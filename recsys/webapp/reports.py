@@ -13,7 +13,7 @@ from typing import Any
 
 from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout
-from recsys.storage.store import Store, check_key
+from recsys.storage.base import Store, check_key
 from recsys.storage.tables import read_json
 from recsys.webapp.inputs import excerpt
 from recsys.webapp.queries import release

@@ -13,7 +13,7 @@ import pyarrow as pa
 from recsys import columns
 from recsys.errors import NotFoundError
 from recsys.storage import releases
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_schema, read_table
 from recsys.webapp.inputs import excerpt, read_id
 

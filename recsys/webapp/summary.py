@@ -8,7 +8,8 @@ from recsys.config import Settings
 from recsys.errors import NotFoundError
 from recsys.redaction import redact
 from recsys.storage import layout, releases
-from recsys.storage.store import Store, open_store
+from recsys.storage.base import Store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp import queries
 from recsys.webapp.source_id_lookup import user_name

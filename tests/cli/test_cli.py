@@ -12,7 +12,7 @@ from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
 from recsys.ingest import publishing, tasks
 from recsys.storage import layout, releases, snapshots
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
 from recsys.training import runs
 from recsys.webapp import queries

@@ -18,7 +18,7 @@ from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json, write_table
 from recsys.training import tasks as training_tasks
 from tests.cluster.standalone import cluster

@@ -9,7 +9,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 from recsys.config import PosterConfig
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from tests.posters.test_poster_tasks import publish
 

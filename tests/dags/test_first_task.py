@@ -10,7 +10,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 from recsys.config import CHAIN
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
 from tests.webapp import published
 

@@ -10,7 +10,7 @@ from recsys.stack import launcher
 from recsys.stack.dag_chain import error_lines, run_pipeline
 from recsys.stack.places import Places
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))

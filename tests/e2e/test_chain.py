@@ -20,7 +20,7 @@ from recsys.stack.environment import MARKER
 from recsys.stack.places import USER, Places
 from recsys.stack.processes import leftovers
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from recsys.tracking import CHAMPION, Tracking
 

@@ -9,7 +9,8 @@ from recsys import columns as c
 from recsys.errors import NotFoundError
 from recsys.ingest import eda_task
 from recsys.storage import layout
-from recsys.storage.store import FileStore, open_store
+from recsys.storage.file_store import FileStore
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json, write_table
 from recsys.tracking import Tracking
 

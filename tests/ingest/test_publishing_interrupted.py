@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import NotFoundError
 from recsys.ingest import publishing
 from recsys.storage import layout
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
 from tests.ingest.test_tasks import SAMPLE, run
 from tests.storage.interrupting import interruptions

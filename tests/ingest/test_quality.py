@@ -12,7 +12,7 @@ from recsys.config import IngestConfig
 from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError
 from recsys.ingest import quality
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table, write_json, write_table
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]

@@ -15,7 +15,7 @@ from recsys.config import IngestConfig
 from recsys.errors import ConfigError, DataError, PermanentError, TransientError
 from recsys.ingest import source_archives
 from recsys.ingest.formats.known_releases import Release
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from tests.ingest import hostile
 
 SAMPLE = {"dataset": "sample", "sample_users": 20, "sample_movies": 60}

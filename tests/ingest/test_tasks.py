@@ -12,7 +12,7 @@ from recsys.errors import ConfigError, DataError, NotFoundError
 from recsys.ingest import publishing, tasks
 from recsys.ingest.formats import reading
 from recsys.storage import layout, snapshots
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_table
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}

@@ -9,7 +9,7 @@ from recsys.ingest import tasks as ingest_tasks
 from recsys.registry import training_runs
 from recsys.registry.champions import serving
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.tracking import CHAMPION, Tracking
 from recsys.training import runs
 

@@ -14,8 +14,8 @@ from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.registry.training_runs import EXPERIMENT
 from recsys.storage import layout, releases
+from recsys.storage.opening import open_store
 from recsys.storage.s3_store import S3Store
-from recsys.storage.store import open_store
 from recsys.storage.tables import write_json
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401

@@ -14,7 +14,7 @@ from recsys.errors import NotFoundError
 from recsys.lifecycle import retention
 from recsys.splitting.split import Strategy
 from recsys.storage import layout, snapshots
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHAMPION
 from recsys.training import holdout, tasks

@@ -9,7 +9,7 @@ from recsys.config import IngestConfig
 from recsys.errors import ConfigError, DataError
 from recsys.ingest import publishing, quality, tasks
 from recsys.storage import layout, snapshots
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.training.relevance import on_scale, relevant_on
 

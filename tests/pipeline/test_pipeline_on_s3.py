@@ -9,7 +9,7 @@ import pytest
 
 from recsys import columns
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp.summary import summary
 

@@ -75,7 +75,7 @@ def test_airflow_loads_the_plugin_without_a_fault(client):
 @pytest.fixture
 def store(client):
     from recsys.config import Settings
-    from recsys.storage.store import open_store
+    from recsys.storage.opening import open_store
 
     return open_store(Settings.load().resolved_store_url)
 

@@ -14,7 +14,7 @@ from recsys.posters import tasks
 from recsys.posters.poster_sources import TmdbSource
 from recsys.posters.title_cards import draw_poster
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_table
 from tests.posters.servers import answer, server
 

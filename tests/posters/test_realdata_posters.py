@@ -11,7 +11,7 @@ from recsys import columns, pipeline
 from recsys.config import PROJECT_ROOT, PosterConfig
 from recsys.ingest.formats.reading import read_source
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_table
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))

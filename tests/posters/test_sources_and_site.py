@@ -22,7 +22,7 @@ from recsys.posters.fetcher import Fetcher
 from recsys.posters.poster_sources import Movie, SiteSource, TmdbSource, page_meta
 from recsys.posters.site import StoreLookup, serving
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import write_json, write_table
 from tests.posters.servers import answer, server
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.registry.champions import Champions
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.tracking import CHAMPION, Tracking
 from tests.storage.interrupting import interruptions
 

@@ -15,7 +15,7 @@ import pyspark, recsys
 from recsys.config import Settings
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.spark import spark_session
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import spark_table, write_table
 
 settings = Settings.load()

@@ -21,7 +21,7 @@ from recsys.config import PROJECT_ROOT, environment_dataset, form_values
 from recsys.errors import RecsysError
 from recsys.stack.__main__ import app as stack_app
 from recsys.stack.__main__ import parse_overrides
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from tests.repository.copies import program, run
 from tests.webapp import published
 

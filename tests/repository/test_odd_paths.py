@@ -16,7 +16,8 @@ from recsys.ingest import tasks
 from recsys.stack import launcher
 from recsys.stack.__main__ import local_dataset
 from recsys.stack.places import Places
-from recsys.storage.store import FileStore, open_store
+from recsys.storage.file_store import FileStore
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
 from recsys.tracking import Tracking
 from tests.repository import spark_job

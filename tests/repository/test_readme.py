@@ -6,7 +6,7 @@ import re
 import pytest
 
 from recsys.config import PROJECT_ROOT
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from tests.webapp import published
 
 README = (PROJECT_ROOT / "README.md").read_text()

@@ -7,7 +7,7 @@ from recsys.registry.champions import serving
 from recsys.registry.training_runs import registered_name
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.tracking import CHAMPION, Tracking
 
 

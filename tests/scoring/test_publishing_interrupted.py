@@ -6,7 +6,8 @@ import pytest
 
 from recsys.scoring import tasks
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore, open_store
+from recsys.storage.file_store import FileStore
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from tests.scoring.test_scoring_tasks import CHAMPION, CONFIG, run, store  # noqa: F401
 from tests.storage.interrupting import interruptions

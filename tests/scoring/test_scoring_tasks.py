@@ -16,7 +16,7 @@ from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring import tasks
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.webapp import new_user_lists, queries
 from recsys.webapp.app import create_app

@@ -10,7 +10,7 @@ from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring.user_lists import write_lists
 from recsys.storage import layout
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_table, write_table
 from recsys.topk.lists import list_model
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, PermanentError, TransientError
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 
 FULL = [errno.ENOSPC, errno.EDQUOT]
 PASSING = [errno.EIO, errno.ESTALE, errno.EMFILE]

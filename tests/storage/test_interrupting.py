@@ -2,7 +2,7 @@
 
 import pytest
 
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from tests.storage.interrupting import Killed, interruptions
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recsys.config import TrainConfig
 from recsys.storage import layout
-from recsys.storage.store import check_key
+from recsys.storage.base import check_key
 from recsys.training.fitting import split_name
 
 

@@ -17,7 +17,7 @@ from recsys import columns
 from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json, read_table, spark_table, write_json, write_table
 
 
@@ -146,7 +146,7 @@ sys.path.insert(0, sys.argv[3])
 from tests.storage.test_releases import lists
 from pathlib import Path
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import write_table
 store = FileStore(Path(sys.argv[1]))
 for number in itertools.count(int(sys.argv[2])):

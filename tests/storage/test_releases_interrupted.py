@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import DataError, NotFoundError
 from recsys.storage import layout, releases
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
 from tests.storage.interrupting import interruptions
 

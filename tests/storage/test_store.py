@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
+from recsys.storage.file_store import FileStore
+from recsys.storage.opening import open_store
 from recsys.storage.s3_store import S3Store
-from recsys.storage.store import FileStore, open_store
 from tests.storage import faulty
 
 FAULTS = {"s3, every first answer lost": faulty.answer_lost, "s3, every first answer cut": faulty.cut}

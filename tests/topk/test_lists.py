@@ -8,7 +8,7 @@ import pytest
 from recsys import columns
 from recsys.errors import DataError
 from recsys.scoring.parts import write_parts
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.topk.lists import list_model
 
 # Users 1 and 2 are known to the model, user 3 is not. The one factor makes a movie's score for user 1 its own

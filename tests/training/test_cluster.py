@@ -11,7 +11,7 @@ from recsys.errors import ConfigError, TransientError
 from recsys.evaluation.evaluator import Ratings
 from recsys.models.als import AlsParams
 from recsys.search.trial import Trial
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
 from recsys.tracking import Tracking
 from recsys.training import cluster, member_selection, searching, tasks

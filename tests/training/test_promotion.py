@@ -8,7 +8,7 @@ from recsys.errors import ConfigError, NotFoundError
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, serving
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import runs, tasks

@@ -9,7 +9,7 @@ from recsys.config import TrainConfig
 from recsys.errors import ConfigError
 from recsys.evaluation.evaluator import Exam, Ratings
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table, write_table
 from recsys.training import tasks
 from recsys.training.folds import Folds

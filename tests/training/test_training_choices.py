@@ -13,7 +13,7 @@ from recsys.models.recommender import Recommender
 from recsys.search.cross_validation import Outcome
 from recsys.search.trial import Objective, Trial
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.tracking import Tracking
 from recsys.training import fitting, holdout, member_selection, tasks

@@ -8,7 +8,7 @@ import pytest
 from recsys.errors import RefusedError
 from recsys.registry import training_runs
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.tracking import CHAMPION, Tracking
 from recsys.training import runs, searching, tasks

@@ -12,7 +12,7 @@ from recsys.config import Settings, TrainConfig
 from recsys.ingest import eda_task, quality
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import write_json, write_table
 from recsys.training import tasks as training_tasks
 

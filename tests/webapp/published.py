@@ -11,7 +11,7 @@ from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring.source_id_columns import SourceIds
 from recsys.storage import layout, releases
-from recsys.storage.store import Store
+from recsys.storage.base import Store
 from recsys.storage.tables import read_table, write_json, write_table
 
 TITLES = {1: "Toy Story (1995)", 2: "<script>alert(1)</script>", 3: "Heat (1995)", 4: "Story of O, The (1975)"}

@@ -7,7 +7,7 @@ from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
 from recsys.storage import layout
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
 from tests.webapp import published

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from recsys.config import Settings
 from recsys.errors import ConfigError
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.webapp import inputs, new_user_lists, queries
 from recsys.webapp.app import create_app
 from tests.webapp import published

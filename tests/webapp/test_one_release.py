@@ -9,7 +9,7 @@ from rich.console import Console
 
 from recsys.pages.summary_page import print_summary
 from recsys.storage import layout, releases
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.storage.tables import write_json
 from recsys.webapp import app, new_user_lists, queries
 from recsys.webapp.summary import summary

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import NotFoundError
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_rows, table_bytes
 from recsys.webapp import queries
 from tests.webapp import published

@@ -4,7 +4,7 @@ import pytest
 
 from recsys.errors import NotFoundError
 from recsys.storage import layout
-from recsys.storage.store import FileStore
+from recsys.storage.file_store import FileStore
 from recsys.webapp import reports
 from tests.webapp import published
 

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from recsys.config import Settings
 from recsys.errors import NotFoundError
-from recsys.storage.store import open_store
+from recsys.storage.opening import open_store
 from recsys.webapp import queries, source_id_lookup
 from recsys.webapp.app import create_app
 from recsys.webapp.inputs import read_ratings

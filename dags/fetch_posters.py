@@ -23,6 +23,8 @@ from typing import Any
 import shared
 from airflow.sdk import dag, task
 
+from recsys.messages import PosterPlan, PublishedTables
+
 
 @dag(
     schedule=[shared.RECOMMENDATIONS],
@@ -40,10 +42,11 @@ def fetch_posters() -> None:
         from recsys.posters import tasks
 
         max_batches = conf.getint("core", "max_map_length", fallback=1024)
-        planned = tasks.plan(plan["source"], shared.config(plan), max_batches=max_batches)
-        batches: list[list[int]] = planned.pop("batches")
-        ti.xcom_push("planned", planned)
-        return batches
+        planned = tasks.plan(
+            shared.workspace(), shared.upstream(PublishedTables, plan), shared.config(plan), max_batches=max_batches
+        )
+        ti.xcom_push("planned", planned.model_copy(update={"batches": ()}).to_json())
+        return [list(batch) for batch in planned.batches]
 
     # A mapped task does not take its text from the function. Hosts may ask for pauses, so it may take long.
     @task(
@@ -56,16 +59,19 @@ def fetch_posters() -> None:
         """Fetch, check and store the posters of one batch; returns a row for each movie."""
         from recsys.posters import tasks
 
-        return tasks.fetch(batch, plan["source"], shared.config(plan))
+        tables = shared.upstream(PublishedTables, plan)
+        return [entry.to_json() for entry in tasks.fetch(shared.workspace(), batch, tables, shared.config(plan))]
 
     # With nothing to fetch the mapped task is skipped; the manifest is written all the same.
     @task(multiple_outputs=False, trigger_rule="none_failed_min_one_success", outlets=[shared.POSTERS])
     def write_manifest(planned: dict, results: Any, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Write what was fetched, drawn and refused, and where each image stands."""
         from recsys.posters import tasks
+        from recsys.posters.manifest import PosterEntry
 
-        rows = [row for batch in results or () for row in batch]
-        return shared.announce(outlet_events, shared.POSTERS, tasks.write_manifest(rows, planned), plan)
+        entries = [PosterEntry.read(row) for batch in results or () for row in batch]
+        written = tasks.write_manifest(shared.workspace(), entries, PosterPlan.read(planned))
+        return shared.announce(outlet_events, shared.POSTERS, written, plan)
 
     plan = shared.configure(shared.RECOMMENDATIONS)
     batches = plan_batches(plan)

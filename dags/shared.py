@@ -8,7 +8,7 @@ all tasks of a run see the same settings and the same upstream data whatever is 
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import events
 from airflow.sdk import (
@@ -25,6 +25,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from recsys.config import CHAIN, Settings, parse_chain
 from recsys.errors import ConfigError, RecsysError
+from recsys.messages import Message
+
+if TYPE_CHECKING:
+    from recsys.workspace import Workspace
+
+Upstream = TypeVar("Upstream", bound=Message)
 
 log = logging.getLogger("recsys.dags")
 # Events of which a DAG remembers who took them.
@@ -235,6 +241,25 @@ def settings() -> Settings:
     return on_cluster(found, connection.host or "", connection.port, connection.extra_dejson)
 
 
+def workspace() -> "Workspace":
+    """The workspace of a task that uses no Spark."""
+    from recsys.workspace import Workspace
+
+    return Workspace(Settings.load())
+
+
+def spark_workspace() -> "Workspace":
+    """The workspace of a task that uses Spark, which runs as `settings` says."""
+    from recsys.workspace import Workspace
+
+    return Workspace(settings())
+
+
+def upstream(kind: type[Upstream], plan: dict[str, Any]) -> Upstream:
+    """What the event announced that started this run."""
+    return kind.read(plan["source"])
+
+
 def run_key() -> str:
     """A name for what this run writes: the same on a retry, another in the next run."""
     from recsys.storage import layout
@@ -242,8 +267,11 @@ def run_key() -> str:
     return layout.run_key(get_current_context()["dag_run"].run_id)
 
 
-def announce(outlet_events: Any, asset: Asset, document: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
-    """Attach what was published, and the settings that travel on, to the asset event; returns the document."""
+def announce(
+    outlet_events: Any, asset: Asset, published: Message | dict[str, Any], plan: dict[str, Any]
+) -> dict[str, Any]:
+    """Attach what was published, and the settings that travel on, to the asset event; returns it as JSON."""
+    document = published.to_json() if isinstance(published, Message) else published
     dataset = {"dataset": plan["source"]["dataset"]} if "dataset" in plan["source"] else {}
     outlet_events[asset].extra = {**dataset, **document, "conf": plan["conf"]}
     return document

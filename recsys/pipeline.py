@@ -4,19 +4,23 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.ingest import eda_task, publishing, quality, unfinished
 from recsys.ingest import tasks as ingest_tasks
 from recsys.lifecycle import retention
+from recsys.messages import PosterManifestRef, PublishedTables
 from recsys.posters import tasks as posters_tasks
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import releases
-from recsys.storage.opening import open_store
 from recsys.training import tasks as training_tasks
+from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def run_id(name: str) -> str:
@@ -62,19 +66,21 @@ def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Setting
     return dict(_timed(scoring_tasks.publish, lists, similar, champion, config, settings))
 
 
-def fetch_posters(config: PosterConfig, settings: Settings, release: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Plan, fetch and list the posters of a release's lists, by default the current one's; returns a summary."""
-    release = release or releases.current(open_store(settings.resolved_store_url))
-    plan = _timed(posters_tasks.plan, release, config, settings)
-    results = [
-        row for batch in plan["batches"] for row in _timed(posters_tasks.fetch, batch, release, config, settings)
+def fetch_posters(
+    workspace: Workspace, config: PosterConfig, tables: PublishedTables | None = None
+) -> PosterManifestRef:
+    """Plan, fetch and list the posters of a published version, by default the current one; returns a summary."""
+    tables = tables or PublishedTables(version_id=releases.current(workspace.store)["version_id"])
+    plan = _timed(posters_tasks.plan, workspace, tables, config)
+    fetched = [
+        entry for batch in plan.batches for entry in _timed(posters_tasks.fetch, workspace, batch, tables, config)
     ]
-    return dict(_timed(posters_tasks.write_manifest, results, plan, settings))
+    return _timed(posters_tasks.write_manifest, workspace, fetched, plan)
 
 
-def _timed(job: Callable[..., Any], *args: Any) -> Any:
+def _timed(job: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     started = time.monotonic()
     log.info("%s …", job.__name__)
-    result = job(*args)
+    result = job(*args, **kwargs)
     log.info("%s done in %.1f s", job.__name__, time.monotonic() - started)
     return result

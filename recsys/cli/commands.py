@@ -11,6 +11,8 @@ from recsys.cli import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
+from recsys.messages import PublishedTables
+from recsys.workspace import Workspace
 
 app = typer.Typer(
     name="recsys",
@@ -49,7 +51,7 @@ def run(
     snapshot = pipeline.ingest_ratings(ingest_config, settings)
     champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
     release = pipeline.score_users(champion, score_config, settings)
-    pipeline.fetch_posters(poster_config, settings, release)
+    pipeline.fetch_posters(Workspace(settings), poster_config, PublishedTables.read(release))
     summary(user_id=None)
 
 
@@ -107,9 +109,14 @@ def score(
     from recsys import pipeline
     from recsys.registry import champions
     from recsys.storage import snapshots
+    from recsys.storage.opening import open_store
 
     settings = Settings.load()
-    snapshot = snapshots.snapshot_info(snapshot_id, settings) if snapshot_id else _latest(settings)
+    snapshot = (
+        snapshots.snapshot_info(open_store(settings.resolved_store_url), snapshot_id)
+        if snapshot_id
+        else _latest(settings)
+    )
     champion = champions.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
     print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
 
@@ -119,7 +126,7 @@ def posters(given: Given = None) -> None:
     """Fetch the posters of the published lists into the store; print the manifest's summary as JSON."""
     from recsys import pipeline
 
-    print_json(pipeline.fetch_posters(_config(PosterConfig, given), Settings.load()))
+    print_json(pipeline.fetch_posters(Workspace.open(), _config(PosterConfig, given)).to_json())
 
 
 @app.command()
@@ -306,7 +313,8 @@ def _latest(settings: Settings) -> dict[str, Any]:
     from recsys.storage.opening import open_store
     from recsys.storage.snapshots import latest, snapshot_info
 
-    return snapshot_info(latest(open_store(settings.resolved_store_url)), settings)
+    store = open_store(settings.resolved_store_url)
+    return snapshot_info(store, latest(store))
 
 
 def _retention(keep: int, dataset: str) -> Any:

@@ -55,7 +55,7 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
     store = open_store(settings.resolved_store_url)
     if (held := snapshots.held_by(store, parsed)) is not None:
         log.info("snapshot %s holds it: the source has not changed", held)
-        return snapshots.snapshot_info(held, settings)
+        return snapshots.snapshot_info(store, held)
     snapshot_id = str(parsed["snapshot_id"])
     staged = read_json(store, layout.staging_manifest(parsed["ingest_id"]))
     staged_faults = _staged_faults(store, parsed)
@@ -81,7 +81,7 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
         write_json(store, layout.snapshot_manifest(snapshot_id), manifest)
     n_ratings = manifest["counts"]["n_ratings"]
     log.info("snapshot %s: %s ratings, %s rows quarantined", snapshot_id, f"{n_ratings:,}", f"{len(quarantine):,}")
-    return snapshots.snapshot_info(snapshot_id, settings)
+    return snapshots.snapshot_info(store, snapshot_id)
 
 
 def _write(store: Store, snapshot_id: str, tables: Mapping[str, pa.Table]) -> dict[str, dict[str, Any]]:

@@ -96,7 +96,7 @@ def find_unchanged(downloaded: Mapping[str, Any], settings: Settings | None = No
         return None
     message = f"{downloaded['source']} is unchanged: snapshot {snapshot_id} holds its rows. Nothing is published."
     log.info(message)
-    return {"message": message, **snapshots.snapshot_info(snapshot_id, settings)}
+    return {"message": message, **snapshots.snapshot_info(store, snapshot_id)}
 
 
 def parse(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any]:

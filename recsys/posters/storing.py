@@ -3,24 +3,23 @@
 import hashlib
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
 
 from recsys.errors import DataError, NotFoundError, PermanentError, RecsysError, TransientError
 from recsys.posters.choosing import TITLE_CARD, obstacle
 from recsys.posters.images import PosterImage, to_poster
+from recsys.posters.manifest import PosterEntry, Status
 from recsys.posters.poster_sources import FoundPoster, Movie, PosterSource
 from recsys.posters.title_cards import draw_poster
 from recsys.posters.wanted_movies import identity
 from recsys.storage import layout
 from recsys.storage.base import Store
 
-STORED, MISSING, FAILED = "stored", "missing", "failed"
 # A source that failed this often in a row is away: asking it for every other movie would only take time.
 _GIVE_UP_AFTER = 12
 
 
 class PosterWriter:
-    """Turns movies into rows of the manifest, in several threads; remembers what went wrong.
+    """Turns movies into entries of the manifest, in several threads; remembers what went wrong.
 
     Args:
         store: where images go.
@@ -37,40 +36,48 @@ class PosterWriter:
     def source_name(self) -> str:
         return self._source.name if self._source else TITLE_CARD
 
-    def row(self, movie: Movie) -> dict[str, Any]:
-        """The movie's row; `status` is "stored", "missing" (the source has none, an older one stays) or "failed".
+    def entry(self, movie: Movie) -> PosterEntry:
+        """What became of the movie's poster.
 
         Raises:
             RecsysError: the store failed, which is no fault of the source.
         """
-        row = {"movie_id": movie.movie_id, "source": self.source_name, "identity": identity(movie), "error": None}
         try:
             source, found = self._found(movie)
             poster = to_poster(found.body)
         except NotFoundError as error:
-            return row | {"status": MISSING, "error": str(error)}
+            return self._without(movie, "missing", str(error))
         except RecsysError as error:
             self.faults.append(error)
             # A bad image says nothing of the next one; a source that is away or refuses us does.
             self._n_faults_in_a_row += not isinstance(error, DataError)
-            return row | {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
-        return row | {"status": STORED, "source": source} | self._stored(movie, found, poster)
+            return self._without(movie, "failed", f"{type(error).__name__}: {error}")
+        return self._stored(movie, source, found, poster)
 
-    def _stored(self, movie: Movie, found: FoundPoster, poster: PosterImage) -> dict[str, Any]:
+    def _without(self, movie: Movie, status: Status, error: str) -> PosterEntry:
+        return PosterEntry(
+            movie_id=movie.movie_id, source=self.source_name, identity=identity(movie), status=status, error=error
+        )
+
+    def _stored(self, movie: Movie, source: str, found: FoundPoster, poster: PosterImage) -> PosterEntry:
         key = layout.poster_image(movie.movie_id)
         self._store.put(key, poster.data, overwrite=True)
-        return {
-            "key": key,
-            "sha256": hashlib.sha256(poster.data).hexdigest(),
-            "size_bytes": len(poster.data),
-            "width": poster.width,
-            "height": poster.height,
-            "is_drawn": found.is_drawn,
-            "drawn_because": found.drawn_because,
-            "page_url": found.page_url,
-            "image_url": found.image_url,
-            "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        return PosterEntry(
+            movie_id=movie.movie_id,
+            source=source,
+            identity=identity(movie),
+            status="stored",
+            key=key,
+            sha256=hashlib.sha256(poster.data).hexdigest(),
+            size_bytes=len(poster.data),
+            width=poster.width,
+            height=poster.height,
+            is_drawn=found.is_drawn,
+            drawn_because=found.drawn_because,
+            page_url=found.page_url,
+            image_url=found.image_url,
+            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
 
     def _found(self, movie: Movie) -> tuple[str, FoundPoster]:
         """The name of the source that has a poster of the movie, and the poster."""

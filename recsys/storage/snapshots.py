@@ -11,11 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from recsys import columns as c
-from recsys.config import Settings
 from recsys.errors import AlreadyExistsError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store
-from recsys.storage.opening import open_store
 from recsys.storage.seen_lists import seen_lists
 from recsys.storage.tables import read_json, read_table, write_table
 
@@ -34,7 +32,7 @@ def held_by(store: Store, downloaded: Mapping[str, Any]) -> str | None:
     return next((name for name in candidates if store.exists(layout.snapshot_manifest(name))), None)
 
 
-def snapshot_info(snapshot_id: str, settings: Settings | None = None) -> dict[str, Any]:
+def snapshot_info(store: Store, snapshot_id: str) -> dict[str, Any]:
     """What the tasks after the ingest need to know of a published snapshot.
 
     Returns:
@@ -44,8 +42,6 @@ def snapshot_info(snapshot_id: str, settings: Settings | None = None) -> dict[st
     Raises:
         NotFoundError: there is no such snapshot.
     """
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
     key = layout.snapshot_manifest(snapshot_id)
     manifest = read_json(store, key)
     return {

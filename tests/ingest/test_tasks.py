@@ -50,7 +50,7 @@ def test_the_sample_becomes_a_snapshot_that_says_it_is_invented(settings, store)
     downloaded, parsed, published = run("sample", settings, **SAMPLE)
     assert (downloaded["dataset"], downloaded["is_invented"], published["is_invented"]) == ("sample", True, True)
     assert (parsed["n_ratings"], parsed["n_users"], parsed["n_movies"], parsed["n_links"]) == (500, 20, 60, 60)
-    assert published == snapshots.snapshot_info(published["snapshot_id"], settings)
+    assert published == snapshots.snapshot_info(store, published["snapshot_id"])
     for name, schema in columns.SNAPSHOT_TABLES.items():
         assert read_table(store, layout.snapshot_table(published["snapshot_id"], name)).schema == schema
 
@@ -238,7 +238,7 @@ def test_an_increment_gives_a_new_snapshot_and_leaves_the_old_one_as_it_is(setti
     manifest = read_json(store, layout.snapshot_manifest(published["snapshot_id"]))
     assert manifest["quarantined"] == {"superseded": 1}
     assert manifest["lineage"]["contains"] == [base["sha256"], downloaded["sha256"]]
-    assert snapshots.snapshot_info(base["snapshot_id"], settings) == base
+    assert snapshots.snapshot_info(store, base["snapshot_id"]) == base
 
 
 def test_the_same_increment_is_not_added_twice(settings, archive, tmp_path):
@@ -282,11 +282,11 @@ def test_an_archive_altered_in_the_store_is_noticed(settings, store, archive):
 def test_a_publication_that_was_killed_half_way_is_finished_by_the_next(settings, store, archive):
     parsed = run(archive, settings)[1]
     snapshot_id = parsed["snapshot_id"]
-    whole = snapshots.snapshot_info(snapshot_id, settings)
+    whole = snapshots.snapshot_info(store, snapshot_id)
     store.delete(layout.snapshot_manifest(snapshot_id))
     store.put(layout.snapshot_table(snapshot_id, "ratings"), b"half a file", overwrite=True)
     with pytest.raises(NotFoundError):
-        snapshots.snapshot_info(snapshot_id, settings)
+        snapshots.snapshot_info(store, snapshot_id)
     assert publishing.publish(parsed, settings) == whole
     assert read_table(store, layout.snapshot_table(snapshot_id, "ratings")).num_rows == 3
 

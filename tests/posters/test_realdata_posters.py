@@ -10,9 +10,11 @@ import pytest
 from recsys import columns, pipeline
 from recsys.config import PROJECT_ROOT, PosterConfig
 from recsys.ingest.formats.reading import read_source
+from recsys.messages import PublishedTables
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_table
+from recsys.workspace import Workspace
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))
 
@@ -48,8 +50,10 @@ def test_every_archive_gets_title_cards_and_ends_green(settings, file):
         pytest.skip(f"{file} is not in {FOLDER}")
     store = open_store(settings.resolved_store_url)
     release = publish(store, read_source(path).tables)
-    summary = pipeline.fetch_posters(PosterConfig(batch_size=25), settings, release)
-    assert (summary["n_stored"], summary["n_drawn"], summary["n_failed"]) == (60, 60, 0)
+    summary = pipeline.fetch_posters(
+        Workspace(settings), PosterConfig(batch_size=25), PublishedTables(version_id=release["version_id"])
+    )
+    assert (summary.n_stored, summary.n_drawn, summary.n_failed) == (60, 60, 0)
     manifest = read_json(store, layout.POSTER_MANIFEST)
     assert {entry["drawn_because"][:34] for entry in manifest["posters"]} == {"no source of posters is configured"}
     assert len(list(store.list(f"{layout.POSTERS}/images/"))) == 60

@@ -139,14 +139,15 @@ def recommend(
         raise typer.BadParameter(
             "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
         )
+    store = _store()
+    release = queries.release(store)
+    version_id = release["version_id"]
     if user_id is not None:
-        store = _store()
-        rows = queries.user_list(store, source_ids.user_number(store, user_id))
+        rows = queries.user_list(store, source_ids.user_number(store, user_id, version_id), version_id)
         show(rows, as_json, f"Recommended to user {user_id}")
         return
-    store = _store()
-    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
-    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
+    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store, version_id)) if ratings else {}
+    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k, release)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)
@@ -161,7 +162,8 @@ def similar(
     from recsys.explorer import queries, source_ids
 
     store = _store()
-    rows = queries.similar_movies(store, source_ids.movie_number(store, movie_id))
+    version_id = queries.current_version(store)
+    rows = queries.similar_movies(store, source_ids.movie_number(store, movie_id, version_id), version_id)
     show(rows, as_json, f"Similar to movie {movie_id}")
 
 
@@ -181,12 +183,10 @@ def summary(
     user_id: Annotated[str | None, typer.Option(help="Whose list to show; a typical user by default.")] = None,
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
-    from recsys.explorer import source_ids
     from recsys.jobs.summary import summary as collect
     from recsys.pages.summary import print_summary
 
-    number = None if user_id is None else source_ids.user_number(_store(), user_id)
-    print_summary(collect(Settings.load(), number), console=console())
+    print_summary(collect(Settings.load(), user_id), console=console())
 
 
 @app.command()

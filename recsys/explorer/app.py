@@ -145,17 +145,20 @@ def _add_files(app: FastAPI, store: Store) -> None:
 
 
 def _add_json(app: FastAPI, store: Store) -> None:
+    # As for the pages: one answer, one release. Another may have other numbers for the source's ids.
     @app.get("/api/release")
     def release() -> dict[str, Any]:
         return queries.release(store)
 
     @app.get("/api/users/{user_id}")
     def user_list(user_id: str) -> list[dict[str, Any]]:
-        return queries.user_list(store, source_ids.user_number(store, user_id))
+        version_id = queries.current_version(store)
+        return queries.user_list(store, source_ids.user_number(store, user_id, version_id), version_id)
 
     @app.get("/api/movies/{movie_id}/similar")
     def similar(movie_id: str) -> list[dict[str, Any]]:
-        return queries.similar_movies(store, source_ids.movie_number(store, movie_id))
+        version_id = queries.current_version(store)
+        return queries.similar_movies(store, source_ids.movie_number(store, movie_id, version_id), version_id)
 
     @app.get("/api/movies")
     def find(q: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from recsys import cli
+from recsys.cli import commands
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
 from recsys.explorer import queries
@@ -17,6 +18,7 @@ from recsys.storage.store import FileStore
 from recsys.storage.tables import read_json
 from tests.explorer import published
 from tests.jobs import test_retention
+from tests.storage.interrupting import interruptions
 
 
 @pytest.fixture
@@ -104,6 +106,23 @@ def test_a_fault_is_one_sentence_and_a_status(store, recsys, arguments, status, 
     assert got == status
     assert sentence in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [("recommend", "--user-id", "ann"), ("similar", "--movie-id", "A1")])
+def test_an_answer_is_of_one_release_when_the_next_numbers_ids_otherwise(tmp_path, monkeypatch, recsys, arguments):
+    store = FileStore(tmp_path / "store")
+    published.publish_twice_with_other_numbers(store)
+    second = store.get(layout.release(2))
+    answers = []
+    for interruption in interruptions("before"):
+        store.delete(layout.release(2))
+        interruption.act = lambda: store.put(layout.release(2), second)
+        watched = interruption.watch(store)
+        monkeypatch.setattr(commands, "_store", lambda: watched)  # noqa: B023
+        answers.append(json.loads(recsys(*arguments, "--json")[1]))
+    after, before = answers[0], answers[-1]  # published before the first call, and after the last
+    assert before != after
+    assert all(answer in (before, after) for answer in answers)
 
 
 def test_somebody_new_gets_a_list_from_ratings_and_is_told_when_it_is_the_popular_one(store, recsys):

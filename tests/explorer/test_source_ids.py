@@ -25,12 +25,12 @@ def store(settings):
 
 
 def test_ids_are_looked_up_as_they_are_written(store):
-    assert [source_ids.user_number(store, text) for text in ("ann", "0007")] == [1, 7]
-    assert [source_ids.movie_number(store, text) for text in ("A1", "a1")] == [1, 2]
+    assert [source_ids.user_number(store, text, "v1") for text in ("ann", "0007")] == [1, 7]
+    assert [source_ids.movie_number(store, text, "v1") for text in ("A1", "a1")] == [1, 2]
     assert source_ids.user_name(store, 7, "v1") == "0007"
     for text in ("7", "Ann", ""):
         with pytest.raises(NotFoundError, match=r"No user is called .* the source's own, zeros and capitals included"):
-            source_ids.user_number(store, text)
+            source_ids.user_number(store, text, "v1")
 
 
 def test_movies_are_shown_with_the_sources_ids(store):
@@ -41,7 +41,7 @@ def test_movies_are_shown_with_the_sources_ids(store):
 
 
 def test_ratings_by_hand_name_movies_as_the_source_does(store):
-    assert read_ratings("A1=5, a1=4.5", source_ids.movie_numbers(store)) == {1: 5.0, 2: 4.5}
+    assert read_ratings("A1=5, a1=4.5", source_ids.movie_numbers(store, "v1")) == {1: 5.0, 2: 4.5}
 
 
 def test_the_pages_and_the_api_take_the_sources_ids(settings):

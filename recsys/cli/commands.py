@@ -146,8 +146,9 @@ def recommend(
         rows = queries.user_list(store, source_ids.user_number(store, user_id, version_id), version_id)
         show(rows, as_json, f"Recommended to user {user_id}")
         return
-    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store, version_id)) if ratings else {}
-    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k, release)
+    number = source_ids.movie_numbers(store, version_id)
+    by_hand = inputs.read_ratings(ratings, number) if ratings else {}
+    rows = newcomers.recommend(store, (newcomers.read_csv(csv, number) if csv else {}) | by_hand, k, release)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)

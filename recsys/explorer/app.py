@@ -46,7 +46,7 @@ class Newcomer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ratings: dict[int, float]
+    ratings: dict[str, float]  # by movie, as the source calls it
     k: int = 10
 
 
@@ -89,7 +89,10 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
 
     @app.post("/api/lists")
     def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
-        return recommend(store, newcomer.ratings, newcomer.k, queries.release(store))
+        release = queries.release(store)
+        number = source_ids.movie_numbers(store, release["version_id"])
+        ratings = {number(movie_id): stars for movie_id, stars in newcomer.ratings.items()}
+        return recommend(store, ratings, newcomer.k, release)
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:

@@ -146,6 +146,19 @@ def test_ratings_may_come_from_a_file(store, recsys, tmp_path):
     assert written[0] == 0
 
 
+def test_ratings_from_a_file_name_movies_as_the_source_does(tmp_path, monkeypatch, recsys):
+    store = FileStore(tmp_path / "store")
+    published.publish_with_source_ids(store, movie_names={1: "3", 2: "a1", 3: "B/3 ü", 4: "04"})
+    published.store_model(store)
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    (tmp_path / "mine.csv").write_text("movie_id,rating\n3,5.0\n")
+    rows = json.loads(recsys("recommend", "--csv", str(tmp_path / "mine.csv"), "--json")[1])
+    assert [row["source_movie_id"] for row in rows] == ["B/3 ü", "04", "a1"]  # and not 3, which was rated
+    (tmp_path / "mine.csv").write_text("movie_id,rating\n1,5.0\n")  # the number in the tables
+    status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))
+    assert (status, "line 2 is no rating: No movie is called '1'" in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

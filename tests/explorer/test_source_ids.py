@@ -8,6 +8,7 @@ from recsys.errors import NotFoundError
 from recsys.explorer import queries, source_ids
 from recsys.explorer.app import create_app
 from recsys.explorer.inputs import read_ratings
+from recsys.jobs import newcomers
 from recsys.storage.store import open_store
 from tests.explorer import published
 
@@ -42,6 +43,16 @@ def test_movies_are_shown_with_the_sources_ids(store):
 
 def test_ratings_by_hand_name_movies_as_the_source_does(store):
     assert read_ratings("A1=5, a1=4.5", source_ids.movie_numbers(store, "v1")) == {1: 5.0, 2: 4.5}
+
+
+def test_a_new_users_ratings_name_movies_as_the_source_does_over_the_api_too(settings, store):
+    # What is 1 in the tables, the source calls 3.
+    published.publish_with_source_ids(store, "v2", movie_names={1: "3", 2: "a1", 3: "B/3 ü", 4: "04"})
+    published.store_model(store)
+    client = TestClient(create_app(settings, recommend=newcomers.recommend))
+    listed = client.post("/api/lists", json={"ratings": {"3": 5}, "k": 4})
+    assert [row["movie_id"] for row in listed.json()] == [3, 4, 2]  # and not 1, which was rated
+    assert client.post("/api/lists", json={"ratings": {"1": 5}}).status_code == 404
 
 
 def test_the_pages_and_the_api_take_the_sources_ids(settings):

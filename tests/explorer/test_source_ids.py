@@ -9,6 +9,7 @@ from recsys.explorer import queries, source_ids
 from recsys.explorer.app import create_app
 from recsys.explorer.inputs import read_ratings
 from recsys.jobs import newcomers
+from recsys.jobs.summary import summary
 from recsys.storage.store import open_store
 from tests.explorer import published
 
@@ -43,6 +44,13 @@ def test_movies_are_shown_with_the_sources_ids(store):
 
 def test_ratings_by_hand_name_movies_as_the_source_does(store):
     assert read_ratings("A1=5, a1=4.5", source_ids.movie_numbers(store, "v1")) == {1: 5.0, 2: 4.5}
+
+
+def test_the_summary_takes_a_user_as_the_source_calls_them(settings):
+    shown = summary(settings, "0007")["user"]
+    assert (shown["user_id"], [row["source_movie_id"] for row in shown["list"]]) == ("0007", ["A1"])
+    with pytest.raises(NotFoundError, match="No user is called '7'"):
+        summary(settings, "7")
 
 
 def test_a_new_users_ratings_name_movies_as_the_source_does_over_the_api_too(settings, store):

@@ -126,13 +126,15 @@ def recommend(
     ratings: Annotated[
         str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="The same from a file with columns movie_id and rating.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="The same from a CSV or Parquet file with columns such as movie_id and rating.")
+    ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
     from recsys.explorer import inputs, queries, source_ids
-    from recsys.jobs import newcomers
+    from recsys.jobs import newcomers, own_ratings
 
     is_new = ratings is not None or csv is not None
     if is_new == (user_id is not None):
@@ -146,7 +148,7 @@ def recommend(
         return
     store = _store()
     by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store)) if ratings else {}
-    rows = newcomers.recommend(store, (newcomers.read_csv(csv) if csv else {}) | by_hand, k)
+    rows = newcomers.recommend(store, (own_ratings.read_file(csv, store) if csv else {}) | by_hand, k)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.cells import LARGEST_ID, Column, Id, Kind, Real, Whole, places
+from recsys.datasets.cells import LARGEST_ID, Column, Id, Kind, Real, Whole, YesNo, places
 from recsys.datasets.delimited import MAX_MALFORMED, Shape, joined
 from recsys.datasets.lines import MAX_CONTENT
 from recsys.datasets.parsed import Fault, Rows
@@ -107,7 +107,7 @@ def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int) -> tu
     arrays: list[pa.ChunkedArray] = []
     faults: dict[int, str] = {}
     for column in columns:
-        raw = pa.chunked_array([_plain(batch[column.name])])
+        raw = pa.chunked_array([_plain(batch[column.name], column.kind)])
         values = _typed(raw, column.kind)
         if values is None:
             values, is_wrong = column.read(pc.fill_null(raw.cast(pa.string()), ""))
@@ -128,7 +128,7 @@ def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int) -> tu
     return table.filter(pa.array(is_good)), found
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def _plain(values: pa.Array, wanted: Kind) -> pa.Array:
     """Values without their dictionary, of a type that can be judged.
 
     Raises:
@@ -139,6 +139,8 @@ def _plain(values: pa.Array) -> pa.Array:
     kind = values.type
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         return pc.binary_join(values, "|")
+    if pa.types.is_boolean(kind) and isinstance(wanted, YesNo):
+        return values.cast(pa.string())
     if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
         raise pa.ArrowInvalid(f"a column of type {kind} holds neither numbers nor times nor text")
     is_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)

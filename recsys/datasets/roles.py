@@ -48,11 +48,18 @@ class Part:
         role: what it is.
         tables: the files, in order.
         names: the files' column for each column that is found.
+        genre_flags: columns that tell one genre each.
     """
 
     role: Role
     tables: tuple[Table, ...]
     names: dict[str, str]
+    genre_flags: tuple[str, ...] = ()
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What is read of the files: what each of their columns was taken for."""
+        return {column: name for name, column in self.names.items()} | dict.fromkeys(self.genre_flags, words.GENRES)
 
     @property
     def missing(self) -> list[str]:
@@ -207,9 +214,10 @@ def _as_movielens(role: Role, group: list[Table]) -> Part | None:
     table = group[0]
     if stem_role(table.member.path) != role:
         return None
-    has_no_times = role == "ratings" and len(table.names) == len(_COLUMNS[role]) - 1
+    has_no_times = role == "ratings" and len([*filter(None, table.names)]) == len(_COLUMNS[role]) - 1
     names = list(_COLUMNS[role][:-1] if has_no_times else _COLUMNS[role])
-    tables = tuple(replace(table, names=names) for table in group)
+    blank = [name for name in table.names[len(names) :] if not name]  # behind delimiters at the lines' ends
+    tables = tuple(replace(table, names=[*names, *blank]) for table in group)
     return Part(role, tables, {name: name for name in names})
 
 

@@ -42,11 +42,11 @@ Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Newcomer(BaseModel):
-    """What is asked for somebody new."""
+    """What is asked for somebody new: ratings by the movies' ids, as the source has them."""
 
     model_config = ConfigDict(extra="forbid")
 
-    ratings: dict[int, float]
+    ratings: dict[str, float]
     k: int = 10
 
 
@@ -89,7 +89,10 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
 
     @app.post("/api/lists")
     def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
-        return recommend(store, newcomer.ratings, newcomer.k, queries.release(store))
+        release = queries.release(store)
+        number = source_ids.movie_numbers(store, release["version_id"])
+        given = {number(movie_id): stars for movie_id, stars in newcomer.ratings.items()}
+        return recommend(store, given, newcomer.k, release)
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:

@@ -142,7 +142,9 @@ class _Folder(Archive):
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
             if path.is_symlink():
-                raise DataError(f"{self.label}: {name!r} is a symbolic link. {NOT_READ} Put the file itself there.")
+                raise DataError(
+                    f"{self.label}: {name!r} is a symbolic link. Nothing was read or stored. Put the file itself there."
+                )
             if path.is_file() and not is_litter(name):
                 members.append(Member(name, path.stat().st_size))
             if len(members) > limits.max_members:

@@ -159,7 +159,7 @@ def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
     return replace(
         seen,
         not_read=parsed.unread,
-        scale=_scale(parsed, how),
+        scale=_scale(parsed, how) if len(parsed.tables["ratings"]) else "",
         times=_times(parsed, how, seen.times),
         ids=_ids(parsed),
         counts=_counts(parsed),
@@ -246,7 +246,7 @@ def _counts(parsed: Parsed) -> dict[str, int]:
 def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
     ratings = parsed.tables["ratings"]
     found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
-    on_half_stars = found and found.text in ("1-5/1", _HALF_STARS)
+    on_half_stars = not len(ratings) or (found and found.text in ("1-5/1", _HALF_STARS))
     if how.has_ratings and not on_half_stars:
         setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
         yield f"the ratings are not on half stars up to 5; say {setting}"

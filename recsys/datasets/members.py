@@ -76,7 +76,7 @@ class Archive(ABC):
         found = sorted((m for m in self.members if m.name.lower() == name.lower()), key=lambda m: m.depth)
         if len(found) > 1 and found[0].depth == found[1].depth:
             raise DataError(
-                f"{self.label}: both {found[0].path} and {found[1].path} could be {name}. {NOT_READ} "
+                f"{self.label}: both {found[0].path} and {found[1].path} could be {name}. Nothing was read or stored. "
                 "Keep one data set per archive."
             )
         return found[0] if found else None
@@ -86,8 +86,8 @@ class Archive(ABC):
         member = self.find(name)
         if member is None:
             raise DataError(
-                f"{self.label}: looked for {', '.join((name, *also))}; found {self.listing()}. {NOT_READ} "
-                "Give an archive of a MovieLens release; an archive inside an archive is not opened."
+                f"{self.label}: looked for {', '.join((name, *also))}; found {self.listing()}. Nothing was read or "
+                f"stored. Put {name} beside the other files, or fetch the archive again."
             )
         return member
 

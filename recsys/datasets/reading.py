@@ -77,11 +77,12 @@ def read_source(
         if "movies" not in draft.tables:
             draft.put("movies", draft.homes["ratings"], _rated_movies(draft))
         parsed = draft.finish([member.path for member in archive.members])
-    ratings = [account for account in parsed.files if account.table == "ratings"]
-    if not any(account.n_in for account in ratings):
-        raise DataError(
-            f"{path.name}: {ratings[0].file} holds no ratings. Nothing was published. Fetch the archive again."
-        )
+        ratings = [account for account in parsed.files if account.table == "ratings"]
+        if not any(account.n_in for account in ratings):
+            raise DataError(
+                f"{archive.place(ratings[0].file)} holds no ratings: it has no rows. Nothing was published. Give a "
+                "file with a row for each rating."
+            )
     return parsed
 
 

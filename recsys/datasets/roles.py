@@ -11,7 +11,7 @@ from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
 from recsys.datasets.column_names import match_columns, plain_name
 from recsys.datasets.members import is_part
-from recsys.datasets.plain import first_bytes
+from recsys.datasets.refusals import NOT_READ, headless, listed, no_table, unnamed
 from recsys.datasets.sniffing import Table, sniff
 from recsys.errors import DataError
 
@@ -36,8 +36,6 @@ _STEMS: dict[Role, set[str]] = {
 _ID_OF_ITSELF = "id"  # a file of movies may call them so, a file of ratings numbers its rows
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _MAX_SNIFFED_FILES = 100
-_ZIP_MAGIC = b"PK\x03\x04"
-_NOT_READ = "Nothing was read or stored."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +105,17 @@ def find_parts(
         if len(fitting) > 1:
             raise DataError(
                 f"{archive.label}: {', '.join(part.tables[0].member.path for part in fitting)} could all be the "
-                f"{role}. {_NOT_READ} Keep one of them, or call it {role}.csv."
+                f"{role}. {NOT_READ} Keep one of them, or call it {role}.csv."
             )
         if fitting:
             found[role] = fitting[0]
             _check_header(archive, fitting[0], mapping or {})
             _check_parts(archive, fitting[0], tables)
         elif role == "ratings":
-            raise _unknown(archive, candidates, tables, optional)
+            raise _unknown(archive, candidates, tables, optional, mapping or {})
         elif role in ("movies", "links"):
-            _check_named(archive, role, tables, mapping or {})
+            others = [table for table in tables if table not in found["ratings"].tables]
+            _check_named(archive, role, others, mapping or {})
     return found
 
 
@@ -132,7 +131,7 @@ def part_of(archive: Archive, member: Member, role: Role) -> Part:
         missing = f"has no {' or '.join(part.missing)}" if part else "is no table"
         raise DataError(
             f"{archive.place(member.path)} {missing}; as {role} it has the columns {', '.join(_COLUMNS[role])}. "
-            f"{_NOT_READ} Correct its header, or fetch the archive again."
+            f"{NOT_READ} Correct its header, or fetch the archive again."
         )
     _check_header(archive, part, {})
     return part
@@ -235,7 +234,7 @@ def _check_parts(archive: Archive, part: Part, tables: Sequence[Table]) -> None:
         if is_beside and table.names != part.tables[0].names:
             raise DataError(
                 f"{archive.place(str(path))}: lies beside {first} as a part of the same table, but has the columns "
-                f"{', '.join(table.names[:40])} and not {', '.join(part.tables[0].names[:40])}. {_NOT_READ} Give all "
+                f"{listed(table)} and not {listed(part.tables[0])}. {NOT_READ} Give all "
                 "parts the same header line, or take the file out."
             )
 
@@ -248,7 +247,7 @@ def _check_named(archive: Archive, role: Role, tables: Sequence[Table], mapping:
             wanted = [name for name in _COLUMNS[role] if name not in columns and name != words.GENRES]
             raise DataError(
                 f"{archive.place(table.member.path)} is called as the {role} are, but none of its columns "
-                f"{', '.join(table.names[:40])} is known as {' or '.join(wanted)}. {_NOT_READ} Say which it is: "
+                f"{listed(table)} is known as {' or '.join(wanted)}. {NOT_READ} Say which it is: "
                 f"columns={wanted[0]}=…, or take the file out."
             )
 
@@ -259,7 +258,7 @@ def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str]) -> N
         if len(set(found)) > 1 and part.tables[0].has_header:
             raise DataError(
                 f"{archive.place(part.tables[0].member.path)}: columns {' and '.join(found)} could both be {name}. "
-                f"{_NOT_READ} Say which it is: columns={name}={found[0]} or columns={name}={found[1]}."
+                f"{NOT_READ} Say which it is: columns={name}={found[0]} or columns={name}={found[1]}."
             )
     table = part.tables[0]
     taken = list(part.names.values())
@@ -267,49 +266,23 @@ def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str]) -> N
         if table.names.count(column) > 1 or taken.count(column) > 1:
             raise DataError(
                 f"{archive.place(table.member.path)}: column {column}, taken for {name}, appears "
-                f"{table.names.count(column)} times in the header {', '.join(table.names[:40])}, or is named for "
-                f"another as well. {_NOT_READ} Give each its own column."
+                f"{table.names.count(column)} times in the header {listed(table)}, or is named for "
+                f"another as well. {NOT_READ} Give each its own column."
             )
 
 
-def _unknown(archive: Archive, parts: list[Part], tables: list[Table], optional: set[str]) -> DataError:
-    packed = [member.path for member in archive.members if first_bytes(archive, member, 4) == _ZIP_MAGIC]
-    if packed and not tables:
-        return DataError(
-            f"{archive.label}: {', '.join(packed[:5])} is an archive in an archive, which is not opened. {_NOT_READ} "
-            "Unpack it once, and give what is in it."
-        )
-    headless = [table for table in tables if not table.has_header]
-    if headless and all(not part.tables[0].has_header for part in parts):
-        return _headless(archive, headless[0])
+def _unknown(
+    archive: Archive, parts: list[Part], tables: list[Table], optional: set[str], mapping: Mapping[str, str]
+) -> DataError:
+    without = [table for table in tables if not table.has_header]
+    if without and all(not part.tables[0].has_header for part in parts):
+        return headless(archive, without[0])
     candidates = parts[:5]
     others: tuple[Role, ...] = ("tags", "movies", "links", "details")
     strange = [t for t in tables if len(t.names) > 2 and not any(_part(role, [t], {}) for role in others)]
     if not candidates and strange:
         candidates = [Part("ratings", (strange[0],), {})]
     if not candidates:
-        return DataError(
-            f"{archive.label}: looked for ratings.csv, ratings.dat, u.data, movies_metadata.csv, or any table of "
-            f"ratings; found {archive.listing()}. {_NOT_READ} Give an archive of a MovieLens release, The Movies "
-            "Dataset, or a CSV or Parquet file with the columns user_id, movie_id, rating and timestamp."
-        )
-    seen = "; ".join(
-        f"{archive.place(part.tables[0].member.path)} has the columns {', '.join(part.tables[0].names[:40])}, "
-        f"none of them known as {' or '.join(name for name in part.missing if name not in optional)}"
-        for part in candidates
-    )
-    missing = [name for name in candidates[0].missing if name not in optional]
-    advice = f"Say which of the file's columns they are: columns={','.join(f'{name}=…' for name in missing)}"
-    if words.TIMESTAMP in missing:
-        advice += "; or, where there is no time column, times=none"
-    if words.RATING in missing:
-        advice += "; or, where nothing was rated but only seen or bought, rating_scale=none"
-    return DataError(f"{seen}. {_NOT_READ} {advice}.")
-
-
-def _headless(archive: Archive, table: Table) -> DataError:
-    return DataError(
-        f"{archive.place(table.member.path)} has no header line: its first line, {table.first_line[:100]!r}, is "
-        f"data. {_NOT_READ} Name its {len(table.names)} columns by their places, as in "
-        "columns=user_id=column1,movie_id=column2,rating=column3,timestamp=column4, or put a header line above."
-    )
+        return no_table(archive, tables, _COLUMNS["ratings"])
+    missing = [[name for name in part.missing if name not in optional] for part in candidates]
+    return unnamed(archive, [part.tables[0] for part in candidates], missing, mapping)

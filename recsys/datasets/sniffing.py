@@ -17,7 +17,7 @@ from recsys.datasets.lines import Block, Format, split_records, unescaped
 from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
 from recsys.datasets.times import NUMBER, UNCLEAR
 
-_HEAD_BYTES = 256 << 10
+HEAD_BYTES = 256 << 10
 _TEXT_BYTES = (
     64 << 20
 )  # a file of movies or tags is looked at so far: one title of thousands shows how quotes are written
@@ -27,6 +27,8 @@ _DELIMITERS = ("::", ",", ";", "\t", "|", "\x01", " ")
 _SEP_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _ISO_DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.ASCII)
 _BACKSLASHED = re.compile(rb'(?:^|[,;\t|])"(?:[^"\n\\]|\\.)*\\"(?![,;\t|\r\n"]|\Z)', re.MULTILINE)
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+_WITHOUT_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - set(map(ord, "\t\n\r\x01\x85")))
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 NameCount = Callable[[list[str]], int]
@@ -73,14 +75,14 @@ def sniff(archive: Archive, member: Member, n_known: NameCount) -> Table | None:
         member: the file.
         n_known: decides between delimiters, and whether the first line is a header.
     """
-    head = first_bytes(archive, member, _HEAD_BYTES)
+    head = first_bytes(archive, member, HEAD_BYTES)
     if head.startswith(PARQUET_MAGIC):
         names, sample = parquet.first_rows(archive, member, _SAMPLED_ROWS)
         return Table(member, names, None, sample)
+    if is_binary(head):
+        return None
     encoding = encoding_of(head)
     lines = _lines(head, encoding)
-    if 10 * sum(line.count("\0") for line in lines) > sum(map(len, lines)):
-        return None
     delimiter, n_before = _preamble(lines, n_known)
     if len(lines) <= n_before:
         return None
@@ -101,9 +103,39 @@ def sniff(archive: Archive, member: Member, n_known: NameCount) -> Table | None:
     return Table(member, names, form, sample, first)
 
 
+def is_binary(head: bytes) -> bool:
+    r"""Whether a file is no text: it begins as an archive does, or a tenth of it is control characters.
+
+    >>> is_binary(b"PK\x03\x04"), is_binary(bytes(range(256))), is_binary("a,b\n1,2".encode("utf-16"))
+    (True, True, False)
+    """
+    text = head.decode(encoding_of(head), "replace")
+    n_controls = len(text) - len(text.translate(_WITHOUT_CONTROLS))
+    return is_archive(head) or 10 * n_controls > len(text)
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file holds others, by its first bytes."""
+    return head.startswith(_ARCHIVES) or head[257:262] == b"ustar"
+
+
+def kind_of(head: bytes) -> str:
+    r"""What a file that is no table seems to be, in words.
+
+    >>> kind_of(b""), kind_of(b'[{"user": 1}]'), kind_of(b"id\n1\n")
+    ('it is empty', 'it holds JSON', 'it has a single column, or no columns at all')
+    """
+    text = head.strip()
+    if is_binary(head):
+        return "it is no text"
+    if not text:
+        return "it is empty"
+    return "it holds JSON" if text.startswith((b"{", b"[")) else "it has a single column, or no columns at all"
+
+
 def table_of(archive: Archive, member: Member, names: Sequence[str], form: Format) -> Table:
     """A file whose way of writing and whose columns are known."""
-    lines = _lines(first_bytes(archive, member, _HEAD_BYTES), form.encoding)
+    lines = _lines(first_bytes(archive, member, HEAD_BYTES), form.encoding)
     n_above = form.n_before + form.has_header
     return Table(member, list(names), form, _sample(lines[n_above : n_above + _SAMPLED_ROWS], form))
 
@@ -111,7 +143,7 @@ def table_of(archive: Archive, member: Member, names: Sequence[str], form: Forma
 def _lines(head: bytes, encoding: str) -> list[str]:
     """The whole lines of the beginning of a file."""
     lines = re.split("\r\n|\r|\n", head.decode(encoding, "replace").removeprefix("\ufeff"))
-    return lines[:-1] if len(head) == _HEAD_BYTES else lines
+    return lines[:-1] if len(head) == HEAD_BYTES else lines
 
 
 def _sample(lines: Sequence[str], form: Format) -> list[list[str]]:

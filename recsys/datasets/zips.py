@@ -71,7 +71,10 @@ class _Zip(Archive):
         elif not is_plain(info.external_attr >> 16):
             fault = "is a symbolic link or a special file"
         elif info.flag_bits & 0x1:
-            fault = "is encrypted"
+            raise DataError(
+                f"{self.label}: member {info.orig_filename!r} is encrypted. Nothing was read or stored. Unpack the "
+                "archive with its password, and give the folder."
+            )
         elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             fault = f"is compressed by method {info.compress_type}; only stored and deflated members are read"
         elif info.file_size >= limits.ratio_from_bytes and info.file_size > limits.max_ratio * info.compress_size:

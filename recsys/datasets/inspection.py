@@ -160,7 +160,7 @@ def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
         seen,
         not_read=parsed.unread,
         scale=_scale(parsed, how) if len(parsed.tables["ratings"]) else "",
-        times=_times(parsed, how, seen.times),
+        times=_times(parsed, how, seen.times) if len(parsed.tables["ratings"]) else seen.times,
         ids=_ids(parsed),
         counts=_counts(parsed),
         doubts=tuple(_doubts(parsed, how)),

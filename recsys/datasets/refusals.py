@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive
+from recsys.datasets.members import NOT_READ
 from recsys.datasets.plain import first_bytes
 from recsys.datasets.sniffing import HEAD_BYTES, Table, is_archive, kind_of
 from recsys.errors import DataError
-
-NOT_READ = "Nothing was read or stored."
 
 
 def unnamed(

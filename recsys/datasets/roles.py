@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
 from recsys.datasets.column_names import match_columns, plain_name
-from recsys.datasets.members import is_part
-from recsys.datasets.refusals import NOT_READ, headless, listed, no_table, unnamed
+from recsys.datasets.members import NOT_READ, is_part
+from recsys.datasets.refusals import headless, listed, no_table, unnamed
 from recsys.datasets.sniffing import Table, sniff
 from recsys.errors import DataError
 

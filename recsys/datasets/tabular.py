@@ -17,6 +17,7 @@ from recsys.datasets.archives import Archive
 from recsys.datasets.cells import LARGEST_ID, Column, Id, Real, Text, Whole, YesNo
 from recsys.datasets.delimited import Shape, joined, read_delimited
 from recsys.datasets.genres import SEPARATORS, split_column
+from recsys.datasets.members import NOT_READ
 from recsys.datasets.parsed import Draft, Rows, in_part, movies_table
 from recsys.datasets.roles import Part, Role, find_parts
 from recsys.datasets.sniffing import Table, with_text
@@ -105,7 +106,7 @@ def time_of(archive: Archive, part: Part, how: How) -> Time | None:
         why, way_out = _WHY_UNCLEAR[form]
         raise DataError(
             f"{archive.place(table.member.path)}: column {column} holds dates such as {example.strip()!r}; {why}. "
-            f"Nothing was read or stored. {way_out}."
+            f"{NOT_READ} {way_out}."
         )
     return Time(form or (ISO if cells else "seconds"))
 

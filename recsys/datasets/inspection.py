@@ -188,7 +188,7 @@ def _file(role: str, tables: tuple[Table, ...], meanings: Mapping[str, str], rem
 def _guessed(archive: Archive) -> Iterator[File]:
     """Files of a source that is not read, their columns by usual names."""
     for member in archive.members[:_N_FILES]:
-        if table := sniff(archive, member, lambda names: len(match_columns(names))):
+        if table := sniff(archive, member):
             yield _file("", (table,), {found[0]: name for name, found in match_columns(table.names).items()})
 
 

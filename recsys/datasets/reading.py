@@ -24,7 +24,7 @@ from recsys import columns as words
 from recsys.datasets import identity, movielens, movies_dataset, parquet, tabular
 from recsys.datasets.archives import Archive, Limits, open_archive
 from recsys.datasets.catalogue import Layout
-from recsys.datasets.column_names import check_mapping, match_columns
+from recsys.datasets.column_names import check_mapping
 from recsys.datasets.lines import read_rows
 from recsys.datasets.parsed import Draft, Parsed, movies_table
 from recsys.datasets.plain import PARQUET_MAGIC, first_bytes, opened
@@ -161,7 +161,7 @@ def _rows_at(archive: Archive, file: str, lines: Collection[int]) -> dict[int, s
         return parquet.parquet_rows(archive, member, lines)
     form = _FIXED_FORMS.get(member.name.lower())
     if form is None:
-        table = sniff(archive, member, lambda names: len(match_columns(names)))
+        table = sniff(archive, member)
         form = table.form if table else None
     if form is None:
         return {}

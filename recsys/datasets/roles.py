@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive, Member
-from recsys.datasets.column_names import match_columns, plain_name
+from recsys.datasets.column_names import count_known, match_columns, plain_name
 from recsys.datasets.members import NOT_READ, is_part
 from recsys.datasets.refusals import headless, listed, no_table, unnamed
 from recsys.datasets.sniffing import Table, sniff
@@ -125,7 +126,7 @@ def part_of(archive: Archive, member: Member, role: Role) -> Part:
     Raises:
         DataError: it is no table, or columns of the role are missing.
     """
-    table = sniff(archive, member, lambda names: len(match_columns(names)))
+    table = sniff(archive, member)
     part = table and Part(role, (table,), {name: found[0] for name, found in _columns(role, table, {}).items()})
     if not part or part.missing:
         missing = f"has no {' or '.join(part.missing)}" if part else "is no table"
@@ -138,9 +139,7 @@ def part_of(archive: Archive, member: Member, role: Role) -> Part:
 
 
 def _tables(archive: Archive, mapping: Mapping[str, str] | None) -> list[Table]:
-    def n_known(names: list[str]) -> int:
-        return len(match_columns([name.strip() for name in names], mapping))
-
+    n_known = partial(count_known, mapping=mapping)
     members = archive.members[:_MAX_SNIFFED_FILES]
     tables = [table for member in members if (table := sniff(archive, member, n_known)) is not None]
     return [replace(table, of_folders=_said_by_folders(table.member.path)) for table in tables]

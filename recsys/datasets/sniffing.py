@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from recsys.datasets import parquet
 from recsys.datasets.archives import Archive, Member
 from recsys.datasets.cells import split_cells
+from recsys.datasets.column_names import count_known
 from recsys.datasets.lines import Block, Format, split_records, unescaped
 from recsys.datasets.plain import PARQUET_MAGIC, first_bytes
 from recsys.datasets.times import NUMBER, UNCLEAR
@@ -67,7 +68,7 @@ class Table:
         return [row[place] for row in self.sample if len(row) == len(self.names)]
 
 
-def sniff(archive: Archive, member: Member, n_known: NameCount) -> Table | None:
+def sniff(archive: Archive, member: Member, n_known: NameCount = count_known) -> Table | None:
     """What a file holds, if it is a table at all.
 
     Args:

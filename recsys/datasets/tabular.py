@@ -100,7 +100,9 @@ def time_of(archive: Archive, part: Part, how: How) -> Time | None:
         return None
     table, column = part.tables[0], part.names[words.TIMESTAMP]
     cells = table.cells(column)
-    form = (how.times if part.role == "ratings" else "") or time_form(cells) or how.times
+    form = (how.times if part.role == "ratings" else "") or time_form(cells)
+    if not form or (form == "ambiguous" and how.times in (DAY_FIRST, MONTH_FIRST)):
+        form = how.times  # what is said of the ratings' times
     if form in UNCLEAR:
         example = next(cell for cell in cells if UNCLEAR[form].fullmatch(cell))
         why, way_out = _WHY_UNCLEAR[form]

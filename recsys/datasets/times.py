@@ -28,16 +28,13 @@ UNCLEAR = {"ambiguous": ORDERED_DATE, "two digits": _SHORT_DATE}
 
 _COMPACT_DATE = re.compile(r"\s*(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])\s*", re.ASCII)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = (
-    r"(?i:(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?)\.?"
-)
+_MONTH = rf"(?i:({'|'.join(_MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?)\.?"
 _DAY = r"([0-9]{1,2})(?:st|nd|rd|th)?"
 _WEEKDAY = r"(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
 _NAMED_MONTHS = {
     rf"^{_WEEKDAY}{_DAY}(?:\s+|-){_MONTH}(?:,?\s+|-)([0-9]{{4}})\b,?": r"\3-\2-\1",
     rf"^{_WEEKDAY}{_MONTH}\s+{_DAY},?\s+([0-9]{{4}})\b,?": r"\3-\1-\2",
-    rf"^{_WEEKDAY}{_MONTH}\s+{_DAY}\s+([0-9:]+(?:\s[+-][0-9]{{4}})?)\s+([0-9]{{4}})$": r"\4-\1-\2 \3",
+    rf"^{_WEEKDAY}{_MONTH}\s+{_DAY}\s+([0-9:]+(?:\s(?:[+-][0-9]{{4}}|UTC|GMT))?)\s+([0-9]{{4}})$": r"\4-\1-\2 \3",
 }
 """Day and month in either order, and how they are turned round."""
 
@@ -147,10 +144,10 @@ def parse_times(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     0
     """
     values = pa.chunked_array([texts]) if isinstance(texts, pa.Array) else texts
-    values = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"(\.[0-9]{3})[0-9]+", r"\1")
+    values = _months_as_numbers(pc.utf8_trim_whitespace(values))
+    values = pc.replace_substring_regex(values, r"(\.[0-9]{3})[0-9]+", r"\1")
     values = pc.replace_substring_regex(values, r"\s*(?:UTC|GMT)$", "Z")
     values = pc.replace_substring_regex(values, r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", r"\1-\2-\3")
-    values = _months_as_numbers(values)
     try:
         is_zoned = pc.match_substring_regex(values, _ZONED)
         zoned = pc.if_else(is_zoned, values, None).cast(UTC_MS)
@@ -169,7 +166,7 @@ def _months_as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     >>> _months_as_numbers(pa.chunked_array([["Sun, 2 Dec 2018 05:14", "Sept. 30th, 2018 5:14 PM"]])).to_pylist()
     ['2018-12-02 05:14', '2018-09-30 5:14 PM']
     """
-    if not pc.any(pc.match_substring_regex(texts, "[A-Za-z]{3}")).as_py():
+    if not pc.any(pc.match_substring_regex(texts, _MONTH)).as_py():
         return texts
     for pattern, order in _NAMED_MONTHS.items():
         texts = pc.replace_substring_regex(texts, pattern, order)

@@ -64,9 +64,10 @@ def _movie(store: Store, version_id: str, text: str) -> int:
 
 def _read(archive: Archive, path: Path) -> Rows:
     """Id as text, rating and line of each row."""
-    table = sniff(archive, archive.members[0]) if archive.members else None
-    if len(archive.members) != 1 or table is None:
-        raise ConfigError(f"{path} is no table: {len(archive.members)} files, one CSV or Parquet is needed. {_WAY_OUT}")
+    if len(archive.members) != 1:
+        raise ConfigError(f"{path} holds {len(archive.members):,} files. Nothing was looked up. Give one CSV file.")
+    if (table := sniff(archive, archive.members[0])) is None:
+        raise ConfigError(f"{path} is no table. {_WAY_OUT}")
     found = match_columns(table.names, None, _WANTED) if table.has_header else {}
     for name in _WANTED:
         if len(candidates := found.get(name, [])) != 1:

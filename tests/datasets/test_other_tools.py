@@ -72,12 +72,19 @@ def test_the_order_of_day_and_month_is_asked_for_and_then_held(tmp_path):
     assert ratings(path, How(times="month-day-year"))[0][3] == datetime(2018, 2, 12, tzinfo=UTC)
 
 
+def test_the_order_of_day_and_month_holds_for_tags_too(tmp_path):
+    write(tmp_path / "ratings.csv", table("2/12/2018"))
+    write(tmp_path / "tags.csv", "user,item,tag,time\n1,10,slow,3/12/2018\n")
+    tags = read_source(tmp_path, How(times="day-month-year")).tables["tags"]
+    assert tags["timestamp"].to_pylist() == [datetime(2018, 12, 3, tzinfo=UTC)]
+
+
 @pytest.mark.parametrize(
     "time",
     [
         '"Dec 2, 2018 05:14:24"', '"December 2nd, 2018 5:14:24 AM"', "2 Dec 2018 05:14:24", "02-Dec-2018 05:14:24",
         "2 december 2018 05:14:24 UTC", '"Sun, 02 Dec 2018 06:14:24 +0100"', "Sun Dec  2 05:14:24 2018",
-        "Sun Dec 02 05:14:24 +0000 2018",
+        "Sun Dec 02 05:14:24 +0000 2018", "Sun Dec 02 05:14:24 UTC 2018",
     ],
 )  # fmt: skip
 def test_months_with_their_names_are_read(tmp_path, time):

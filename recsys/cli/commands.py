@@ -126,13 +126,15 @@ def recommend(
     ratings: Annotated[
         str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="The same from a file with columns movie_id and rating.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="The same from a CSV or Parquet file with columns such as movie_id and rating.")
+    ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
     from recsys.explorer import inputs, queries, source_ids
-    from recsys.jobs import newcomers
+    from recsys.jobs import newcomers, own_ratings
 
     is_new = ratings is not None or csv is not None
     if is_new == (user_id is not None):
@@ -146,9 +148,9 @@ def recommend(
         rows = queries.user_list(store, source_ids.user_number(store, user_id, version_id), version_id)
         show(rows, as_json, f"Recommended to user {user_id}")
         return
-    number = source_ids.movie_numbers(store, version_id)
-    by_hand = inputs.read_ratings(ratings, number) if ratings else {}
-    rows = newcomers.recommend(store, (newcomers.read_csv(csv, number) if csv else {}) | by_hand, k, release)
+    by_hand = inputs.read_ratings(ratings, source_ids.movie_numbers(store, version_id)) if ratings else {}
+    given = own_ratings.read_file(csv, store, version_id) if csv else {}
+    rows = newcomers.recommend(store, given | by_hand, k, release)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)

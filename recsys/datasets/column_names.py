@@ -65,3 +65,12 @@ def match_columns(
         if columns:
             found[name] = columns
     return found
+
+
+def count_known(names: Iterable[str], mapping: Mapping[str, str] | None = None) -> int:
+    """How many columns would be found among these.
+
+    >>> count_known([" userId", "movieId", "colour"])
+    2
+    """
+    return len(match_columns([name.strip() for name in names], mapping))

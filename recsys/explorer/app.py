@@ -42,7 +42,7 @@ Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Newcomer(BaseModel):
-    """What is asked for somebody new."""
+    """What is asked for somebody new: ratings by the movies' ids, as the source has them."""
 
     model_config = ConfigDict(extra="forbid")
 

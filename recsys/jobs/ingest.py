@@ -134,8 +134,11 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
     with sources.local_copy(store, downloaded["archive"], settings) as path:
         _check_digest(path, downloaded)
         base = _BaseSnapshot(store, how["base_snapshot_id"]) if how["base_snapshot_id"] else None
+        seen = inspection.look_at(path, reading_of(how))
+        for line in seen.lines():
+            log.info("%s", line)
         parsed = reading.read_source(path, reading_of(how), base=base.ids if base else None)
-        for line in inspection.inspection_of(path, reading_of(how), parsed).lines():
+        for line in inspection.completed(seen, parsed, reading_of(how)).facts():
             log.info("%s", line)
     malformed = parsed.quarantine.filter(pc.equal(parsed.quarantine["reason"], "malformed"))
     n_new = {name: table.num_rows for name, table in parsed.tables.items()}

@@ -1,11 +1,9 @@
 """A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
 from recsys.explorer import queries
 from recsys.explorer.inputs import LONGEST_LIST, MOST_RATINGS
-from recsys.explorer.source_ids import source_id
+from recsys.explorer.source_ids import SOURCE_MOVIE_ID, source_id
 from recsys.models.recommender import Recommender
 from recsys.scoring.lists import list_model
 from recsys.storage import layout
@@ -74,44 +72,6 @@ def recommend(
     return found
 
 
-def read_csv(path: Path, number: Callable[[str], int]) -> dict[int, float]:
-    """Ratings of one person from a CSV file with the columns movie_id (or movieId) and rating; others do not matter.
-
-    Args:
-        path: of the file.
-        number: the number of a movie that the source calls so.
-
-    Raises:
-        ConfigError: the file cannot be read, has no such columns or too many lines, or a line is no rating.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file)
-            names = lines.fieldnames or []
-            movie, stars = next((n for n in ("movie_id", "movieId") if n in names), ""), "rating"
-            if not movie or stars not in names:
-                raise ConfigError(
-                    f"{path} has the columns {', '.join(names) or '(none)'}; movie_id and rating are needed. "
-                    "Nothing was looked up. Name them in its first line."
-                )
-            # One more than may be is enough to know.
-            rows = [
-                (number((line[movie] or "").strip()), float(line[stars])) for line in islice(lines, MOST_RATINGS + 1)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} is no CSV file that can be read: {error}. Nothing was looked up.") from error
-    except (TypeError, ValueError, NotFoundError) as error:
-        raise ConfigError(
-            f"{path}, line {lines.line_num} is no rating: {str(error)[:200]}. Nothing was looked up. Correct it."
-        ) from error
-    if len(rows) > MOST_RATINGS:
-        raise ConfigError(
-            f"{path} holds more than {MOST_RATINGS:,} ratings, which is as many as are taken. Nothing was looked up. "
-            "Give those of one person, the newest perhaps."
-        )
-    return dict(rows)
-
-
 def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
     low, high = pair.rating.low, pair.rating.high
     if not 1 <= k <= LONGEST_LIST or len(ratings) > MOST_RATINGS:
@@ -121,9 +81,10 @@ def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], p
         )
     wrong = [(movie, stars) for movie, stars in ratings.items() if not (math.isfinite(stars) and low <= stars <= high)]
     if wrong:
+        named = (f"{catalogue.get(movie, {}).get(SOURCE_MOVIE_ID, movie)}={stars:g}" for movie, stars in wrong)
         raise ConfigError(
             f"The scale is {low:g} to {high:g} stars; {len(wrong):,} of {len(ratings):,} ratings are not on it: "
-            f"{_some(f'{movie}={stars:g}' for movie, stars in wrong)}. Nothing was looked up. Correct them."
+            f"{_some(named)}. Nothing was looked up. Correct them."
         )
     if unknown := sorted(set(ratings) - set(catalogue)):
         raise NotFoundError(

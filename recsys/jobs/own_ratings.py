@@ -1,0 +1,90 @@
+"""The ratings of one person from a file: read as sources are, its movies called as the published version calls them."""
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+
+from recsys import columns
+from recsys.datasets import tabular
+from recsys.datasets.archives import Archive, open_archive
+from recsys.datasets.column_names import match_columns
+from recsys.datasets.parsed import Rows
+from recsys.datasets.roles import Part
+from recsys.datasets.sniffing import sniff
+from recsys.datasets.times import NONE
+from recsys.errors import ConfigError, NotFoundError
+from recsys.explorer import queries, source_ids
+from recsys.explorer.inputs import MOST_RATINGS, excerpt
+from recsys.storage.store import Store
+
+_WANTED = (columns.MOVIE_ID, columns.RATING)
+_WAY_OUT = "Nothing was looked up. Name one column movie_id and one rating in its first line."
+_WHOLE = re.compile(r"([0-9]+)\.0*")  # as pandas writes integers beside gaps
+
+
+def read_file(path: Path, store: Store, version_id: str) -> dict[int, float]:
+    """Ratings by movie id; of a movie that is rated twice, the later row counts.
+
+    Args:
+        path: a CSV or Parquet file, packed or not, with a movie and a rating in each row; other columns do not matter.
+        store: holds the published tables.
+        version_id: their version, whose movies are meant.
+
+    Raises:
+        ConfigError: the file has no such columns or too many rows, or a row is no rating.
+        DataError: there is no such file, or it is damaged.
+        NotFoundError: a movie is not in that version.
+    """
+    with open_archive(path) as archive:
+        rows = _read(archive, path)
+    if rows.faults:
+        line, fault, content, _ = rows.faults[0]
+        raise ConfigError(
+            f"{path}, line {line:,} is no rating: {fault}. The line is {excerpt(content, 100)}. Nothing was looked up. "
+            "Correct it."
+        )
+    found = {}
+    for text, rating, line in zip(*(column.to_pylist() for column in rows.table.columns), strict=True):
+        try:
+            found[_movie(store, version_id, text)] = rating
+        except NotFoundError as error:
+            raise NotFoundError(f"{path}, line {line:,}: {error} Nothing was looked up.") from error
+    return found
+
+
+def _movie(store: Store, version_id: str, text: str) -> int:
+    names = source_ids.numbers_of(store, version_id, columns.MOVIE_ID)
+    whole = _WHOLE.fullmatch(text) if names is None or text not in names else None
+    number = source_ids.movie_number(store, whole[1] if whole else text, version_id)
+    queries.movie(store, number, version_id)
+    return number
+
+
+def _read(archive: Archive, path: Path) -> Rows:
+    """Id as text, rating and line of each row."""
+    if len(archive.members) != 1:
+        raise ConfigError(f"{path} holds {len(archive.members):,} files. Nothing was looked up. Give one CSV file.")
+    if (table := sniff(archive, archive.members[0])) is None:
+        raise ConfigError(f"{path} is no table. {_WAY_OUT}")
+    found = match_columns(table.names, None, _WANTED) if table.has_header else {}
+    for name in _WANTED:
+        if len(candidates := found.get(name, [])) != 1:
+            has = f"the columns {', '.join(table.names[:40])}" if table.has_header else "no header line"
+            fits = " and ".join(candidates) + " could both be" if candidates else "none is known as"
+            raise ConfigError(f"{path} has {has}; {fits} {name}. {_WAY_OUT}")
+    part = Part("ratings", (table,), {name: found[name][0] for name in _WANTED})
+    kinds = tabular.columns_of(archive, part, table, tabular.How(times=NONE))
+    n_rows = 0
+
+    def counted(rows: pa.Table) -> pa.Table:
+        nonlocal n_rows
+        n_rows += rows.num_rows
+        if n_rows > MOST_RATINGS:  # the rest is not read
+            raise ConfigError(
+                f"{path} holds more than {MOST_RATINGS:,} ratings, which is as many as are taken. Nothing was looked "
+                "up. Give those of one person, the newest perhaps."
+            )
+        return rows.set_column(0, columns.MOVIE_ID, rows[part.names[columns.MOVIE_ID]].cast(pa.string()))
+
+    return tabular.read_columns(archive, table, [kinds[name] for name in _WANTED], counted)

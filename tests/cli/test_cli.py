@@ -157,7 +157,7 @@ def test_ratings_from_a_file_name_movies_as_the_source_does(tmp_path, monkeypatc
     assert [row["source_movie_id"] for row in rows] == ["B/3 ü", "04", "a1"]  # and not 3, which was rated
     (tmp_path / "mine.csv").write_text("movie_id,rating\n1,5.0\n")  # the number in the tables
     status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))
-    assert (status, "line 2 is no rating: No movie is called '1'" in err) == (1, True)
+    assert (status, "line 2: No movie is called '1'" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,17 @@ class Real:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """Nothing: what stands behind the last delimiter of lines that all end with one."""
+
+    wanted: str = "blank, as in the lines before"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """False for blank cells."""
+        return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), False, None)
+
+
+@dataclass(frozen=True, slots=True)
 class YesNo:
     """Thumbs in words, as 1 and 0; capitals do not matter."""
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from recsys import columns as words
 from recsys.datasets import parquet
 from recsys.datasets.archives import Archive
-from recsys.datasets.cells import LARGEST_ID, Column, Id, Real, Text, Whole, YesNo
+from recsys.datasets.cells import LARGEST_ID, Blank, Column, Id, Real, Text, Whole, YesNo
 from recsys.datasets.delimited import Shape, joined, read_delimited
 from recsys.datasets.genres import SEPARATORS, split_column
 from recsys.datasets.members import NOT_READ
@@ -159,7 +159,17 @@ def read_columns(archive: Archive, table: Table, columns: Sequence[Column], shap
     """These columns of a file, whatever it is written in; as `delimited.read_delimited`."""
     if table.form is None:
         return parquet.read_parquet(archive, table.member, columns, shape)
-    return read_delimited(archive, table.member, table.names, columns, table.form, shape)
+    n_named = max(place for place, name in enumerate(table.names, 1) if name)
+    # Delimiters at the ends of all lines make columns without a name, which hold nothing.
+    blanks = [
+        Column(f"column {place}, which has no name,", Blank()) for place in range(n_named + 1, len(table.names) + 1)
+    ]
+    names = [*table.names[:n_named], *(column.name for column in blanks)]
+
+    def shaped(rows: pa.Table) -> pa.Table:
+        return shape(rows.drop_columns([column.name for column in blanks]))
+
+    return read_delimited(archive, table.member, names, [*columns, *blanks], table.form, shaped)
 
 
 def _cells_of(rows: pa.Table, column: Column, table: Table) -> pa.ChunkedArray:

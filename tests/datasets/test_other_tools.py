@@ -152,6 +152,21 @@ def test_a_row_with_more_behind_its_delimiters_is_kept_out(tmp_path):
     assert parsed.quarantine["fault"].to_pylist() == ["6 cells where 4 belong"]
 
 
+@pytest.mark.parametrize("header", ["user_id,movie_id,rating,timestamp,\n", ""])
+def test_text_behind_the_delimiters_at_the_ends_of_lines_is_told_however_far_down(tmp_path, header):
+    rows = [f"{n},10,4.0,{SECONDS},\n" for n in range(1, 3001)]
+    rows[2500] = f"2501,10,4.0,{SECONDS},more\n"
+    names = ("user_id", "movie_id", "rating", "timestamp")
+    how = None if header else How({name: f"column{place}" for place, name in enumerate(names, 1)})
+    parsed = read_source(write(tmp_path / "a.csv", header + "".join(rows)), how)
+    assert parsed.tables["ratings"].num_rows == 2_999
+    (fault,) = parsed.quarantine.to_pylist()
+    assert (fault["line"], fault["fault"]) == (
+        2501 + bool(header),
+        "column 5, which has no name, is 'more', not blank, as in the lines before",
+    )
+
+
 @pytest.mark.parametrize(("yes", "no"), [("True", "False"), ("true", "false"), ("yes", "no"), ("Y", "N")])
 def test_thumbs_in_words_are_one_and_zero(tmp_path, yes, no):
     path = write(tmp_path / "a.csv", f"user,item,rating,time\n1,10,{yes},0\n1,11,{no},0\n2,10,maybe,0\n")

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from recsys import columns as words
 from recsys.datasets import tabular
 from recsys.datasets.archives import Archive, open_archive
-from recsys.datasets.column_names import match_columns
+from recsys.datasets.column_names import COUNT_NAMES, match_columns, plain_name
+from recsys.datasets.counts import n_pairs
 from recsys.datasets.parsed import Parsed
 from recsys.datasets.reading import detect_layout, read_source
 from recsys.datasets.roles import Part
@@ -124,16 +125,17 @@ def inspection_of(path: Path, how: How, parsed: Parsed) -> Inspection:
         files = tuple(_file(part.role, part.tables, {c: name for name, c in part.names.items()}) for part in parts)
         ratings = next((part for part in parts if part.role == "ratings"), None)
         time = tabular.time_of(archive, ratings, how) if ratings else None
+        column = ratings.names.get(words.RATING, "") if ratings else ""
     return Inspection(
         path.name,
         layout,
         files,
         parsed.unread,
-        _scale(parsed, how),
+        _scale(parsed, how, column),
         _times(parsed, how, time.form if time else "seconds"),
         _ids(parsed),
         _counts(parsed),
-        tuple(_doubts(parsed, how)),
+        tuple(_doubts(parsed, how, column)),
     )
 
 
@@ -162,10 +164,13 @@ def _guesses(table: Table) -> dict[str, str]:
     return {found[0]: name for name, found in match_columns(table.names).items()}
 
 
-def _scale(parsed: Parsed, how: How) -> str:
+def _scale(parsed: Parsed, how: How, column: str) -> str:
+    ratings = parsed.tables["ratings"]
     if not how.has_ratings:
-        return "none: each row counts as 1"
-    found = propose_scale(parsed.tables["ratings"][words.RATING].unique().to_pylist())
+        counted = f"{column} says how often" if column else "each row counts as 1"
+        summed = f"{ratings.num_rows:,} rows of {n_pairs(ratings):,} pairs of user and movie"
+        return f"none: nobody rated, {counted}; {summed}, whose counts are summed"
+    found = propose_scale(ratings[words.RATING].unique().to_pylist())
     return f"{found.text}, as {found.reason}" if found else "none that is usual: these may be counts"
 
 
@@ -191,11 +196,13 @@ def _counts(parsed: Parsed) -> dict[str, int]:
             "malformed": parsed.quarantine.num_rows}  # fmt: skip
 
 
-def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
+def _doubts(parsed: Parsed, how: How, column: str) -> Iterator[str]:
     ratings = parsed.tables["ratings"]
     found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
     on_half_stars = found and found.text in ("1-5/1", _HALF_STARS)
-    if how.has_ratings and not on_half_stars:
+    if how.has_ratings and plain_name(column) in COUNT_NAMES:
+        yield f"{column} seems to say how often, not how somebody liked it; say rating_scale=none"
+    elif how.has_ratings and not on_half_stars:
         setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
         yield f"the ratings are not on half stars up to 5; say {setting}"
     if parsed.ids:
@@ -204,7 +211,7 @@ def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
         first = parsed.quarantine.slice(0, 1).to_pylist()[0]
         n_rows, place = parsed.quarantine.num_rows, f"{first['file']} line {first['line']:,}"
         yield f"{n_rows:,} rows cannot be read, such as {place}: {first['fault']}"
-    if n_again := _n_again(parsed):
+    if n_again := _n_again(parsed) if how.has_ratings else 0:
         yield f"{n_again:,} ratings are of a movie that the same user rated again; the latest counts"
     if not any(account.table == "movies" for account in parsed.files):
         yield "no file of movies was found beside the ratings, so titles are made of ids; say columns=title=…"

@@ -1,8 +1,8 @@
-"""A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
+"""A list for somebody who was never trained on, from a few ratings or counts: at the terminal, or over the API."""
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -32,7 +32,8 @@ def recommend(
 
     Args:
         store: where the release and its model are.
-        ratings: stars by movie id; without any, or where none is liked, the list is the popular one.
+        ratings: stars by movie id, or where nobody rated, how often; without any, or where none is liked, the list is
+            the popular one.
         k: list length, where there are so many movies left.
         release: as `queries.release` gives it; by default the current one.
 
@@ -40,12 +41,13 @@ def recommend(
         ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
 
     Raises:
-        ConfigError: stars outside of the scale, or k out of range.
+        ConfigError: stars outside of the scale, counts that are not above 0, or k out of range.
         NotFoundError: nothing is published, the model is not in the store, or a movie is not in the release.
     """
     release = release or queries.release(store)
     catalogue = queries.catalogue(store, release["version_id"])
     pair = _recommender(store, layout.recommender(layout.model(release["lineage"]["run_id"])))
+    pair = pair if queries.has_ratings(release) else pair.without_rating()
     _check(ratings, k, catalogue, pair)
     movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
     folded = np.empty(0, np.int32)
@@ -57,7 +59,7 @@ def recommend(
         (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
         (pair.popular_ids, pair.popular_counts),
         np.array([*catalogue], np.int32),
-        pair.rating.predict,
+        pair.predict,
         k,
         folded,
     )
@@ -74,8 +76,14 @@ def recommend(
     return found
 
 
-def read_csv(path: Path) -> dict[int, float]:
+def read_csv(path: Path, number: Callable[[str], int] = int, *, has_ratings: bool = True) -> dict[int, float]:
     """Ratings of one person from a CSV file with the columns movie_id (or movieId) and rating; others do not matter.
+
+    Args:
+        path: the file.
+        number: the number of a movie that the source calls so; by default its ids are numbers.
+        has_ratings: whether the data have ratings; else the column rating is a count, or each row counts as 1, and
+            those of a movie are summed.
 
     Raises:
         ConfigError: the file cannot be read, has no such columns or too many lines, or a line is no rating.
@@ -85,16 +93,19 @@ def read_csv(path: Path) -> dict[int, float]:
             lines = csv.DictReader(file)
             names = lines.fieldnames or []
             movie, stars = next((n for n in ("movie_id", "movieId") if n in names), ""), "rating"
-            if not movie or stars not in names:
+            if not movie or (has_ratings and stars not in names):
                 raise ConfigError(
-                    f"{path} has the columns {', '.join(names) or '(none)'}; movie_id and rating are needed. "
-                    "Nothing was looked up. Name them in its first line."
+                    f"{path} has the columns {', '.join(names) or '(none)'}; movie_id{' and rating' * has_ratings} "
+                    f"{'are' if has_ratings else 'is'} needed. Nothing was looked up. Name them in its first line."
                 )
             # One more than may be is enough to know.
-            rows = [(int(line[movie]), float(line[stars])) for line in islice(lines, MOST_RATINGS + 1)]
+            rows = [
+                (number(line[movie] or ""), float(line[stars]) if stars in names else 1.0)
+                for line in islice(lines, MOST_RATINGS + 1)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is no CSV file that can be read: {error}. Nothing was looked up.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotFoundError) as error:
         raise ConfigError(
             f"{path}, line {lines.line_num} is no rating: {str(error)[:200]}. Nothing was looked up. Correct it."
         ) from error
@@ -103,20 +114,30 @@ def read_csv(path: Path) -> dict[int, float]:
             f"{path} holds more than {MOST_RATINGS:,} ratings, which is as many as are taken. Nothing was looked up. "
             "Give those of one person, the newest perhaps."
         )
-    return dict(rows)
+    if has_ratings:
+        return dict(rows)
+    counts: dict[int, float] = {}
+    for movie_id, count in rows:
+        counts[movie_id] = counts.get(movie_id, 0.0) + count
+    return counts
 
 
 def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
-    low, high = pair.rating.low, pair.rating.high
     if not 1 <= k <= LONGEST_LIST or len(ratings) > MOST_RATINGS:
         raise ConfigError(
             f"k is {str(k)[:20]} and there are {len(ratings):,} ratings; lists have 1 to {LONGEST_LIST:,} movies, and "
             f"up to {MOST_RATINGS:,} ratings are taken. Nothing was looked up. Ask for less."
         )
+    if pair.rating:
+        low, high = pair.rating.low, pair.rating.high
+        what, fault = f"The scale is {low:g} to {high:g} stars", "ratings are not on it"
+    else:
+        low, high = math.ulp(0.0), math.inf
+        what, fault = "These data have no ratings, but counts above 0", "given are none"
     wrong = [(movie, stars) for movie, stars in ratings.items() if not (math.isfinite(stars) and low <= stars <= high)]
     if wrong:
         raise ConfigError(
-            f"The scale is {low:g} to {high:g} stars; {len(wrong):,} of {len(ratings):,} ratings are not on it: "
+            f"{what}; {len(wrong):,} of {len(ratings):,} {fault}: "
             f"{_some(f'{movie}={stars:g}' for movie, stars in wrong)}. Nothing was looked up. Correct them."
         )
     if unknown := sorted(set(ratings) - set(catalogue)):

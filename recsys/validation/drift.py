@@ -25,7 +25,8 @@ def drift_rules(table: str, limits: Limits) -> list["Expectation"]:
     if before is None:
         return []
     rules = [_kept_rows(table, before)] if before.n_rows.get(table) else []
-    return [*_stars(before, limits), *rules] if table == "ratings" else rules
+    # Counts have no scale: what is usual for a shop or a player grows with time.
+    return [*_stars(before, limits), *rules] if table == "ratings" and limits.stars and before.stars else rules
 
 
 def _stars(before: Baseline, limits: Limits) -> list["Expectation"]:

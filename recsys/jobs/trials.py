@@ -45,12 +45,11 @@ def training_run(tracking: Tracking, split: dict[str, Any], config: TrainConfig)
 
 def refusal(registered: Mapping[str, Any]) -> str:
     """What to say of a model that the gate refused while there is no champion: what happened, and what may help."""
-    loss = " or max_rmse_loss" if "rmse" in registered["metrics"] else ""
     return (
         f"{registered['model_name']} version {registered['version']} {registered['reason']}. So the gate refused it, "
         f"and there is no champion of {registered['dataset']} to serve instead. The run went as it should, and the "
-        "model is registered in MLflow. Give the search more trials (ranking_trials) or more data, or relax "
-        f"min_gain{loss}, and train again."
+        "model is registered in MLflow. Give the search more trials (ranking_trials) or more data, or relax min_gain "
+        "or max_rmse_loss, and train again."
     )
 
 

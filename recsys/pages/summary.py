@@ -98,7 +98,7 @@ def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
 
 def _print_user(user: dict[str, Any], console: Console, *, has_ratings: bool) -> None:
     if user["rated_high"] is not None:
-        unit, had = ("stars", "rated high") if has_ratings else ("times", "had most often")
+        unit, had = ("rating", "rated high") if has_ratings else ("times", "had most often")
         liked = Table(unit, "title", title=f"User {user['user_id']} {had}", title_justify="left")
         for row in user["rated_high"]:
             liked.add_row(f"{row['rating']:{'.1f' if has_ratings else 'g'}}", escape(row["title"]))
@@ -107,7 +107,7 @@ def _print_user(user: dict[str, Any], console: Console, *, has_ratings: bool) ->
         "rank",
         "title",
         "score",
-        *(["predicted stars"] if has_ratings else []),
+        *(["predicted rating"] if has_ratings else []),
         title=f"Recommended to user {user['user_id']}",
         title_justify="left",
     )

@@ -20,6 +20,7 @@ from recsys.models.recommender import Recommender
 from recsys.scoring.lists import list_model
 from recsys.storage import layout
 from recsys.storage.store import Store
+from recsys.validation.limits import LARGEST_COUNT
 
 # No user of a data set has it: ids are not negative.
 _NEWCOMER = -1
@@ -132,8 +133,8 @@ def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], p
         low, high = pair.rating.low, pair.rating.high
         what, fault = f"The scale is {low:g} to {high:g} stars", "ratings are not on it"
     else:
-        low, high = math.ulp(0.0), math.inf
-        what, fault = "These data have no ratings, but counts above 0", "given are none"
+        low, high = math.ulp(0.0), LARGEST_COUNT
+        what, fault = f"These data have no ratings, but counts above 0 and at most {high:,.0f}", "given are none"
     wrong = [(movie, stars) for movie, stars in ratings.items() if not (math.isfinite(stars) and low <= stars <= high)]
     if wrong:
         raise ConfigError(

@@ -141,7 +141,8 @@ def _baseline(parsed: Mapping[str, Any], release: Release | None, store: Store) 
     manifest = read_json(store, layout.snapshot_manifest(snapshot_id))
     n_rows = {table: int(about["n_rows"]) for table, about in manifest["tables"].items()}
     if manifest.get("rating_scale") == NO_RATINGS:
-        if not parsed.get("n_base"):  # an increment starts from the pairs of its base, a source anew from its rows
+        # An increment starts from the pairs of its base, a source anew from its rows.
+        if not (parsed.get("reading") or {}).get("base_snapshot_id"):
             n_rows["ratings"] = manifest.get("summed", {}).get("n_rows", n_rows["ratings"])
         return Baseline(snapshot_id, {}, n_rows, is_growing=bool(release and not release.is_frozen))
     with store.open(layout.snapshot_table(snapshot_id, "ratings")) as file:
@@ -181,8 +182,8 @@ def _publish_report(
 
 
 def _summed(store: Store, found: Examination, parsed: Mapping[str, Any]) -> str:
-    """What becomes of rows with counts, in a sentence; empty where there are ratings."""
-    if parsed.get("rating_scale") != NO_RATINGS:
+    """What becomes of rows with counts, in a sentence; empty where there are ratings, or nothing is published."""
+    if parsed.get("rating_scale") != NO_RATINGS or not found.success:
         return ""
     rows = read_table(store, layout.staging_table(str(parsed["ingest_id"]), "ratings"), [c.USER_ID, c.MOVIE_ID, c.LINE])
     faulty = found.faults.filter(pc.equal(found.faults["table"], "ratings"))[c.LINE].combine_chunks()

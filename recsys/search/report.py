@@ -104,9 +104,9 @@ def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
         sentences.append("These data have no ratings: there is no rating model, and no rating is predicted.")
     if "rmse" in stars:
         sentences.append(
-            f"Predicted ratings: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages alone "
-            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are "
-            "of a user and a movie that were both in training; the others are predicted by the averages."
+            f"Predicted ratings: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages "
+            f"alone {evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out "
+            "ratings are of a user and a movie that were both in training; the others are predicted by the averages."
         )
     sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
     duel = evaluation.get("duel")

@@ -13,6 +13,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
+_LARGEST_COUNT = 1e9  # as the ingest takes them
+
 
 class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow ships no types for it
     """Ranks the catalogue for users it knows or can fold in (source als, fold_in); others get the popular movies."""
@@ -79,8 +81,12 @@ class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
 
     def _check(self, seen: list[np.ndarray], stars: list[np.ndarray]) -> None:
         rating = self.model.rating
-        low, high = (rating.low, rating.high) if rating else (np.nextafter(0, 1), np.finfo(np.float64).max)
-        scale = f"outside of the scale of {low:g} to {high:g} stars" if rating else "that are no counts above 0"
+        low, high = (rating.low, rating.high) if rating else (np.nextafter(0, 1), _LARGEST_COUNT)
+        scale = (
+            f"outside of the scale of {low:g} to {high:g} stars"
+            if rating
+            else f"that are no counts above 0 and at most {high:,.0f}"
+        )
         for row, (movies, given) in enumerate(zip(seen, stars, strict=True)):
             outside = given[(given < low) | (given > high)]
             if len(given) not in {0, len(movies)} or len(outside):

@@ -161,7 +161,7 @@ def test_the_served_model_takes_counts(settings, tmp_path):
     assert counted["source"].tolist() == ["fold_in"] * 2
     assert ask(seen=[1])["source"].tolist() == ["fold_in"] * 2  # each of `seen` counts as 1
     assert ask(seen=[1])["movie_id"].tolist() == ask(seen=[1], ratings=[1.0])["movie_id"].tolist()
-    with pytest.raises(mlflow.MlflowException, match="1 that are no counts above 0"):
+    with pytest.raises(mlflow.MlflowException, match="1 that are no counts above 0 and at most 1,000,000,000"):
         ask(seen=[1], ratings=[0.0])
 
 

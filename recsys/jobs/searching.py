@@ -18,6 +18,7 @@ from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fi
 from recsys.search.trial import Objective, Trial
 from recsys.tracking import Tracking
 
+MODELS = ("ranking", "rating")
 # Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
 KNOWN_GOOD: dict[str, list[Point]] = {
     "ranking": [
@@ -30,7 +31,7 @@ KNOWN_GOOD: dict[str, list[Point]] = {
 
 def models(config: TrainConfig) -> tuple[str, ...]:
     """The models that are searched, the one that orders lists first; where nobody rated, it is the only one."""
-    return ("ranking", "rating") if config.has_rating_model else ("ranking",)
+    return MODELS if config.has_rating_model else MODELS[:1]
 
 
 # Days in which a rating loses half its say, where the question is what somebody will like next.

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from recsys import columns as words
 from recsys.datasets import tabular
 from recsys.datasets.archives import Archive, open_archive
-from recsys.datasets.column_names import match_columns
+from recsys.datasets.column_names import COUNT_NAMES, match_columns, plain_name
+from recsys.datasets.counts import n_pairs
 from recsys.datasets.genres import separator_of
 from recsys.datasets.parsed import Parsed
 from recsys.datasets.reading import detect_layout, find_parts, read_source
@@ -156,14 +157,17 @@ def look_at(path: Path, how: How) -> Inspection:
 
 def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
     """The same with what only all rows together show."""
+    ratings = next((file for file in seen.files if file.role == "ratings"), None)
+    meanings = ratings.columns.items() if ratings else ()
+    column = next((name for name, meaning in meanings if meaning == words.RATING), "")
     return replace(
         seen,
         not_read=parsed.unread,
-        scale=_scale(parsed, how) if len(parsed.tables["ratings"]) else "",
+        scale=_scale(parsed, how, column) if len(parsed.tables["ratings"]) else "",
         times=_times(parsed, how, seen.times) if len(parsed.tables["ratings"]) else seen.times,
         ids=_ids(parsed),
         counts=_counts(parsed),
-        doubts=tuple(_doubts(parsed, how)),
+        doubts=tuple(_doubts(parsed, how, column)),
     )
 
 
@@ -207,6 +211,8 @@ def _remarks(part: Part) -> Iterator[str]:
 def _first_scale(archive: Archive, ratings: Part, how: How) -> str:
     table = ratings.tables[0]
     column = tabular.columns_of(archive, ratings, table, how).get(words.RATING)
+    if not how.has_ratings:
+        return "none: nobody rated"
     if column is None:
         return ""
     values, _ = column.read(pa.chunked_array([table.cells(column.name)], pa.string()))
@@ -214,10 +220,13 @@ def _first_scale(archive: Archive, ratings: Part, how: How) -> str:
     return f"{found.text} by the first rows" if found else ""
 
 
-def _scale(parsed: Parsed, how: How) -> str:
+def _scale(parsed: Parsed, how: How, column: str) -> str:
+    ratings = parsed.tables["ratings"]
     if not how.has_ratings:
-        return "none: each row counts as 1"
-    found = propose_scale(parsed.tables["ratings"][words.RATING].unique().to_pylist())
+        counted = f"{column} says how often" if column else "each row counts as 1"
+        summed = f"{ratings.num_rows:,} rows of {n_pairs(ratings):,} pairs of user and movie"
+        return f"none: nobody rated, {counted}; {summed}, whose counts are summed"
+    found = propose_scale(ratings[words.RATING].unique().to_pylist())
     return f"{found.text}, as {found.reason}" if found else "none that is usual: these may be counts"
 
 
@@ -243,11 +252,13 @@ def _counts(parsed: Parsed) -> dict[str, int]:
             "malformed": parsed.quarantine.num_rows}  # fmt: skip
 
 
-def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
+def _doubts(parsed: Parsed, how: How, column: str) -> Iterator[str]:
     ratings = parsed.tables["ratings"]
     found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
     on_half_stars = not len(ratings) or (found and found.text in ("1-5/1", _HALF_STARS))
-    if how.has_ratings and not on_half_stars:
+    if how.has_ratings and plain_name(column) in COUNT_NAMES:
+        yield f"{column} seems to say how often, not how somebody liked it; say rating_scale=none"
+    elif how.has_ratings and not on_half_stars:
         setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
         yield f"the ratings are not on half stars up to 5; say {setting}"
     if parsed.ids:
@@ -256,7 +267,7 @@ def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
         first = parsed.quarantine.slice(0, 1).to_pylist()[0]
         n_rows, place = parsed.quarantine.num_rows, f"{first['file']} line {first['line']:,}"
         yield f"{n_rows:,} rows cannot be read, such as {place}: {first['fault']}"
-    if n_again := _n_again(parsed):
+    if n_again := _n_again(parsed) if how.has_ratings else 0:
         yield f"{n_again:,} ratings are of a movie that the same user rated again; the latest counts"
     if not any(account.table == "movies" for account in parsed.files):
         yield "no file of movies was found beside the ratings, so titles are made of ids; say columns=title=…"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from recsys import columns as words
 from recsys.datasets.archives import Archive
+from recsys.datasets.column_names import COUNT_NAMES, plain_name
 from recsys.datasets.members import NOT_READ
 from recsys.datasets.plain import first_bytes
 from recsys.datasets.sniffing import HEAD_BYTES, Table, is_archive, kind_of
@@ -32,6 +33,8 @@ def unnamed(
         advice += "; or, where there is no time column, times=none"
     if words.RATING in needed:
         advice += "; or, where nothing was rated but only seen or bought, rating_scale=none"
+        counts = [name for name in tables[0].names if plain_name(name) in COUNT_NAMES]
+        advice += f" (then {' or '.join(counts)} says how often)" if counts else ""
     return DataError(f"{seen}{f' (columns={said} was given)' if said else ''}. {NOT_READ} {advice}.")
 
 

@@ -88,15 +88,16 @@ def find_parts(
         archive: holds the files.
         mapping: the file's column for each of `column_names.USUAL_NAMES`; those with usual names need no entry.
         ratings_file: the file name of the ratings, where there are several.
-        optional: columns of ratings that need not be there.
+        optional: columns of ratings that need not be there; where `rating` is among them, it may say how often.
 
     Raises:
         DataError: no file fits as ratings, several fit as the same, or two columns could be the same thing.
     """
-    tables = _tables(archive, mapping)
+    tables, has_ratings = _tables(archive, mapping), words.RATING not in optional
     found: dict[Role, Part] = {}
     for role in _COLUMNS:
-        candidates = [part for group in _groups(tables) if (part := _part(role, group, mapping or {}))]
+        groups = _groups(tables)
+        candidates = [part for group in groups if (part := _part(role, group, mapping or {}, has_ratings=has_ratings))]
         if role == "ratings" and ratings_file:
             member = archive.require(ratings_file)
             candidates = [part for part in candidates if part.tables[0].member == member]
@@ -110,7 +111,7 @@ def find_parts(
             )
         if fitting:
             found[role] = fitting[0]
-            _check_header(archive, fitting[0], mapping or {})
+            _check_header(archive, fitting[0], mapping or {}, has_ratings=has_ratings)
             _check_parts(archive, fitting[0], tables)
         elif role == "ratings":
             raise _unknown(archive, candidates, tables, optional, mapping or {})
@@ -171,23 +172,23 @@ def _groups(tables: Sequence[Table]) -> list[list[Table]]:
     return list(groups.values())
 
 
-def _part(role: Role, group: list[Table], mapping: Mapping[str, str]) -> Part | None:
+def _part(role: Role, group: list[Table], mapping: Mapping[str, str], *, has_ratings: bool = True) -> Part | None:
     """A group of files as a table of that role, if it could be one."""
     table = group[0]
     if not table.has_header and not mapping and table.form and table.form.delimiter == "::":
         return _as_movielens(role, group)
-    columns = _columns(role, table, mapping)
+    columns = _columns(role, table, mapping, has_ratings=has_ratings)
     if not _could_be(role, set(columns), table):
         return None
     return Part(role, tuple(group), {name: found[0] for name, found in columns.items()})
 
 
-def _columns(role: Role, table: Table, mapping: Mapping[str, str]) -> dict[str, list[str]]:
+def _columns(role: Role, table: Table, mapping: Mapping[str, str], *, has_ratings: bool = True) -> dict[str, list[str]]:
     if role != "ratings":  # what is said of the ratings may be called otherwise elsewhere
         mapping = {name: column for name, column in mapping.items() if column in table.names}
-    columns = match_columns(table.names, mapping, _COLUMNS[role])
+    columns = match_columns(table.names, mapping, _COLUMNS[role], has_ratings=has_ratings)
     missing = [name for name in _COLUMNS[role] if name not in columns]
-    columns |= match_columns([*table.of_folders], mapping, missing)
+    columns |= match_columns([*table.of_folders], mapping, missing, has_ratings=has_ratings)
     ids = [column for column in table.names if plain_name(column) == _ID_OF_ITSELF]
     if words.USER_ID not in _COLUMNS[role] and words.MOVIE_ID not in columns and ids:
         columns[words.MOVIE_ID] = ids
@@ -251,9 +252,9 @@ def _check_named(archive: Archive, role: Role, tables: Sequence[Table], mapping:
             )
 
 
-def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str]) -> None:
+def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str], *, has_ratings: bool = True) -> None:
     """Refuse a file in which a column is named twice, or taken for two things, or two could be the same thing."""
-    for name, found in _columns(part.role, part.tables[0], mapping).items():
+    for name, found in _columns(part.role, part.tables[0], mapping, has_ratings=has_ratings).items():
         if len(set(found)) > 1 and part.tables[0].has_header:
             raise DataError(
                 f"{archive.place(part.tables[0].member.path)}: columns {' and '.join(found)} could both be {name}. "

@@ -47,7 +47,7 @@ class How:
         ratings_file: the file name of the ratings, where there are several.
         times: one of `times.FORMS`, or `times.NONE`; empty: as the first rows have them.
         ids: ``text`` or ``number``; empty: as the ids are.
-        has_ratings: whether a column says how a movie was liked; else each row counts as 1.
+        has_ratings: whether a column says how a movie was liked; else one may say how often, or each row counts as 1.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -131,8 +131,7 @@ def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str
     found = {}
     for name, column in part.names.items():
         kind, is_optional = kinds.get(name, text)
-        is_left_out = kind is None or (name == words.RATING and not how.has_ratings)
-        if not is_left_out:
+        if kind is not None:
             found[name] = Column(column, kind, is_optional)  # type: ignore[arg-type]
     return found
 

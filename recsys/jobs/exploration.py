@@ -12,8 +12,10 @@ from recsys.columns import SNAPSHOT_TABLES
 from recsys.config import Settings
 from recsys.eda import report as eda_report
 from recsys.eda.comparison import compare
+from recsys.eda.scale import COUNTS, Scale
 from recsys.eda.summaries import FORMAT, Summaries, summarise
 from recsys.errors import NotFoundError
+from recsys.jobs.scales import stars_on
 from recsys.spark import spark_session
 from recsys.storage import layout
 from recsys.storage.store import Store, open_store
@@ -133,7 +135,9 @@ def _summarised(spark: "SparkSession", store: Store, snapshot_id: str) -> Summar
         details = spark_table(spark, store, [key], SNAPSHOT_TABLES["details"])
     else:  # a snapshot made before there were any
         details = spark.createDataFrame(SNAPSHOT_TABLES["details"].empty_table())
-    summaries = summarise(**tables, details=details)
+    stars = stars_on(manifest.get("rating_scale", ""))
+    scale = Scale(stars[0], stars[-1], stars[1] - stars[0] if len(stars) > 1 else 1.0) if stars else COUNTS
+    summaries = summarise(**tables, details=details, scale=scale)
     document = {"snapshot_id": snapshot_id, "dataset": manifest.get("dataset", ""), **summaries.document()}
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # not indented: a line per movie otherwise
     store.put(layout.eda_report(snapshot_id, "json"), text.encode(), overwrite=True)

@@ -1,4 +1,4 @@
-"""A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
+"""A list for somebody who was never trained on, from a few ratings or counts: at the terminal, or over the API."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,6 +18,7 @@ from recsys.models.recommender import Recommender
 from recsys.scoring.lists import list_model
 from recsys.storage import layout
 from recsys.storage.store import Store
+from recsys.validation.limits import LARGEST_COUNT
 
 # No user of a data set has it: ids are not negative.
 _NEWCOMER = -1
@@ -30,7 +31,8 @@ def recommend(
 
     Args:
         store: where the release and its model are.
-        ratings: stars by movie id; without any, or where none is liked, the list is the popular one.
+        ratings: stars by movie id, or where nobody rated, how often; without any, or where none is liked, the list is
+            the popular one.
         k: list length, where there are so many movies left.
         release: as `queries.release` gives it; by default the current one.
 
@@ -38,12 +40,13 @@ def recommend(
         ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
 
     Raises:
-        ConfigError: stars outside of the scale, or k out of range.
+        ConfigError: stars outside of the scale, counts that are not above 0, or k out of range.
         NotFoundError: nothing is published, the model is not in the store, or a movie is not in the release.
     """
     release = release or queries.release(store)
     catalogue = queries.catalogue(store, release["version_id"])
     pair = _recommender(store, layout.recommender(layout.model(release["lineage"]["run_id"])))
+    pair = pair if queries.has_ratings(release) else pair.without_rating()
     _check(ratings, k, catalogue, pair)
     movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
     folded = np.empty(0, np.int32)
@@ -55,7 +58,7 @@ def recommend(
         (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
         (pair.popular_ids, pair.popular_counts),
         np.array([*catalogue], np.int32),
-        pair.rating.predict,
+        pair.predict,
         k,
         folded,
     )
@@ -73,18 +76,22 @@ def recommend(
 
 
 def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
-    low, high = pair.rating.low, pair.rating.high
     if not 1 <= k <= LONGEST_LIST or len(ratings) > MOST_RATINGS:
         raise ConfigError(
             f"k is {str(k)[:20]} and there are {len(ratings):,} ratings; lists have 1 to {LONGEST_LIST:,} movies, and "
             f"up to {MOST_RATINGS:,} ratings are taken. Nothing was looked up. Ask for less."
         )
+    if pair.rating:
+        low, high = pair.rating.low, pair.rating.high
+        what, fault = f"The scale is {low:g} to {high:g} stars", "ratings are not on it"
+    else:
+        low, high = math.ulp(0.0), LARGEST_COUNT
+        what, fault = f"These data have no ratings, but counts above 0 and at most {high:,.0f}", "given are none"
     wrong = [(movie, stars) for movie, stars in ratings.items() if not (math.isfinite(stars) and low <= stars <= high)]
     if wrong:
         named = (f"{catalogue.get(movie, {}).get(SOURCE_MOVIE_ID, movie)}={stars:g}" for movie, stars in wrong)
         raise ConfigError(
-            f"The scale is {low:g} to {high:g} stars; {len(wrong):,} of {len(ratings):,} ratings are not on it: "
-            f"{_some(named)}. Nothing was looked up. Correct them."
+            f"{what}; {len(wrong):,} of {len(ratings):,} {fault}: {_some(named)}. Nothing was looked up. Correct them."
         )
     if unknown := sorted(set(ratings) - set(catalogue)):
         raise NotFoundError(

@@ -23,13 +23,15 @@ _WAY_OUT = "Nothing was looked up. Name one column movie_id and one rating in it
 _WHOLE = re.compile(r"([0-9]+)\.0*")  # as pandas writes integers beside gaps
 
 
-def read_file(path: Path, store: Store, version_id: str) -> dict[int, float]:
+def read_file(path: Path, store: Store, version_id: str, *, has_ratings: bool = True) -> dict[int, float]:
     """Ratings by movie id; of a movie that is rated twice, the later row counts.
 
     Args:
         path: a CSV or Parquet file, packed or not, with a movie and a rating in each row; other columns do not matter.
         store: holds the published tables.
         version_id: their version, whose movies are meant.
+        has_ratings: whether its data have ratings; else a column of counts says how often, or each row counts as 1,
+            and those of a movie are summed.
 
     Raises:
         ConfigError: the file has no such columns or too many rows, or a row is no rating.
@@ -37,17 +39,19 @@ def read_file(path: Path, store: Store, version_id: str) -> dict[int, float]:
         NotFoundError: a movie is not in that version.
     """
     with open_archive(path) as archive:
-        rows = _read(archive, path)
+        rows = _read(archive, path, has_ratings=has_ratings)
     if rows.faults:
         line, fault, content, _ = rows.faults[0]
         raise ConfigError(
             f"{path}, line {line:,} is no rating: {fault}. The line is {excerpt(content, 100)}. Nothing was looked up. "
             "Correct it."
         )
-    found = {}
-    for text, rating, line in zip(*(column.to_pylist() for column in rows.table.columns), strict=True):
+    found: dict[int, float] = {}
+    for row in rows.table.to_pylist():
+        text, line, rating = row[columns.MOVIE_ID], row[columns.LINE], row.get(columns.RATING, 1.0)
         try:
-            found[_movie(store, version_id, text)] = rating
+            movie_id = _movie(store, version_id, text)
+            found[movie_id] = rating if has_ratings else found.get(movie_id, 0.0) + rating
         except NotFoundError as error:
             raise NotFoundError(f"{path}, line {line:,}: {error} Nothing was looked up.") from error
     return found
@@ -61,20 +65,21 @@ def _movie(store: Store, version_id: str, text: str) -> int:
     return number
 
 
-def _read(archive: Archive, path: Path) -> Rows:
-    """Id as text, rating and line of each row."""
+def _read(archive: Archive, path: Path, *, has_ratings: bool) -> Rows:
+    """Id as text, rating (where there is one) and line of each row."""
     if len(archive.members) != 1:
         raise ConfigError(f"{path} holds {len(archive.members):,} files. Nothing was looked up. Give one CSV file.")
     if (table := sniff(archive, archive.members[0])) is None:
         raise ConfigError(f"{path} is no table. {_WAY_OUT}")
-    found = match_columns(table.names, None, _WANTED) if table.has_header else {}
-    for name in _WANTED:
+    found = match_columns(table.names, None, _WANTED, has_ratings=has_ratings) if table.has_header else {}
+    wanted = [name for name in _WANTED if has_ratings or name == columns.MOVIE_ID or found.get(name)]
+    for name in wanted:
         if len(candidates := found.get(name, [])) != 1:
             has = f"the columns {', '.join(table.names[:40])}" if table.has_header else "no header line"
             fits = " and ".join(candidates) + " could both be" if candidates else "none is known as"
             raise ConfigError(f"{path} has {has}; {fits} {name}. {_WAY_OUT}")
-    part = Part("ratings", (table,), {name: found[name][0] for name in _WANTED})
-    kinds = tabular.columns_of(archive, part, table, tabular.How(times=NONE))
+    part = Part("ratings", (table,), {name: found[name][0] for name in wanted})
+    kinds = tabular.columns_of(archive, part, table, tabular.How(times=NONE, has_ratings=has_ratings))
     n_rows = 0
 
     def counted(rows: pa.Table) -> pa.Table:
@@ -85,6 +90,8 @@ def _read(archive: Archive, path: Path) -> Rows:
                 f"{path} holds more than {MOST_RATINGS:,} ratings, which is as many as are taken. Nothing was looked "
                 "up. Give those of one person, the newest perhaps."
             )
-        return rows.set_column(0, columns.MOVIE_ID, rows[part.names[columns.MOVIE_ID]].cast(pa.string()))
+        named = {column: name for name, column in part.names.items()}
+        rows = rows.rename_columns([named.get(column, column) for column in rows.column_names])
+        return rows.set_column(0, columns.MOVIE_ID, rows[columns.MOVIE_ID].cast(pa.string()))
 
-    return tabular.read_columns(archive, table, [kinds[name] for name in _WANTED], counted)
+    return tabular.read_columns(archive, table, [kinds[name] for name in wanted], counted)

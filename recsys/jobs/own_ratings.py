@@ -9,9 +9,11 @@ from recsys import columns
 from recsys.datasets import tabular
 from recsys.datasets.archives import Archive, open_archive
 from recsys.datasets.column_names import match_columns
+from recsys.datasets.lines import Format
 from recsys.datasets.parsed import Rows
+from recsys.datasets.plain import first_bytes
 from recsys.datasets.roles import Part
-from recsys.datasets.sniffing import sniff
+from recsys.datasets.sniffing import HEAD_BYTES, Table, encoding_of, sniff, table_of
 from recsys.datasets.times import NONE
 from recsys.errors import ConfigError, NotFoundError
 from recsys.explorer import queries, source_ids
@@ -65,11 +67,22 @@ def _movie(store: Store, version_id: str, text: str) -> int:
     return number
 
 
+def _single_column(archive: Archive) -> Table | None:
+    """A file of movies alone; None where its first line is no name for them."""
+    head = first_bytes(archive, archive.members[0], HEAD_BYTES)
+    encoding = encoding_of(head)
+    name = head.decode(encoding, "replace").removeprefix("\ufeff").partition("\n")[0].strip()
+    if not match_columns([name], None, (columns.MOVIE_ID,)):
+        return None
+    return table_of(archive, archive.members[0], [name], Format(",", encoding=encoding))
+
+
 def _read(archive: Archive, path: Path, *, has_ratings: bool) -> Rows:
     """Id as text, rating (where there is one) and line of each row."""
     if len(archive.members) != 1:
         raise ConfigError(f"{path} holds {len(archive.members):,} files. Nothing was looked up. Give one CSV file.")
-    if (table := sniff(archive, archive.members[0])) is None:
+    table = sniff(archive, archive.members[0]) or (None if has_ratings else _single_column(archive))
+    if table is None:
         raise ConfigError(f"{path} is no table. {_WAY_OUT}")
     found = match_columns(table.names, None, _WANTED, has_ratings=has_ratings) if table.has_header else {}
     wanted = [name for name in _WANTED if has_ratings or name == columns.MOVIE_ID or found.get(name)]

@@ -324,7 +324,7 @@ class TrainConfig(JobConfig):
 
     @property
     def has_rating_model(self) -> bool:
-        """Whether there are ratings to predict; `recsys.training.relevance.on_scale` sets `rating_trials` to 0 for counts."""
+        """Whether there are ratings to predict; for counts the training sets `rating_trials` to 0."""
         return self.rating_trials > 0
 
     @field_validator("preferences", "baselines", mode="before")

@@ -15,12 +15,12 @@ from recsys.ingest.eda import eda_report
 from recsys.ingest.eda.comparison import compare
 from recsys.ingest.eda.scale import COUNTS, Scale
 from recsys.ingest.eda.summaries import FORMAT, Summaries, summarise
+from recsys.rating_scales import stars_on
 from recsys.spark import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, spark_table
-from recsys.training.relevance import stars_on
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -30,9 +30,8 @@ from recsys.spark import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
-from recsys.storage.snapshots import read_ids, seen_key
+from recsys.storage.snapshots import has_ratings, read_ids, seen_key
 from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
-from recsys.training.relevance import has_ratings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,9 +8,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from recsys.config import NO_RATINGS, Preference, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.rating_scales import HALF_STARS, parse_scale
+from recsys.rating_scales import stars_on
 from recsys.storage import layout
-from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 
@@ -23,18 +22,6 @@ Result = TypeVar("Result")
 _HIGH = 0.75
 # Heavy users and favourites have counts a thousand times those of others, so their root goes first.
 _OF_COUNTS: tuple[Preference, ...] = ("root", "stars", "squared", "all")
-
-
-def stars_on(scale: str) -> tuple[float, ...]:
-    """The ratings of a snapshot's scale, none for counts; half stars where a snapshot of old does not say."""
-    if scale == NO_RATINGS:
-        return ()
-    return parse_scale(scale) if scale else HALF_STARS
-
-
-def has_ratings(store: Store, snapshot_id: str) -> bool:
-    """Whether a snapshot holds ratings; else it holds counts."""
-    return bool(read_json(store, layout.snapshot_manifest(snapshot_id)).get("rating_scale") != NO_RATINGS)
 
 
 def relevant_on(scale: str, asked: float = 0.0) -> float:

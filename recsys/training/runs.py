@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import TrainConfig
-from recsys.registry.training_runs import EXPERIMENT, registered_name
+from recsys.registry.training_runs import EXPERIMENT, NO_RATING_MODEL, registered_name
 from recsys.search.space import Point
 from recsys.search.trial import Trial
 from recsys.tracking import CHAMPION, Tracking

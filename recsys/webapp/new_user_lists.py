@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
-from recsys.ingest.validation.limits import LARGEST_COUNT
 from recsys.models.recommender import Recommender
+from recsys.rating_scales import LARGEST_COUNT
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.topk.lists import list_model

@@ -10,8 +10,6 @@ import pyarrow.compute as pc
 
 from recsys.rating_scales import HALF_STARS
 
-LARGEST_COUNT = 1e9  # of one row, where nobody rated; what is larger is a misread column, such as a time
-
 
 @dataclass(frozen=True)
 class Baseline:

@@ -7,7 +7,7 @@ expectations again, so a difference between the two cannot let a faulty row pass
 from typing import TYPE_CHECKING
 
 from recsys import columns as c
-from recsys.ingest.validation.limits import LARGEST_COUNT, Limits
+from recsys.ingest.validation.limits import Limits
 from recsys.ingest.validation.rules import (
     DUPLICATE,
     KNOWN_MOVIES_VIEW,
@@ -17,7 +17,7 @@ from recsys.ingest.validation.rules import (
     expect,
     expect_no_rows,
 )
-from recsys.rating_scales import HALF_STARS
+from recsys.rating_scales import HALF_STARS, LARGEST_COUNT
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation

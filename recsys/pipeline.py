@@ -10,7 +10,7 @@ from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, Tra
 from recsys.ingest import eda_task, publishing, quality, unfinished
 from recsys.ingest import tasks as ingest_tasks
 from recsys.lifecycle import retention
-from recsys.messages import PosterManifestRef, PublishedTables
+from recsys.messages import ChampionRef, PosterManifestRef, PublishedTables
 from recsys.posters import tasks as posters_tasks
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import releases
@@ -44,18 +44,14 @@ def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
     return snapshot
 
 
-def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
+def train_model(workspace: Workspace, snapshot_id: str, config: TrainConfig) -> ChampionRef:
     """Split, search, fit, evaluate, register and promote; returns the champion."""
-    state: dict[str, Any] = _timed(training_tasks.split, snapshot_id, config, run_id("train"), settings)
-    for job in (
-        training_tasks.search,
-        training_tasks.fit,
-        training_tasks.evaluate,
-        training_tasks.register,
-        training_tasks.promote,
-    ):
-        state = _timed(job, state, config, settings)
-    return state
+    split = _timed(training_tasks.split, workspace, snapshot_id, config, run_id("train"))
+    searched = _timed(training_tasks.search, workspace, split, config)
+    trained = _timed(training_tasks.fit, workspace, searched, config)
+    evaluated = _timed(training_tasks.evaluate, workspace, trained, config)
+    registered = _timed(training_tasks.register, workspace, evaluated, config)
+    return _timed(training_tasks.promote, workspace, evaluated, registered, config)
 
 
 def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Settings) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def run(
     train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
     poster_config = _pick(PosterConfig, values)
     snapshot = pipeline.ingest_ratings(ingest_config, settings)
-    champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
-    release = pipeline.score_users(champion, score_config, settings)
+    champion = pipeline.train_model(Workspace(settings), snapshot["snapshot_id"], train_config)
+    release = pipeline.score_users(champion.flat(), score_config, settings)
     pipeline.fetch_posters(Workspace(settings), poster_config, PublishedTables.read(release))
     summary(user_id=None)
 
@@ -97,7 +97,7 @@ def tune(
 
     settings = Settings.load()
     snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
-    print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
+    print_json(pipeline.train_model(Workspace(settings), snapshot_id, _config(TrainConfig, given)).flat())
 
 
 @app.command()
@@ -117,8 +117,8 @@ def score(
         if snapshot_id
         else _latest(settings)
     )
-    champion = champions.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
-    print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
+    champion = champions.serving(Workspace(settings), snapshot["dataset"], snapshot["snapshot_id"])
+    print_json(pipeline.score_users(champion.flat(), _config(ScoreConfig, given), settings))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from recsys.storage import releases, snapshots
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.tracking import Tracking
+from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)
 Due = Literal["training", "lists", "nothing"]
@@ -53,8 +54,8 @@ def due(snapshot: Mapping[str, Any], settings: Settings | None = None) -> Due:
         return "training"
     champion = Champions(store, tracking, training_runs.registered_name(dataset)).present()
     is_newest = snapshots.latest(store, dataset) == snapshot_id
-    if champion and is_newest and not _has_lists(store, champion["run_id"], snapshot_id):
-        log.info("no lists of the champion %s were published for %s yet", champion["uri"], snapshot_id)
+    if champion and is_newest and not _has_lists(store, champion.mlflow_run_id, snapshot_id):
+        log.info("no lists of the champion %s were published for %s yet", champion.model.uri, snapshot_id)
         return "lists"
     return "nothing"
 
@@ -66,12 +67,8 @@ def announce_champion(downloaded: Mapping[str, Any], settings: Settings | None =
         raise NotFoundError(
             f"snapshot {downloaded['snapshot_id']} was removed meanwhile. Nothing was published. Run the ingest again."
         )
-    reason = "the published lists are older than the champion"
-    return {
-        **serving(found["dataset"], found["snapshot_id"], settings),
-        "promoted": False,
-        "reason": reason,
-    }
+    champion = serving(Workspace(settings or Settings.load()), found["dataset"], found["snapshot_id"])
+    return champion.model_copy(update={"reason": "the published lists are older than the champion"}).flat()
 
 
 def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:

@@ -32,6 +32,7 @@ from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.snapshots import has_ratings, read_ids, seen_key
 from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
+from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,7 +49,7 @@ def present_champion(announced: dict[str, Any], settings: Settings | None = None
     Where there is none any more, the announced one is returned, for `check_is_champion` to refuse.
     """
     try:
-        champion = {**announced, **serving(announced["dataset"], announced["snapshot_id"], settings)}
+        champion = {**announced, **_serving(announced, settings)}
     except NotFoundError as error:
         log.warning("%s was announced, and is not champion any more: %s", announced["model_uri"], error)
         return announced
@@ -58,6 +59,11 @@ def present_champion(announced: dict[str, Any], settings: Settings | None = None
     return champion
 
 
+def _serving(champion: dict[str, Any], settings: Settings | None) -> dict[str, Any]:
+    found = serving(Workspace(settings or Settings.load()), champion["dataset"], champion["snapshot_id"]).flat()
+    return {name: value for name, value in found.items() if name not in ("promoted", "reason")}
+
+
 def check_is_champion(champion: dict[str, Any], settings: Settings | None = None) -> None:
     """Refuse to make or publish lists of a model that was replaced or deleted meanwhile.
 
@@ -65,7 +71,7 @@ def check_is_champion(champion: dict[str, Any], settings: Settings | None = None
         GateError: another model is champion now.
         NotFoundError: none is.
     """
-    present = serving(champion["dataset"], champion["snapshot_id"], settings)
+    present = _serving(champion, settings)
     if present["model_uri"] != champion["model_uri"]:
         raise GateError(
             f"{champion['model_uri']} is no longer champion, {present['model_uri']} is. Nothing was published, and the "

@@ -8,7 +8,7 @@ results are factor models again, scored and served like any other (`recsys.model
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +16,15 @@ import numpy as np
 from recsys.config import TrainConfig
 from recsys.evaluation.evaluator import Exam, Ratings
 from recsys.evaluation.metrics import rmse
+from recsys.messages import SearchResult
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
 from recsys.models.ensemble import grow, weighted_sum
 from recsys.models.factors import Factors
 from recsys.models.recipe import Recipe
 from recsys.models.recommender import RatingModel, Recommender
+from recsys.registry.model_records import CompositionRecord, MemberRecord, ModelRecord
 from recsys.search.space import Point, different, show
-from recsys.training.fitting import Fitter, fitter_of, n_parallel
+from recsys.training.fitting import Fitter, fitter_of, n_parallel, split_name
 from recsys.training.folds import Fold, Judges
 from recsys.training.report.training_report import Searched
 
@@ -68,13 +70,13 @@ class Composition:
     blend: Blend | None
     sentences: list[str]
 
-    def to_record(self) -> dict[str, Any]:
-        """A JSON document of what was chosen."""
-        return {
-            "ranking": [asdict(part) for part in self.ranking],
-            "rating": [asdict(part) for part in self.rating],
-            "sentences": self.sentences,
-        }
+    def to_record(self) -> CompositionRecord:
+        """What was chosen, without the weights, which the model itself holds."""
+        ranking, rating = (
+            tuple(MemberRecord(model=part.model, point=part.point) for part in parts)
+            for parts in (self.ranking, self.rating)
+        )
+        return CompositionRecord(ranking=ranking, rating=rating, sentences=tuple(self.sentences))
 
 
 def choose(folds: Judges, found: Sequence[Searched], config: TrainConfig) -> Composition:
@@ -105,6 +107,20 @@ def choose(folds: Judges, found: Sequence[Searched], config: TrainConfig) -> Com
     for sentence in (of_ranking, of_rating):
         log.info("%s", sentence)
     return Composition(members, blended_parts, blend, [of_ranking, of_rating])
+
+
+def model_record(searched: SearchResult, config: TrainConfig, composition: Composition) -> ModelRecord:
+    """The document that says what the model of a training is made from."""
+    split = searched.split
+    return ModelRecord(
+        dataset=split.dataset,
+        snapshot_id=split.snapshot_id,
+        fingerprint=split.fingerprint,
+        split=split_name(config),
+        train_key=split.train_key,
+        points=searched.params,
+        composition=composition.to_record(),
+    )
 
 
 def finalists(searched: Searched, n: int) -> list[Point]:

@@ -1,20 +1,18 @@
-"""The search of both models: what is searched, how, and the record it leaves."""
+"""The search of both models: what is searched, how, and the document that is kept of it."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from recsys.config import TrainConfig
 from recsys.search import strategies
-from recsys.search.cross_validation import Outcome, cross_validate
+from recsys.search.cross_validation import cross_validate
 from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.tracking import Tracking
-from recsys.training import runs
+from recsys.training.documents import ModelSearchRecord, OutcomeRecord, SearchRecord
 from recsys.training.folds import Judges
 from recsys.training.report.training_report import Searched
 
@@ -61,29 +59,38 @@ def objective(model: str, config: TrainConfig) -> Objective:
     return Objective(f"ndcg_at_{config.k}") if model == "ranking" else Objective("rmse", lower_is_better=True)
 
 
-def search_both(
+def search_models(
     folds: Judges,
-    split: dict[str, Any],
     config: TrainConfig,
-    tracking: Tracking,
-    run_id: str,
+    on_trial: Callable[[str, Trial], None],
+    *,
+    finished: Mapping[str, Sequence[Trial]] | None = None,
+    first: Mapping[str, Point] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
-    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
-    known = {model: runs.finished_trials(tracking, run_id, model) for model in models(config)}
+    """Search the ranking model, then the rating model; then fit their learning curves.
+
+    Args:
+        folds: on which candidates are judged.
+        config: what is searched, and how.
+        on_trial: called with the model and each newly finished trial, as soon as it is finished.
+        finished: by model, trials of an interrupted search.
+        first: by model, a candidate to begin with, such as the champion's.
+        clock: seconds.
+    """
+    known = {model: (finished or {}).get(model, ()) for model in models(config)}
     # The limit is for all attempts together.
-    spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / folds.n_parallel
+    spent_s = sum(trial.seconds for trials in known.values() for trial in trials) / folds.n_parallel
     started = clock() - spent_s
-    champion = runs.champion_points(tracking, split["dataset"])
     found = []
     for model in models(config):
         goal, searched = objective(model, config), space(model, config)
         outcome = cross_validate(
             model,
-            strategy(model, config, champion.get(model)),
+            strategy(model, config, (first or {}).get(model)),
             config.n_folds,
             partial(folds.judge, model),
-            partial(runs.log_trial, tracking, run_id, split, config, model),
+            partial(on_trial, model),
             goal,
             n_parallel=folds.n_parallel,
             known=known[model],
@@ -139,23 +146,25 @@ def learning_curve(
     return dict(sorted({**curve, **dict(zip(longest_first, fitted, strict=True))}.items()))
 
 
-def to_record(found: list[Searched]) -> dict[str, Any]:
-    """All searches as a JSON document."""
-    return {
-        each.model: {"outcome": asdict(each.outcome), "curve": {str(n): value for n, value in each.curve.items()}}
-        for each in found
-    }
+def to_record(found: Sequence[Searched]) -> SearchRecord:
+    """All searches as the document that is kept of them."""
+    return SearchRecord(
+        **{
+            each.model: ModelSearchRecord(outcome=OutcomeRecord.of_outcome(each.outcome), curve=dict(each.curve))
+            for each in found
+        }
+    )
 
 
-def from_record(record: dict[str, Any], config: TrainConfig) -> list[Searched]:
+def from_record(record: SearchRecord, config: TrainConfig) -> list[Searched]:
     """What `to_record` was given; objective and space follow from the configuration."""
     found = []
     for model in models(config):
-        outcome, curve, searched = record[model]["outcome"], record[model]["curve"], space(model, config)
-        judged = [Trial(**{**trial, "point": _ordered(trial["point"], searched)}) for trial in outcome["trials"]]
-        by_step = {int(n): value for n, value in curve.items()}
-        result = Outcome(**{**outcome, "trials": judged})
-        found.append(Searched(model, objective(model, config), searched, result, by_step))
+        stored, searched = record.of_model(model), space(model, config)
+        outcome = stored.outcome.outcome()
+        trials = [replace(trial, point=_ordered(trial.point, searched)) for trial in outcome.trials]
+        result = replace(outcome, trials=trials)
+        found.append(Searched(model, objective(model, config), searched, result, stored.curve))
     return found
 
 

@@ -9,6 +9,7 @@ from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.tracking import CHAMPION, Tracking
+from recsys.workspace import Workspace
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def add(settings, tracking):
         store.put(layout.recommender(prefix), b"factors")
         version = tracking._client.create_model_version(name, prefix, run_id, tags={"model_prefix": prefix}).version
         tracking.set_alias(name, CHAMPION, str(version))
-        return {**serving("tiny", "tiny-1", settings), "training_run_id": run_id, "promoted": True}
+        return {**serving(Workspace(settings), "tiny", "tiny-1").flat(), "training_run_id": run_id, "promoted": True}
 
     return register
 

@@ -13,9 +13,9 @@ from recsys.models.als import AlsParams
 from recsys.search.trial import Trial
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
-from recsys.tracking import Tracking
 from recsys.training import cluster, member_selection, searching, tasks
 from recsys.training.folds import Folds
+from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, write_snapshot
 
 pytestmark = pytest.mark.spark
@@ -31,15 +31,17 @@ def store(settings):
 @pytest.fixture
 def ratings(settings, store):
     write_snapshot(settings)
-    return Ratings.from_table(read_table(store, tasks.split("tiny-1", CONFIG, "ratings", settings)["train"]))
+    return Ratings.from_table(
+        read_table(store, tasks.split(Workspace(settings), "tiny-1", CONFIG, "ratings").train_key)
+    )
 
 
-def search(folds, config, settings, training_id):
+def search(folds, config):
     """Both searches, without the seconds they took, and what the models are made of."""
-    tracking = Tracking(settings)
-    state = tasks.split("tiny-1", config, training_id, settings)
-    run_id = tracking.start_run("recsys-training", training_id, tags={"training_id": training_id})
-    found = searching.search_both(folds, state, config, tracking, run_id)
+    told = []
+    found = searching.search_models(folds, config, lambda model, trial: told.append((model, trial.number)))
+    asked = [(each.model, trial.number) for each in found for trial in each.outcome.trials]
+    assert sorted(told) == sorted(asked)
     judged = [[Trial(t.number, t.point, t.fold_metrics, 0, t.stage) for t in each.outcome.trials] for each in found]
     return judged, [each.curve for each in found], member_selection.choose(folds, found, config)
 
@@ -50,15 +52,15 @@ def is_same(one, other):
 
 
 @pytest.mark.parametrize("changes", [{"n_members": 2}, HALVING], ids=["random", "halving"])
-def test_tasks_give_what_threads_give_to_the_last_bit(settings, spark, store, ratings, changes, caplog):
+def test_tasks_give_what_threads_give_to_the_last_bit(spark, store, ratings, changes, caplog):
     config = CONFIG.model_copy(update=changes)
-    in_threads = search(Folds(None, ratings, config), config, settings, "threads")
+    in_threads = search(Folds(None, ratings, config), config)
     with (
         caplog.at_level(logging.INFO, "recsys.training.cluster"),
         cluster.judges(spark, ratings, config, store) as tasks,
     ):
         assert isinstance(tasks, cluster.Tasks)
-        assert is_same(in_threads, search(tasks, config, settings, "tasks"))
+        assert is_same(in_threads, search(tasks, config))
     assert "2 fits at a time by compiled code in tasks on local[2]" in caplog.text
     assert not list(store.list("scratch/"))
 
@@ -154,8 +156,7 @@ def test_a_fault_that_may_pass_is_left_to_spark_and_comes_back_as_what_it_was(sp
     ("engine", "master", "expected"),
     [("compiled", "local[2]", False), ("compiled", "spark://a:7077", True), ("mllib", "local[2]", True)],
 )
-def test_spark_is_opened_where_candidates_are_fitted_on_it(settings, monkeypatch, engine, master, expected):
-    monkeypatch.setattr(tasks, "spark_session", lambda *_, **__: nullcontext("a session"))
-    place = settings.model_copy(update={"spark_master": master})
+def test_spark_is_opened_where_candidates_are_fitted_on_it(settings, engine, master, expected):
+    place = Workspace(settings.model_copy(update={"spark_master": master}), lambda *_, **__: nullcontext("a session"))
     with tasks._engine(place, CONFIG.model_copy(update={"search_engine": engine}), 1) as spark:
         assert (spark == "a session") is expected

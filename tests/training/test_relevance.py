@@ -13,6 +13,7 @@ from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table, write_table
 from recsys.training import tasks
 from recsys.training.folds import Folds
+from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, write_snapshot
 
 
@@ -28,8 +29,8 @@ def test_a_snapshot_in_which_nobody_reaches_relevant_rating_is_refused_before_th
     with pytest.raises(
         ConfigError, match=r"None of the [\d,]+ ratings .* reaches relevant_rating 5, the highest is 4\.5"
     ):
-        tasks.split("tiny-1", config, "t", settings)
-    assert tasks.split("tiny-1", CONFIG, "t", settings)["n_holdout"]
+        tasks.split(Workspace(settings), "tiny-1", config, "t")
+    assert tasks.split(Workspace(settings), "tiny-1", CONFIG, "t").n_holdout
 
 
 def test_a_holdout_in_which_nobody_reaches_relevant_rating_is_refused_though_the_rest_has_some(settings):
@@ -40,7 +41,7 @@ def test_a_holdout_in_which_nobody_reaches_relevant_rating_is_refused_though_the
     write_table(store, key, table.set_column(2, table.schema.field("rating"), low), overwrite=True)
     config = TrainConfig(split="time", holdout_fraction=0.0001)  # one rating, the latest
     with pytest.raises(ConfigError, match=r"None of the 1 ratings .* the highest is 2\..*hold out more ratings"):
-        tasks.split("tiny-1", config, "t", settings)
+        tasks.split(Workspace(settings), "tiny-1", config, "t")
 
 
 def test_a_fold_without_a_relevant_rating_says_so_instead_of_a_missing_metric():

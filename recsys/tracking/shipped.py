@@ -20,7 +20,7 @@ _MODULES = (
     "models/ensemble.py",
     "models/factors.py",
     "models/fold_in.py",
-    "models/newcomers.py",
+    "models/new_users.py",
     "models/preferences.py",
     "models/recipe.py",
     "models/recommender.py",

@@ -23,7 +23,7 @@ from recsys.baselines.baselines import BASELINES
 from recsys.config import Settings
 from recsys.errors import RecsysError
 from recsys.models.recommender import RatingModel
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 
 log = logging.getLogger("benchmarks.quality")
 METRICS = (

@@ -21,7 +21,7 @@ from recsys.models.preferences import preference
 from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
 from recsys.search.space import Point
-from recsys.spark import task_bytes
+from recsys.spark.memory import task_bytes
 from recsys.splitting.split import Split
 
 if TYPE_CHECKING:

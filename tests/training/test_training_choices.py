@@ -16,7 +16,7 @@ from recsys.search.trial import Objective, Trial
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import fitting, holdout, member_selection, tasks
 from recsys.training.folds import Folds
 from recsys.training.report.training_report import Searched

@@ -8,8 +8,8 @@ from recsys.ingest.eda import comparison_figures
 from recsys.ingest.eda.comparison import Comparison
 from recsys.ingest.eda.rating_figures import panels
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import render
 from recsys.pages.charts import figures_json, library
+from recsys.pages.rendering import render
 
 VERSION = 2
 """Rises whenever the page would look different for the same snapshot."""

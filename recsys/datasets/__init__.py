@@ -1,1 +1,0 @@
-"""Where ratings come from: the releases by name, their download, their archives, their parsers, the sample."""

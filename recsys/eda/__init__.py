@@ -1,1 +1,0 @@
-"""What is in a snapshot: summaries computed in Spark, figures from them, one page."""

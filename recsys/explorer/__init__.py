@@ -1,1 +1,0 @@
-"""Web pages and JSON over the published tables, and the reads behind them."""

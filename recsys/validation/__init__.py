@@ -1,1 +1,0 @@
-"""What must hold for the parsed tables before they become a snapshot, checked and reported."""

@@ -129,7 +129,6 @@ class Settings(BaseSettings):
     @property
     def tmp_dir(self) -> Path:
         """Scratch space inside the state folder; created on first use."""
-        make_private_folder(self.state_dir)
         return make_private_folder(self.state_dir / "tmp")
 
     @classmethod

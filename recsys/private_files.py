@@ -1,13 +1,17 @@
 """Folders and files that only their owner can read: ratings, models, logs and databases are nobody else's business."""
 
+from itertools import takewhile
 from pathlib import Path
 
 
 def make_private_folder(path: Path) -> Path:
-    """Create a folder for its owner alone; one that is there keeps its mode, which somebody may have chosen."""
-    if not path.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+    """Create a folder, and those above it that are missing, for their owner alone.
+
+    One that is there keeps its mode, which somebody may have chosen.
+    """
+    missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
     return path
 
 

@@ -147,14 +147,16 @@ def recommend(
         raise typer.BadParameter(
             "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
         )
+    store = _store()
+    release = queries.release(store)
+    version_id = release["version_id"]
     if user_id is not None:
-        store = _store()
-        rows = queries.user_list(store, source_id_lookup.user_number(store, user_id))
+        rows = queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
         show(rows, as_json, f"Recommended to user {user_id}")
         return
-    store = _store()
-    by_hand = inputs.read_ratings(ratings, source_id_lookup.movie_numbers(store)) if ratings else {}
-    rows = new_user_lists.recommend(store, (new_user_lists.read_csv(csv) if csv else {}) | by_hand, k)
+    number = source_id_lookup.movie_numbers(store, version_id)
+    by_hand = inputs.read_ratings(ratings, number) if ratings else {}
+    rows = new_user_lists.recommend(store, (new_user_lists.read_csv(csv, number) if csv else {}) | by_hand, k, release)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, title)
@@ -169,7 +171,8 @@ def similar(
     from recsys.webapp import queries, source_id_lookup
 
     store = _store()
-    rows = queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id))
+    version_id = queries.current_version(store)
+    rows = queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id, version_id), version_id)
     show(rows, as_json, f"Similar to movie {movie_id}")
 
 
@@ -190,11 +193,9 @@ def summary(
 ) -> None:
     """Show the champion beside popularity, a user's list, and where everything is."""
     from recsys.pages.summary_page import print_summary
-    from recsys.webapp import source_id_lookup
     from recsys.webapp.summary import summary as collect
 
-    number = None if user_id is None else source_id_lookup.user_number(_store(), user_id)
-    print_summary(collect(Settings.load(), number), console=console())
+    print_summary(collect(Settings.load(), user_id), console=console())
 
 
 @app.command()

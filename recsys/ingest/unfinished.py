@@ -4,6 +4,7 @@ An event that a paused DAG missed, or whose run failed, does not come again by i
 looks whether something is left to do for the snapshot that is there.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -75,8 +76,9 @@ def announce_champion(downloaded: Mapping[str, Any], settings: Settings | None =
 
 def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:
     """Whether any release is of this model and this snapshot; the newest ones are looked at first."""
-    return any(
-        (lineage["run_id"], lineage["snapshot_id"]) == (run_id, snapshot_id)
-        for release in reversed(releases.history(store))
-        for lineage in [releases.read_manifest(store, release["version_id"])["lineage"]]
-    )
+    for release in reversed(releases.history(store)):
+        with contextlib.suppress(NotFoundError):  # tables that were removed by hand are no lists
+            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
+            if (lineage["run_id"], lineage["snapshot_id"]) == (run_id, snapshot_id):
+                return True
+    return False

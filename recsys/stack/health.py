@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recsys.config import Settings
 from recsys.errors import StackError
 from recsys.stack.airflow_api import AirflowApi
+from recsys.storage.opening import local_folder
 
 if TYPE_CHECKING:
     from recsys.stack.launcher import Stack
@@ -75,8 +76,8 @@ def check_signs_of_life(stack: "Stack") -> None:
 
 def folders(settings: Settings) -> list[Path]:
     """The local folders a run writes to."""
-    store = settings.resolved_store_url
-    return [settings.state_dir, *([] if "://" in store else [Path(store)])]
+    store = local_folder(settings.resolved_store_url)
+    return [settings.state_dir, *([store] if store else [])]
 
 
 def check_space(paths: Iterable[Path], least_mb: int, advice: str) -> None:

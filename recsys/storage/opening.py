@@ -15,13 +15,23 @@ def open_store(url: str) -> Store:
     Raises:
         ConfigError: an unknown scheme, or an S3 URL without a bucket.
     """
+    if (folder := local_folder(url)) is not None:
+        return FileStore(folder)
     parts = urlsplit(url)
-    if parts.scheme == "s3":
-        if not parts.netloc:
-            raise ConfigError(f"{url!r} names no bucket. Set RECSYS_STORE_URL to s3://bucket/prefix.")
-        return S3Store(parts.netloc, parts.path)
-    if parts.scheme == "file":
-        return FileStore(Path(unquote(parts.path)))
-    if parts.scheme or not url:
+    if parts.scheme != "s3":
         raise ConfigError(f"{url!r} is no store. Set RECSYS_STORE_URL to a directory or to s3://bucket/prefix.")
-    return FileStore(Path(url))
+    if not parts.netloc:
+        raise ConfigError(f"{url!r} names no bucket. Set RECSYS_STORE_URL to s3://bucket/prefix.")
+    return S3Store(parts.netloc, parts.path)
+
+
+def local_folder(url: str) -> Path | None:
+    """The folder of a store on this machine, from its URL; None of any other.
+
+    >>> local_folder("/data/store"), local_folder("file:///my%20store"), local_folder("s3://movies/here")
+    (PosixPath('/data/store'), PosixPath('/my store'), None)
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(url) if url and not parts.scheme else None

@@ -44,7 +44,11 @@ class Tracking:
     def start_run(
         self, experiment: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] | None = None
     ) -> str:
-        """Create a run, nested below `parent` when given; returns its id."""
+        """Create a run, nested below `parent` when given; returns its id.
+
+        Raises:
+            ConfigError: its experiment was deleted; the message says how to restore it.
+        """
         all_tags = {"mlflow.runName": name, **{key: str(value) for key, value in (tags or {}).items()}}
         if parent:
             all_tags["mlflow.parentRunId"] = parent
@@ -132,8 +136,8 @@ class Tracking:
 
         Deleted ones are not among them, nor any of an experiment that is deleted or was never made.
         """
-        experiment_id = self._active_experiment(experiment)
-        if experiment_id is None:
+        where = self._client.get_experiment_by_name(experiment)
+        if where is None:
             return []
         conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
         conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
@@ -142,7 +146,7 @@ class Tracking:
         found: list[dict[str, Any]] = []
         token = None
         while True:
-            runs = self._client.search_runs([experiment_id], " and ".join(conditions), page_token=token)
+            runs = self._client.search_runs([where.experiment_id], " and ".join(conditions), page_token=token)
             found += [self._plain(run) for run in runs]
             token = runs.token
             if not token:
@@ -287,17 +291,8 @@ class Tracking:
                 )
             return files[0].read_bytes()
 
-    def _active_experiment(self, name: str) -> str | None:
-        """The id of an experiment; None where there is none, or it was deleted and could be restored."""
-        found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
-
     def _experiment_id(self, name: str) -> str:
-        """The id of an experiment to log to, which is made where there is none.
-
-        Raises:
-            ConfigError: it was deleted; the message says how to restore it.
-        """
+        """The id of an experiment, which is made where there is none; a deleted one has its id too."""
         found = self._client.get_experiment_by_name(name)
         if found is None:
             root = self._settings.resolved_artifact_root
@@ -306,8 +301,6 @@ class Tracking:
                 return str(self._client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
             except AlreadyExistsError:  # another task made it meanwhile
                 found = self._client.get_experiment_by_name(name)
-        if found.lifecycle_stage != "active":
-            raise self._client.deleted("experiment", found.experiment_id)
         return str(found.experiment_id)
 
 

@@ -47,7 +47,7 @@ class Newcomer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ratings: dict[int, float]
+    ratings: dict[str, float]  # by movie, as the source calls it
     k: int = 10
 
 
@@ -90,7 +90,10 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
 
     @app.post("/api/lists")
     def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
-        return recommend(store, newcomer.ratings, newcomer.k, queries.release(store))
+        release = queries.release(store)
+        number = source_id_lookup.movie_numbers(store, release["version_id"])
+        ratings = {number(movie_id): stars for movie_id, stars in newcomer.ratings.items()}
+        return recommend(store, ratings, newcomer.k, release)
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:
@@ -146,17 +149,20 @@ def _add_files(app: FastAPI, store: Store) -> None:
 
 
 def _add_json(app: FastAPI, store: Store) -> None:
+    # As for the pages: one answer, one release. Another may have other numbers for the source's ids.
     @app.get("/api/release")
     def release() -> dict[str, Any]:
         return queries.release(store)
 
     @app.get("/api/users/{user_id}")
     def user_list(user_id: str) -> list[dict[str, Any]]:
-        return queries.user_list(store, source_id_lookup.user_number(store, user_id))
+        version_id = queries.current_version(store)
+        return queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
 
     @app.get("/api/movies/{movie_id}/similar")
     def similar(movie_id: str) -> list[dict[str, Any]]:
-        return queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id))
+        version_id = queries.current_version(store)
+        return queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id, version_id), version_id)
 
     @app.get("/api/movies")
     def find(q: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -74,8 +74,12 @@ def recommend(
     return found
 
 
-def read_csv(path: Path) -> dict[int, float]:
+def read_csv(path: Path, number: Callable[[str], int]) -> dict[int, float]:
     """Ratings of one person from a CSV file with the columns movie_id (or movieId) and rating; others do not matter.
+
+    Args:
+        path: of the file.
+        number: the number of a movie that the source calls so.
 
     Raises:
         ConfigError: the file cannot be read, has no such columns or too many lines, or a line is no rating.
@@ -91,10 +95,12 @@ def read_csv(path: Path) -> dict[int, float]:
                     "Nothing was looked up. Name them in its first line."
                 )
             # One more than may be is enough to know.
-            rows = [(int(line[movie]), float(line[stars])) for line in islice(lines, MOST_RATINGS + 1)]
+            rows = [
+                (number((line[movie] or "").strip()), float(line[stars])) for line in islice(lines, MOST_RATINGS + 1)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is no CSV file that can be read: {error}. Nothing was looked up.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotFoundError) as error:
         raise ConfigError(
             f"{path}, line {lines.line_num} is no rating: {str(error)[:200]}. Nothing was looked up. Correct it."
         ) from error

@@ -52,7 +52,7 @@ def similar_movies(store: Store, movie_id: int, version_id: str | None = None) -
     Raises:
         NotFoundError: nothing is published, or the release does not know the movie.
     """
-    version_id = version_id or _current(store)
+    version_id = version_id or current_version(store)
     movie(store, movie_id, version_id)
     rows = _rows_of(store, version_id, "similar_movies", columns.MOVIE_ID, movie_id)
     by_id = catalogue(store, version_id)
@@ -79,19 +79,19 @@ def find_movies(store: Store, text: str, limit: int = 25, version_id: str | None
         ConfigError: too many words, or too long ones.
     """
     words = read_words(text)
-    movies = _by_popularity(store, version_id or _current(store)) if words else ()
+    movies = _by_popularity(store, version_id or current_version(store)) if words else ()
     fitting = (row for title, row in movies if all(word in title for word in words))
     return [dict(row) for row in islice(fitting, limit)]
 
 
 def most_rated(store: Store, n: int = 12, version_id: str | None = None) -> list[Row]:
     """The most rated movies of a release, as `find_movies` gives them: where to begin looking around."""
-    return [dict(row) for _, row in _by_popularity(store, version_id or _current(store))[:n]]
+    return [dict(row) for _, row in _by_popularity(store, version_id or current_version(store))[:n]]
 
 
 def user_range(store: Store, version_id: str | None = None) -> tuple[int, int] | None:
     """The smallest and the largest user id with a list in a release; None where nobody has one, or ids are text."""
-    version_id = version_id or _current(store)
+    version_id = version_id or current_version(store)
     files = releases.read_manifest(store, version_id)["tables"]["recommendations"]
     if not files or numbers_of(store, version_id, columns.USER_ID) is not None:
         return None
@@ -104,7 +104,7 @@ def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
     Raises:
         NotFoundError: the release does not know it.
     """
-    version_id = version_id or _current(store)
+    version_id = version_id or current_version(store)
     row = catalogue(store, version_id).get(movie_id)
     if row is None:
         raise NotFoundError(
@@ -119,7 +119,7 @@ def rated_high(store: Store, user_id: int, n: int = 10, version_id: str | None =
 
     Equal ratings stand newest first. Empty for a user without ratings; None where the snapshot was removed since.
     """
-    version_id = version_id or _current(store)
+    version_id = version_id or current_version(store)
     snapshot_id = releases.read_manifest(store, version_id)["lineage"]["snapshot_id"]
     if not store.exists(layout.snapshot_manifest(snapshot_id)):
         return None
@@ -170,12 +170,17 @@ def gone(store: Store, lineage: Row) -> list[str]:
     return [sentence for key, sentence in needed.items() if not store.exists(key)]
 
 
-def _current(store: Store) -> str:
+def current_version(store: Store) -> str:
+    """The version of the current release, for who asks several questions for one answer.
+
+    Raises:
+        NotFoundError: nothing is published yet.
+    """
     return str(releases.current(store)["version_id"])
 
 
 def _user_rows(store: Store, user_id: int, version_id: str | None) -> list[Row]:
-    version_id = version_id or _current(store)
+    version_id = version_id or current_version(store)
     rows = _rows_of(store, version_id, "recommendations", columns.USER_ID, user_id)
     if not rows:
         raise NotFoundError(

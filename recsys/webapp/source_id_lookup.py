@@ -23,21 +23,21 @@ SOURCE_MOVIE_ID = columns.source_name(columns.MOVIE_ID)
 _TABLES = {columns.USER_ID: ("recommendations", "user"), columns.MOVIE_ID: ("movies", "movie")}
 
 
-def user_number(store: Store, text: str, version_id: str | None = None) -> int:
-    """The number of the user whom the source calls so; of the current version, if none is given.
+def user_number(store: Store, text: str, version_id: str) -> int:
+    """The number that a version has for the user whom the source calls so; another version may have another.
 
     Raises:
-        NotFoundError: no user is called so, or nothing is published.
+        NotFoundError: no user is called so.
     """
     return _number(store, text, columns.USER_ID, version_id)
 
 
-def movie_number(store: Store, text: str, version_id: str | None = None) -> int:
+def movie_number(store: Store, text: str, version_id: str) -> int:
     """The number of the movie that the source calls so; as `user_number`."""
     return _number(store, text, columns.MOVIE_ID, version_id)
 
 
-def movie_numbers(store: Store, version_id: str | None = None) -> Callable[[str], int]:
+def movie_numbers(store: Store, version_id: str) -> Callable[[str], int]:
     """`movie_number` for a version."""
     return functools.partial(movie_number, store, version_id=version_id)
 
@@ -48,8 +48,7 @@ def user_name(store: Store, number: int, version_id: str) -> str:
     return next((text for text, known in numbers.items() if known == number), str(number))
 
 
-def _number(store: Store, text: str, column: str, version_id: str | None) -> int:
-    version_id = version_id or str(releases.current(store)["version_id"])
+def _number(store: Store, text: str, column: str, version_id: str) -> int:
     numbers, what = numbers_of(store, version_id, column), _TABLES[column][1]
     if numbers is None:
         return read_id(text, what)

@@ -12,15 +12,15 @@ from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp import queries
-from recsys.webapp.source_id_lookup import user_name
+from recsys.webapp.source_id_lookup import user_name, user_number
 
 
-def summary(settings: Settings | None = None, user_id: int | None = None) -> dict[str, Any]:
+def summary(settings: Settings | None = None, user: str | None = None) -> dict[str, Any]:
     """The state of the published tables, ready to be shown.
 
     Args:
         settings: where the store is; read from the environment by default.
-        user_id: whose list to show; by default a user with a middling number of ratings.
+        user: whose list to show, as the source calls them; by default a user with a middling number of ratings.
 
     Returns:
         ``{release, lineage, snapshot, n_rows, evaluation, user, places, posters, gone}``; `snapshot` and `evaluation`
@@ -36,8 +36,10 @@ def summary(settings: Settings | None = None, user_id: int | None = None) -> dic
     manifest = releases.read_manifest(store, version_id)
     lineage = manifest["lineage"]
     snapshot = _document(store, layout.snapshot_manifest(lineage["snapshot_id"]))
-    if user_id is None:
+    if user is None:
         user_id = _sample_user(store, lineage["snapshot_id"], manifest["tables"]["recommendations"])
+    else:
+        user_id = user_number(store, user, version_id)
     return {
         "release": release,
         "lineage": lineage,

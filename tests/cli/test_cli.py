@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from recsys import pipeline
-from recsys.cli import entry
+from recsys.cli import commands, entry
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
 from recsys.ingest import publishing, tasks
@@ -18,6 +18,7 @@ from recsys.storage.tables import read_json
 from recsys.training import runs
 from recsys.webapp import queries
 from tests.lifecycle import test_retention
+from tests.storage.interrupting import interruptions
 from tests.webapp import published
 
 
@@ -108,6 +109,23 @@ def test_a_fault_is_one_sentence_and_a_status(store, recsys, arguments, status, 
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("arguments", [("recommend", "--user-id", "ann"), ("similar", "--movie-id", "A1")])
+def test_an_answer_is_of_one_release_when_the_next_numbers_ids_otherwise(tmp_path, monkeypatch, recsys, arguments):
+    store = FileStore(tmp_path / "store")
+    published.publish_twice_with_other_numbers(store)
+    second = store.get(layout.release(2))
+    answers = []
+    for interruption in interruptions("before"):
+        store.delete(layout.release(2))
+        interruption.act = lambda: store.put(layout.release(2), second)
+        watched = interruption.watch(store)
+        monkeypatch.setattr(commands, "_store", lambda: watched)  # noqa: B023
+        answers.append(json.loads(recsys(*arguments, "--json")[1]))
+    after, before = answers[0], answers[-1]  # published before the first call, and after the last
+    assert before != after
+    assert all(answer in (before, after) for answer in answers)
+
+
 def test_somebody_new_gets_a_list_from_ratings_and_is_told_when_it_is_the_popular_one(store, recsys):
     published.store_model(store)
     rows = json.loads(recsys("recommend", "--ratings", "1=5", "--k", "2", "--json")[1])
@@ -127,6 +145,19 @@ def test_ratings_may_come_from_a_file(store, recsys, tmp_path):
     written = recsys("recommend", "--ratings", "1=5,3=4.5", "--k", "2", "--json")
     assert recsys("recommend", "--csv", str(file), "--k", "2", "--json") == written
     assert written[0] == 0
+
+
+def test_ratings_from_a_file_name_movies_as_the_source_does(tmp_path, monkeypatch, recsys):
+    store = FileStore(tmp_path / "store")
+    published.publish_with_source_ids(store, movie_names={1: "3", 2: "a1", 3: "B/3 ü", 4: "04"})
+    published.store_model(store)
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    (tmp_path / "mine.csv").write_text("movie_id,rating\n3,5.0\n")
+    rows = json.loads(recsys("recommend", "--csv", str(tmp_path / "mine.csv"), "--json")[1])
+    assert [row["source_movie_id"] for row in rows] == ["B/3 ü", "04", "a1"]  # and not 3, which was rated
+    (tmp_path / "mine.csv").write_text("movie_id,rating\n1,5.0\n")  # the number in the tables
+    status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))
+    assert (status, "line 2 is no rating: No movie is called '1'" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,15 @@ def test_lists_are_not_made_for_a_snapshot_that_another_one_followed(settings, s
     assert unfinished.next_task(downloaded, CONFIG, settings) == "unchanged"
 
 
+def test_a_release_whose_tables_were_removed_by_hand_does_not_stop_the_ingest(settings, store, tracking, downloaded):
+    old, new = (train_to_the_end(tracking, store, downloaded) for _ in range(2))
+    publish_lists(store, "v1", old, downloaded["snapshot_id"])
+    store.delete(f"{layout.version('v1')}/{layout.MANIFEST}")
+    assert unfinished.next_task(downloaded, CONFIG, settings) == "announce_champion"
+    publish_lists(store, "v2", new, downloaded["snapshot_id"])
+    assert unfinished.next_task(downloaded, CONFIG, settings) == "unchanged"
+
+
 def test_the_command_line_says_what_is_due(settings, store, tracking, downloaded):
     assert pipeline.ingest_ratings(CONFIG, settings)["due"] == "training"
     run_id = train_to_the_end(tracking, store, downloaded)

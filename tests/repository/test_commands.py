@@ -40,6 +40,16 @@ def test_clean_leaves_what_the_project_did_not_make(clone, tmp_path):
     assert "did not make what is left in it (thesis.tex)" in answer.stdout
 
 
+def test_clean_removes_nothing_from_a_folder_that_holds_the_clone_or_is_ones_home(clone, tmp_path):
+    make_state(tmp_path)
+    for variables in ({"RECSYS_STATE_DIR": str(clone.parent)}, {"RECSYS_STATE_DIR": "~", "HOME": str(tmp_path)}):
+        answer = run(clone, "make", "clean", **variables)
+        assert answer.returncode != 0
+        assert "Nothing was removed" in answer.stderr
+        assert (tmp_path / "tmp/spark").exists()
+        assert (tmp_path / "store/tables").exists()
+
+
 @pytest.fixture
 def ci(clone, tmp_path):
     """Run CI with a `make` that fails for some targets; returns status and last lines."""

@@ -88,6 +88,21 @@ def test_the_tracking_database_and_a_new_store_are_their_owners_alone(settings):
     assert stat.S_IMODE((settings.state_dir / "store").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda settings: settings.tmp_dir,
+        Tracking,
+        lambda settings: open_store(settings.resolved_store_url).put("a", b""),
+    ],
+    ids=["tmp", "tracking", "store"],
+)
+def test_whatever_makes_the_state_folder_first_makes_it_its_owners_alone(tmp_path, act):
+    state = tmp_path / "new" / "state"
+    act(Settings(state_dir=state))
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (state.parent, state, *state.iterdir())} == {0o700}
+
+
 def test_a_store_that_somebody_shares_keeps_its_mode(tmp_path):
     (tmp_path / "shared").mkdir(mode=0o755)
     open_store(str(tmp_path / "shared")).put("a.json", b"{}")

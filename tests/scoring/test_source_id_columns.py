@@ -39,11 +39,12 @@ def test_published_tables_have_the_sources_ids_beside_the_numbers(named, setting
         for key in releases.table_keys(named, table):
             for row in read_table(named, key).to_pylist():
                 assert {row[f"source_{name}"] for name in ids} == {f"{ids[name]}-{row[name]:03}" for name in ids}
-    version = named.local_path(layout.version(releases.current(named)["version_id"]))
+    version_id = releases.current(named)["version_id"]
+    version = named.local_path(layout.version(version_id))
     ranked = duckdb.sql(
         f"select rank, source_movie_id from '{version}/recommendations/*.parquet' "
         "where source_user_id = 'u-007' order by rank"
     ).fetchall()
-    listed = queries.user_list(named, source_id_lookup.user_number(named, "u-007"))
+    listed = queries.user_list(named, source_id_lookup.user_number(named, "u-007", version_id))
     assert ranked == [(row["rank"], row["source_movie_id"]) for row in listed]
     assert len(ranked) == CONFIG.k

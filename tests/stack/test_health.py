@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,12 @@ def test_the_disk_of_a_store_elsewhere_does_not_count(settings):
     assert folders(settings) == [settings.state_dir, settings.state_dir / "store"]
     assert folders(Settings(state_dir=settings.state_dir, store_url="s3://movies/here")) == [settings.state_dir]
     check_space(folders(settings), 1, "")
+
+
+@pytest.mark.parametrize("address", [str, Path.as_uri])
+def test_the_disk_of_a_store_on_this_machine_counts_however_its_folder_is_named(tmp_path, address):
+    folder = tmp_path / "my store"
+    assert folders(Settings(state_dir=tmp_path, store_url=address(folder))) == [tmp_path, folder]
 
 
 def test_a_scheduler_whose_heart_has_stopped_is_noticed_although_its_process_lives(stack, settings, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 from shared import params
 
 from recsys.config import CHAIN, form_values
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, StackError
+from recsys.stack import __main__ as stack_main
 from recsys.stack.__main__ import local_dataset, parse_overrides
 
 FIELDS = [(dag_id, name) for dag_id, config in CHAIN.items() for name in config.model_fields]
@@ -103,3 +104,24 @@ def test_a_file_or_folder_here_is_given_to_the_tasks_with_its_full_path(tmp_path
     assert local_dataset("my likes.csv") == str(tmp_path / "my likes.csv")
     assert local_dataset("week") == str(tmp_path / "week")
     assert local_dataset("sample") == "sample"  # a release, whatever folder is called the same
+
+
+def test_a_missing_file_is_told_before_anything_is_started_and_one_that_is_there_reaches_the_run(tmp_path, monkeypatch):
+    started = []
+
+    def start(_, conf, **__):
+        started.append(conf["dataset"])
+        raise StackError("started")
+
+    monkeypatch.setattr(stack_main, "run_pipeline", start)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATASET", "weeks/likes.csv")
+    for overrides, name in (([], "weeks/likes.csv"), (["dataset=likes.csv"], "likes.csv")):
+        with pytest.raises(ConfigError, match=f"^{name}: there is no such file or folder in {tmp_path}"):
+            stack_main.run(overrides)
+    assert started == []
+    (tmp_path / "weeks").mkdir()
+    (tmp_path / "weeks" / "likes.csv").touch()
+    with pytest.raises(StackError, match="started"):
+        stack_main.run([])
+    assert started == [str(tmp_path / "weeks" / "likes.csv")]

@@ -1,5 +1,6 @@
 """A tiny release, written by hand: two users, four movies, one of them with a title that must be escaped."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,15 +22,26 @@ N_RATINGS = {1: 215, 2: 0, 3: 102, 4: 3}
 USER_NAMES, MOVIE_NAMES = {1: "ann", 7: "0007"}, {1: "A1", 2: "a1", 3: "B/3 ü", 4: "04"}
 
 
-def publish_with_source_ids(store: Store) -> None:
+def publish_with_source_ids(
+    store: Store,
+    version_id: str = "v1",
+    user_names: Mapping[int, str] = USER_NAMES,
+    movie_names: Mapping[int, str] = MOVIE_NAMES,
+) -> None:
     """The same of a source whose ids are text."""
-    _table(store, layout.snapshot_table("snap", "user_ids"), columns.ID_TABLES["user_ids"], [*USER_NAMES.items()])
-    _table(store, layout.snapshot_table("snap", "movie_ids"), columns.ID_TABLES["movie_ids"], [*MOVIE_NAMES.items()])
-    publish(store)
+    _table(store, layout.snapshot_table("snap", "user_ids"), columns.ID_TABLES["user_ids"], [*user_names.items()])
+    _table(store, layout.snapshot_table("snap", "movie_ids"), columns.ID_TABLES["movie_ids"], [*movie_names.items()])
+    publish(store, version_id)
     ids = SourceIds.of(read_ids(store))
     for table in columns.RELEASE_TABLES:
-        for row in releases.read_manifest(store, "v1")["tables"][table]:
+        for row in releases.read_manifest(store, version_id)["tables"][table]:
             write_table(store, row["key"], ids.beside(read_table(store, row["key"])), overwrite=True)
+
+
+def publish_twice_with_other_numbers(store: Store) -> None:
+    """Two releases of a source whose ids are text: in the second, users and movies have other numbers."""
+    publish_with_source_ids(store)
+    publish_with_source_ids(store, "v2", {1: "0007", 7: "ann"}, {1: "a1", 2: "A1", 3: "04", 4: "B/3 ü"})
 
 
 def read_ids(store: Store) -> dict[str, pa.Table]:

@@ -76,7 +76,7 @@ def test_somebody_new_gets_a_list_over_the_api_with_its_source(client):
         ('{"ratings": {"1": 5}, "k": 1000000000000}', 400),
         ('{"ratings": {"471": 5}}', 404),
         ('{"ratings": {"99999999999999999999": 5}}', 404),
-        ('{"ratings": {"one": 5}}', 422),
+        ('{"ratings": {"one": 5}}', 404),
         ('{"ratings": {"1": "five"}}', 422),
         ('{"ratings": {"1": [NaN]}}', 422),
         ('{"ratings": [1, 5]}', 422),

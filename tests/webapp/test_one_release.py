@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
 
+from recsys.config import Settings
 from recsys.pages.summary_page import print_summary
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
@@ -61,6 +62,27 @@ def test_a_page_is_of_one_release_when_another_is_published_between_any_two_call
         assert titles
         assert {title.endswith(" again") for title in titles} == {number == 2}
     assert len(interruption.calls) > 5
+
+
+@pytest.mark.parametrize("path", ["/api/users/ann", "/api/movies/A1/similar"])
+def test_an_answer_of_the_api_is_of_one_release_when_the_next_numbers_ids_otherwise(tmp_path, monkeypatch, path):
+    settings = Settings(state_dir=tmp_path)
+    store = open_store(settings.resolved_store_url)
+    published.publish_twice_with_other_numbers(store)
+    second, after = store.get(layout.release(2)), get(settings, path).json()
+    store.delete(layout.release(2))
+    before = get(settings, path).json()
+    assert before != after
+    answers = []
+    for interruption in interruptions("before"):
+        store.delete(layout.release(2))
+        interruption.act = lambda: store.put(layout.release(2), second)
+        watched = interruption.watch(store)
+        monkeypatch.setattr(app, "open_store", lambda _: watched)  # noqa: B023
+        answers.append(get(settings, path).json())
+    assert all(answer in (before, after) for answer in answers)
+    assert before in answers
+    assert after in answers
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from fastapi.testclient import TestClient
 from recsys.config import Settings
 from recsys.errors import NotFoundError
 from recsys.storage.opening import open_store
-from recsys.webapp import queries, source_id_lookup
+from recsys.webapp import new_user_lists, queries, source_id_lookup
 from recsys.webapp.app import create_app
 from recsys.webapp.inputs import read_ratings
+from recsys.webapp.summary import summary
 from tests.webapp import published
 
 
@@ -25,12 +26,12 @@ def store(settings):
 
 
 def test_ids_are_looked_up_as_they_are_written(store):
-    assert [source_id_lookup.user_number(store, text) for text in ("ann", "0007")] == [1, 7]
-    assert [source_id_lookup.movie_number(store, text) for text in ("A1", "a1")] == [1, 2]
+    assert [source_id_lookup.user_number(store, text, "v1") for text in ("ann", "0007")] == [1, 7]
+    assert [source_id_lookup.movie_number(store, text, "v1") for text in ("A1", "a1")] == [1, 2]
     assert source_id_lookup.user_name(store, 7, "v1") == "0007"
     for text in ("7", "Ann", ""):
         with pytest.raises(NotFoundError, match=r"No user is called .* the source's own, zeros and capitals included"):
-            source_id_lookup.user_number(store, text)
+            source_id_lookup.user_number(store, text, "v1")
 
 
 def test_movies_are_shown_with_the_sources_ids(store):
@@ -41,7 +42,24 @@ def test_movies_are_shown_with_the_sources_ids(store):
 
 
 def test_ratings_by_hand_name_movies_as_the_source_does(store):
-    assert read_ratings("A1=5, a1=4.5", source_id_lookup.movie_numbers(store)) == {1: 5.0, 2: 4.5}
+    assert read_ratings("A1=5, a1=4.5", source_id_lookup.movie_numbers(store, "v1")) == {1: 5.0, 2: 4.5}
+
+
+def test_the_summary_takes_a_user_as_the_source_calls_them(settings):
+    shown = summary(settings, "0007")["user"]
+    assert (shown["user_id"], [row["source_movie_id"] for row in shown["list"]]) == ("0007", ["A1"])
+    with pytest.raises(NotFoundError, match="No user is called '7'"):
+        summary(settings, "7")
+
+
+def test_a_new_users_ratings_name_movies_as_the_source_does_over_the_api_too(settings, store):
+    # What is 1 in the tables, the source calls 3.
+    published.publish_with_source_ids(store, "v2", movie_names={1: "3", 2: "a1", 3: "B/3 ü", 4: "04"})
+    published.store_model(store)
+    client = TestClient(create_app(settings, recommend=new_user_lists.recommend))
+    listed = client.post("/api/lists", json={"ratings": {"3": 5}, "k": 4})
+    assert [row["movie_id"] for row in listed.json()] == [3, 4, 2]  # and not 1, which was rated
+    assert client.post("/api/lists", json={"ratings": {"1": 5}}).status_code == 404
 
 
 def test_the_pages_and_the_api_take_the_sources_ids(settings):

@@ -79,7 +79,7 @@ class Plan:
     max_iter: int = 12
 
     def exam(self, ratings: Ratings, part: Part) -> Exam:
-        """What is asked about one part. Users without a training rating are not asked about: no protocol does."""
+        """What is asked about one part; nothing about users without a training rating."""
         average_precision = average_precision_of_all_at_k if self.is_map_of_all else average_precision_at_k
         return Exam(
             ratings.where(part.train),

@@ -1,8 +1,8 @@
 """Processes by identity: start them in sessions of their own, recognise them later, end exactly those.
 
 A process id alone is not an identity, because ids are used again. Here a process is its id together with
-the moment it started. What a killed parent leaves behind is found by the
-session it belongs to, or by a marker in its environment.
+the moment it started. What a killed parent leaves behind is found by the session it belongs to, or by a
+marker in its environment.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def start_time(pid: int) -> str | None:
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
         return f"{_boot_id()}:{_ticks(process)}" if psutil.LINUX else str(process.create_time())
-    except psutil.NoSuchProcess:
+    except psutil.Error:  # gone, or not ours to look at
         return None
 
 

@@ -133,13 +133,24 @@ def posters(given: Given = None) -> None:
 def recommend(
     user_id: Annotated[str | None, typer.Option(help="The user, as the data set calls them.")] = None,
     ratings: Annotated[
-        str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
+        str | None,
+        typer.Option(
+            help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty. Where nobody rated, "
+            "movie_id=count or movie_id."
+        ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="The same from a file with columns movie_id and rating.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same from a CSV or Parquet file with columns such as movie_id and rating; where nobody rated, "
+            "movie_id will do."
+        ),
+    ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
+    from recsys.cli import own_ratings
     from recsys.webapp import inputs, new_user_lists, queries, source_id_lookup
 
     is_new = ratings is not None or csv is not None
@@ -152,14 +163,15 @@ def recommend(
     version_id = release["version_id"]
     if user_id is not None:
         rows = queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
-        show(rows, as_json, f"Recommended to user {user_id}")
+        show(rows, as_json, f"Recommended to user {user_id}{_no_ratings(store)}")
         return
-    number = source_id_lookup.movie_numbers(store, version_id)
-    by_hand = inputs.read_ratings(ratings, number) if ratings else {}
-    rows = new_user_lists.recommend(store, (new_user_lists.read_csv(csv, number) if csv else {}) | by_hand, k, release)
+    has_ratings, number = queries.has_ratings(release), source_id_lookup.movie_numbers(store, version_id)
+    by_hand = inputs.read_ratings(ratings, number, has_ratings=has_ratings) if ratings else {}
+    given = own_ratings.read_file(csv, store, version_id, has_ratings=has_ratings) if csv else {}
+    rows = new_user_lists.recommend(store, given | by_hand, k, release)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
-    show(rows, as_json, title)
+    show(rows, as_json, f"{title}{_no_ratings(store)}")
 
 
 @app.command()
@@ -173,7 +185,7 @@ def similar(
     store = _store()
     version_id = queries.current_version(store)
     rows = queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id, version_id), version_id)
-    show(rows, as_json, f"Similar to movie {movie_id}")
+    show(rows, as_json, f"Similar to movie {movie_id}{_no_ratings(store)}")
 
 
 @app.command()
@@ -323,6 +335,13 @@ def _retention(keep: int, dataset: str) -> Any:
     from recsys.tracking.tracking import Tracking
 
     return retention.plan(_store(), Tracking(Settings.load()), keep, dataset or None)
+
+
+def _no_ratings(store: Any) -> str:
+    """Why predicted ratings are empty, for the end of a title."""
+    from recsys.webapp import queries
+
+    return "" if queries.has_ratings(queries.release(store)) else " (no ratings are predicted: these data have none)"
 
 
 def _store() -> Any:

@@ -46,7 +46,9 @@ def print_summary(found: dict[str, Any], console: Console) -> None:
         console.print("How good the model is, is not known here any more: its evaluation was removed from the store.")
     else:
         _print_metrics(found["evaluation"], console)
-    _print_user(found["user"], console)
+    if not found["has_ratings"]:
+        console.print("These data have no ratings: the model orders lists by counts, and predicts no rating.")
+    _print_user(found["user"], console, has_ratings=found["has_ratings"])
     if found["posters"]:
         console.print(posters_line(found["posters"]), markup=False, highlight=False, soft_wrap=True)
     console.print("Where things are", style="italic")
@@ -80,30 +82,36 @@ def posters_line(manifest: dict[str, Any]) -> str:
 def _print_metrics(evaluation: dict[str, Any], console: Console) -> None:
     k, models = evaluation["k"], evaluation["models"]
     title = f"Holdout: {evaluation['n_users']:,} users, every unseen movie ranked, lists of {k}"
-    table = Table("model", *_METRICS.values(), title=title, title_justify="left")
+    metrics = {
+        metric: shown
+        for metric, shown in _METRICS.items()
+        if metric != "rmse" or any(metric in values for values in models.values())
+    }
+    table = Table("model", *metrics.values(), title=title, title_justify="left")
     for name, shown in _MODELS.items():
         if name in models:
-            values = [models[name].get(metric.format(k=k)) for metric in _METRICS]
+            values = [models[name].get(metric.format(k=k)) for metric in metrics]
             table.add_row(shown, *("–" if value is None else f"{value:.4f}" for value in values))
     console.print(table)
     console.print(f"Gate: {evaluation['reason']}.", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_user(user: dict[str, Any], console: Console) -> None:
+def _print_user(user: dict[str, Any], console: Console, *, has_ratings: bool) -> None:
     if user["rated_high"] is not None:
-        liked = Table("stars", "title", title=f"User {user['user_id']} rated high", title_justify="left")
+        unit, had = ("rating", "rated high") if has_ratings else ("times", "had most often")
+        liked = Table(unit, "title", title=f"User {user['user_id']} {had}", title_justify="left")
         for row in user["rated_high"]:
-            liked.add_row(f"{row['rating']:.1f}", escape(row["title"]))
+            liked.add_row(f"{row['rating']:{'.1f' if has_ratings else 'g'}}", escape(row["title"]))
         console.print(liked)
     table = Table(
         "rank",
         "title",
         "score",
-        "predicted stars",
+        *(["predicted rating"] if has_ratings else []),
         title=f"Recommended to user {user['user_id']}",
         title_justify="left",
     )
     for row in user["list"]:
         stars = "–" if row["predicted_rating"] is None else f"{row['predicted_rating']:.2f}"
-        table.add_row(str(row["rank"]), escape(row["title"]), f"{row['score']:.3f}", stars)
+        table.add_row(str(row["rank"]), escape(row["title"]), f"{row['score']:.3f}", *([stars] if has_ratings else []))
     console.print(table)

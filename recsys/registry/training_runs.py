@@ -3,6 +3,7 @@
 from recsys.tracking.tracking import Tracking
 
 EXPERIMENT = "recsys-training"
+NO_RATING_MODEL = "none: these data have no ratings"
 
 
 def registered_name(dataset: str) -> str:

@@ -30,7 +30,7 @@ from recsys.spark.session import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
-from recsys.storage.snapshots import read_ids, seen_key
+from recsys.storage.snapshots import has_ratings, read_ids, seen_key
 from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
 
 if TYPE_CHECKING:
@@ -249,8 +249,8 @@ def _write_catalogue(store: Store, champion: dict[str, Any], version_id: str) ->
         _snapshot(store, champion, "movies"),
         _snapshot(store, champion, "links"),
         _column(ratings, columns.MOVIE_ID),
-        _column(ratings, columns.RATING),
-        _recommender(store, champion).rating.predict,
+        _column(ratings, columns.RATING) if has_ratings(store, champion["snapshot_id"]) else None,
+        _recommender(store, champion).predict,
     )
     key = f"{layout.version_table(version_id, 'movies')}/part-00000.parquet"
     return [write_table(store, key, _source_ids(store, champion).beside(table), overwrite=True)]
@@ -265,7 +265,7 @@ def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], confi
     pair = _recommender(store, champion)
     supported = pair.popular_ids[pair.popular_counts >= config.min_support]
     return {
-        "recommendations": check_lists(lists, users, movies, catalogue, config.k),
+        "recommendations": check_lists(lists, users, movies, catalogue, config.k, has_ratings=pair.rating is not None),
         "similar_movies": check_similar(similar, catalogue, config.n_similar, config.similarity, supported),
     }
 
@@ -286,13 +286,16 @@ def _lineage(store: Store, champion: dict[str, Any], config: ScoreConfig, report
         **{name: champion[name] for name in ("snapshot_id", "model_version", "model_uri", "run_id")},
         **config.model_dump(),
         "dataset": snapshot["dataset"],
+        "rating_scale": snapshot.get("rating_scale", ""),
         "is_invented": bool(snapshot.get("is_invented", False)),
         "checks": report,
     }
 
 
 def _recommender(store: Store, champion: dict[str, Any]) -> Recommender:
-    return Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
+    model = Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
+    # A champion may have learned from stars, and the newest snapshot hold counts.
+    return model if has_ratings(store, champion["snapshot_id"]) else model.without_rating()
 
 
 def _source_ids(store: Store, champion: dict[str, Any]) -> SourceIds:

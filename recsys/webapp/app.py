@@ -43,7 +43,7 @@ Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Newcomer(BaseModel):
-    """What is asked for somebody new."""
+    """What is asked for somebody new: ratings by the movies' ids, as the source has them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,7 +83,8 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
         release = queries.release(store)
-        given = read_ratings(ratings, source_id_lookup.movie_numbers(store, release["version_id"]))
+        numbers = source_id_lookup.movie_numbers(store, release["version_id"])
+        given = read_ratings(ratings, numbers, has_ratings=queries.has_ratings(release))
         rows = recommend(store, given, 10, release)
         source = rows[0]["source"] if rows else "popular"
         return _page(store, release, newcomer=ratings, listed=_with_posters(store, rows), source=source)
@@ -173,7 +174,11 @@ def _page(store: Store, release: dict[str, Any], **shown: Any) -> str:
     """The one page: what is current, the two forms, and what was asked for."""
     lineage = release["lineage"]
     return _rendered(
-        release=release, reports=reports.current(store, lineage), gone=queries.gone(store, lineage), **shown
+        release=release,
+        has_ratings=queries.has_ratings(release),
+        reports=reports.current(store, lineage),
+        gone=queries.gone(store, lineage),
+        **shown,
     )
 
 
@@ -193,7 +198,7 @@ def _rendered(**shown: Any) -> str:
             "user_range",
         )
     )
-    blank |= {"reports": {}, "gone": [], "source": "als", "rated": None}
+    blank |= {"reports": {}, "gone": [], "source": "als", "rated": None, "has_ratings": True}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
 
 

@@ -5,6 +5,7 @@ several questions for one answer asks for the release once, and gives its versio
 ranges in the manifest and row groups by their statistics, so that no table is read whole but the catalogue.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns
+from recsys.config import NO_RATINGS
 from recsys.errors import NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
@@ -115,7 +117,7 @@ def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
 
 
 def rated_high(store: Store, user_id: int, n: int = 10, version_id: str | None = None) -> list[Row] | None:
-    """What a user rated highest in the snapshot the lists were made from: ``{movie_id, title, rating}``.
+    """What a user rated highest, or had most often, in the snapshot of the lists: ``{movie_id, title, rating}``.
 
     Equal ratings stand newest first. Empty for a user without ratings; None where the snapshot was removed since.
     """
@@ -151,6 +153,11 @@ def release(store: Store) -> Row:
     """
     current = releases.current(store)
     return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
+
+
+def has_ratings(release: Mapping[str, Any]) -> bool:
+    """Whether the data behind a release, as `release` gives it, have ratings; else they have counts."""
+    return bool(release["lineage"].get("rating_scale") != NO_RATINGS)
 
 
 def gone(store: Store, lineage: Row) -> list[str]:

@@ -23,8 +23,8 @@ def summary(settings: Settings | None = None, user: str | None = None) -> dict[s
         user: whose list to show, as the source calls them; by default a user with a middling number of ratings.
 
     Returns:
-        ``{release, lineage, snapshot, n_rows, evaluation, user, places, posters, gone}``; `snapshot` and `evaluation`
-        are None where they were removed since, and `gone` says so in sentences.
+        ``{release, lineage, has_ratings, snapshot, n_rows, evaluation, user, places, posters, gone}``; `snapshot` and
+        `evaluation` are None where they were removed since, and `gone` says so in sentences.
 
     Raises:
         NotFoundError: nothing is published yet, or the user has no list.
@@ -43,6 +43,7 @@ def summary(settings: Settings | None = None, user: str | None = None) -> dict[s
     return {
         "release": release,
         "lineage": lineage,
+        "has_ratings": queries.has_ratings(manifest),
         "snapshot": snapshot,
         "n_rows": {table: sum(row["n_rows"] for row in rows) for table, rows in manifest["tables"].items()},
         "evaluation": _document(store, layout.evaluation(layout.model(lineage["run_id"]))),

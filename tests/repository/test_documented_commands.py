@@ -165,8 +165,10 @@ def check_recsys(request, words, _variables):
     published.publish(store)
     published.store_model(store)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if "--csv" in words:
+        Path(words[words.index("--csv") + 1]).write_text("movie_id,rating\n1,5\n3,4.5\n")
     if words[0] == "inspect":
-        monkeypatch.chdir(tmp_path)
         rows = "".join(f"ann,{movie},{1 + movie % 10},1700000000\n" for movie in range(30))
         Path(words[1]).write_text(f"user,item,rating,timestamp\n{rows}")
     # The ids of the examples become such as the published tables hold.

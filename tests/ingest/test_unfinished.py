@@ -10,7 +10,7 @@ from recsys.registry import training_runs
 from recsys.registry.champions import serving
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training import runs
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}

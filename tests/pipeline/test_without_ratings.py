@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from recsys import pipeline
 from recsys.cli.commands import app
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
+from recsys.messages import PublishedTables
 from recsys.models.factors import Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import Recommender
@@ -26,6 +27,7 @@ from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
+from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
@@ -55,7 +57,8 @@ def chain(settings, folder):
     snapshot = pipeline.ingest_ratings(ingested, settings)
     champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
     release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), settings)
-    pipeline.fetch_posters(PosterConfig(max_posters=3), settings, {"version_id": release["version_id"]})
+    tables = PublishedTables(version_id=release["version_id"])
+    pipeline.fetch_posters(Workspace(settings), PosterConfig(max_posters=3), tables)
     return snapshot, champion, release
 
 

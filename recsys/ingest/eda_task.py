@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from recsys import tracking
 from recsys.columns import SNAPSHOT_TABLES
 from recsys.config import Settings
 from recsys.errors import NotFoundError
@@ -16,11 +15,12 @@ from recsys.ingest.eda.comparison import compare
 from recsys.ingest.eda.scale import COUNTS, Scale
 from recsys.ingest.eda.summaries import FORMAT, Summaries, summarise
 from recsys.rating_scales import stars_on
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, spark_table
+from recsys.tracking import tracking
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

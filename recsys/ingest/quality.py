@@ -21,7 +21,7 @@ from recsys.ingest.validation.quarantine import Examination, Removal, examine
 from recsys.ingest.validation.rules import SUPERSEDED
 from recsys.ingest.validation.validation_report import document, failure, headline, page
 from recsys.rating_scales import HALF_STARS, parse_scale, propose_scale, stars_of
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store

@@ -17,7 +17,7 @@ from recsys.models.recommender import Recommender
 from recsys.registry.model_records import CompositionRecord
 from recsys.registry.training_runs import EXPERIMENT, NO_RATING_MODEL
 from recsys.search.trial import Trial
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training.documents import Evaluation, Metrics
 from recsys.training.report.training_report import PAGE, Searched, page
 

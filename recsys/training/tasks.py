@@ -15,10 +15,10 @@ from recsys.models.recommender import Recommender
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, RegisteredModel, serving, stored_model
 from recsys.registry.model_records import read_record
-from recsys.spark import is_local
+from recsys.spark.masters import is_local
 from recsys.storage import layout
 from recsys.storage.tables import read_json, read_table
-from recsys.tracking import CHALLENGER, CHAMPION
+from recsys.tracking.tracking import CHALLENGER, CHAMPION
 from recsys.training import cluster, holdout, member_selection, runs, searching, stored
 from recsys.training.documents import (
     Evaluation,

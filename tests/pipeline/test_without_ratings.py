@@ -21,7 +21,7 @@ from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists

@@ -13,7 +13,7 @@ from recsys.registry.model_records import read_record
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
-from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import stored, tasks
 from recsys.workspace import Workspace
 from tests.storage.interrupting import interruptions

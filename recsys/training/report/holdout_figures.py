@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 from recsys.training.documents import ActivityGroup, CalibrationGroup, Evaluation, Gain
 
 _LOOKS = {

@@ -1,4 +1,4 @@
-"""Searches, fits, judges and registers a challenger, and makes it champion if it earned it.
+"""Searches, fits, evaluates and registers a challenger, and makes it champion if it earned it.
 
 **Steps.** `configure` → `split` → `search` → `fit` → `evaluate` → `register` → `promote`. Promoting emits the asset
 `champion`, which starts `score_users`, also when the present champion stays: new ratings want new lists.
@@ -16,7 +16,7 @@ how many fits a model is made of.
 * `promote` is skipped: the gate refused the first model of this data, and there is no champion to serve instead. The
   log says why. No lists are made. Widen the search (`ranking_trials`), or bring in more ratings.
 * Somebody deleted the run or the experiment in MLflow: the message says how to restore it.
-* Anything else: the trials so far are in MLflow; clear the failed task and it goes on from the step before.
+* Anything else: the trials so far are kept; clear the failed task and it goes on from the step before.
 """
 
 from typing import Any

@@ -54,7 +54,9 @@ class TrialRecord(Document):
     @classmethod
     def of_trial(cls, trial: Trial) -> Self:
         folds = tuple(trial.fold_metrics)
-        return cls(number=trial.number, point=trial.point, fold_metrics=folds, seconds=trial.seconds, stage=trial.stage)
+        return cls(
+            number=trial.number, point=trial.params, fold_metrics=folds, seconds=trial.seconds, stage=trial.stage
+        )
 
     def trial(self) -> Trial:
         return Trial(self.number, dict(self.point), list(self.fold_metrics), self.seconds, self.stage)
@@ -214,7 +216,7 @@ class Evaluation(Verdict):
 
 def write_trial(store: Store, model_prefix: str, model: str, trial: Trial) -> None:
     """Keep a finished trial for an attempt that goes on with the search."""
-    key = layout.trial(model_prefix, model, json.dumps(trial.point, sort_keys=True))
+    key = layout.trial(model_prefix, model, json.dumps(trial.params, sort_keys=True))
     TrialRecord.of_trial(trial).write(store, key, overwrite=True)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.baselines.baselines import BASELINES, too_large
 from recsys.config import TrainConfig
-from recsys.evaluation.evaluator import Exam, Lists, Ratings
+from recsys.evaluation.evaluator import Evaluator, Lists, Ratings
 from recsys.evaluation.significance import mean_with_interval, paired_bootstrap, paired_permutation
 from recsys.ids import distinct, positions
 from recsys.models.recommender import Recommender
@@ -49,7 +49,7 @@ class Champion:
     trained_on: NDArray[np.int64]
 
 
-class Duel(NamedTuple):
+class ChampionComparison(NamedTuple):
     """Challenger and champion on ratings that neither was trained on.
 
     Attributes:
@@ -61,32 +61,32 @@ class Duel(NamedTuple):
     per_user: PerUser
 
 
-def sit_exam(
+def evaluate(
     train: Ratings, holdout: Ratings, challenger: Recommender, champion: Champion | None, config: TrainConfig
 ) -> Evaluation:
     """Evaluate everything on the holdout and decide."""
-    exam = Exam(train, holdout, config.k, config.relevant_rating)
-    models, per_user, left_out = _judge(exam, challenger, config)
+    evaluator = Evaluator(train, holdout, config.k, config.relevant_rating)
+    models, per_user, left_out = _evaluate_models(evaluator, challenger, config)
     checks = _own_checks(models, per_user, config)
-    duel = None
+    comparison = None
     if champion is not None:
-        duel = _duel(exam, challenger, champion, config)
-        checks += _duel_checks(duel, config)
-        models["champion"] = duel.metrics.champion
-        per_user |= {} if duel.metrics.n_seen else {"champion": duel.per_user["champion"]}
-    groups = calibration(*exam.stars(challenger.rating), config.confidence) if challenger.rating else []
+        comparison = _compare(evaluator, challenger, champion, config)
+        checks += _champion_checks(comparison, config)
+        models["champion"] = comparison.metrics.champion
+        per_user |= {} if comparison.metrics.n_seen else {"champion": comparison.per_user["champion"]}
+    groups = calibration(*evaluator.stars(challenger.rating), config.confidence) if challenger.rating else []
     return Evaluation(
-        **dict(verdict(checks, duel and duel.metrics, champion.registered if champion else None)),
+        **dict(verdict(checks, comparison and comparison.metrics, champion.registered if champion else None)),
         models=models,
         intervals={
             name: MeanOverUsers(**asdict(mean_with_interval(v, config.confidence))) for name, v in per_user.items()
         },
         comparisons=_comparisons(per_user, config),
         left_out=left_out,
-        n_users=len(exam.user_ids),
+        n_users=len(evaluator.user_ids),
         k=config.k,
         confidence=config.confidence,
-        activity=tuple(by_activity(exam.n_seen(), per_user, config.confidence)),
+        activity=tuple(by_activity(evaluator.n_seen(), per_user, config.confidence)),
         calibration=tuple(groups),
     )
 
@@ -101,12 +101,12 @@ def compare_again(
 ) -> Verdict:
     """The verdict beside another champion than at the evaluation, whose `own_checks` stand."""
     log.info("%s is champion now: the challenger is compared with it", champion.registered.model.uri)
-    duel = _duel(Exam(train, holdout, config.k, config.relevant_rating), challenger, champion, config)
-    return verdict([*own_checks, *_duel_checks(duel, config)], duel.metrics, champion.registered)
+    comparison = _compare(Evaluator(train, holdout, config.k, config.relevant_rating), challenger, champion, config)
+    return verdict([*own_checks, *_champion_checks(comparison, config)], comparison.metrics, champion.registered)
 
 
 def verdict(
-    checks: Iterable[Check], duel: ComparisonMetrics | None = None, champion: RegisteredModel | None = None
+    checks: Iterable[Check], comparison: ComparisonMetrics | None = None, champion: RegisteredModel | None = None
 ) -> Verdict:
     """What the gate decides by these checks, and beside which champion."""
     decision = decide(list(checks))
@@ -114,7 +114,7 @@ def verdict(
         promote=decision.promote,
         reason=decision.reason,
         checks=tuple(decision.checks),
-        duel=duel,
+        duel=comparison,
         champion=champion and champion.model.uri,
         champion_run_id=champion and champion.mlflow_run_id,
     )
@@ -133,48 +133,54 @@ def not_comparable(champion: RegisteredModel) -> Verdict:
     return verdict([Check(CHAMPION_CHECKS[0], passed=False, reason=gone)], champion=champion)
 
 
-def _judge(exam: Exam, challenger: Recommender, config: TrainConfig) -> tuple[Models, PerUser, dict[str, str]]:
+def _evaluate_models(
+    evaluator: Evaluator, challenger: Recommender, config: TrainConfig
+) -> tuple[Models, PerUser, dict[str, str]]:
     """Means per model, nDCG@k per user, and why baselines were left out, if any were."""
     models: Models = {}
     per_user: PerUser = {}
 
-    def judge(name: str, lists: Lists) -> None:
-        means, values = exam.judge_lists(lists)
-        models[name] = {**means, **exam.describe_lists(lists)}
-        per_user[name] = values[f"ndcg_at_{exam.k}"]
+    def add(name: str, lists: Lists) -> None:
+        means, values = evaluator.evaluate_lists(lists)
+        models[name] = {**means, **evaluator.describe_lists(lists)}
+        per_user[name] = values[f"ndcg_at_{evaluator.k}"]
 
-    judge("challenger", exam.rank(challenger.ranking))
+    add("challenger", evaluator.rank(challenger.ranking))
     if challenger.rating:
-        models["challenger"] |= exam.judge_rating(challenger.rating)
-        models["biases"] = exam.judge_rating(challenger.rating.biases_alone())
-    judge("popularity", exam.rank(exam.popularity))
-    left_out: dict[str, str] = {name: why for name in config.baselines if (why := too_large(name, exam.matrix.stars))}
+        models["challenger"] |= evaluator.evaluate_rating(challenger.rating)
+        models["biases"] = evaluator.evaluate_rating(challenger.rating.biases_alone())
+    add("popularity", evaluator.rank(evaluator.popularity))
+    left_out: dict[str, str] = {
+        name: why for name in config.baselines if (why := too_large(name, evaluator.matrix.stars))
+    }
     for name, why in left_out.items():
         log.info("baseline %s is left out: %s", name, why)
     for name in config.baselines:
         if name not in left_out:
-            judge(name, exam.rank_all(BASELINES[name](exam.matrix.stars)))
-            log.info("baseline %s: nDCG@%d %.4f", name, exam.k, models[name][f"ndcg_at_{exam.k}"])
+            add(name, evaluator.rank_all(BASELINES[name](evaluator.matrix.stars)))
+            log.info("baseline %s: nDCG@%d %.4f", name, evaluator.k, models[name][f"ndcg_at_{evaluator.k}"])
     return models, per_user, left_out
 
 
-def _duel(exam: Exam, challenger: Recommender, champion: Champion, config: TrainConfig) -> Duel:
+def _compare(
+    evaluator: Evaluator, challenger: Recommender, champion: Champion, config: TrainConfig
+) -> ChampionComparison:
     """Judge both on what is new to both. Where nothing relevant is, on all: that favours the champion."""
     present = champion.recommender
-    seen = positions(distinct(champion.trained_on), exam.test.pairs()) >= 0
+    seen = positions(distinct(champion.trained_on), evaluator.test.pairs()) >= 0
     if seen.any():
-        fair = Exam(exam.train, exam.test.where(~seen), config.k, config.relevant_rating)
-        exam = fair if len(fair.user_ids) else exam
+        fair = Evaluator(evaluator.train, evaluator.test.where(~seen), config.k, config.relevant_rating)
+        evaluator = fair if len(fair.user_ids) else evaluator
         log.warning("%s held-out ratings trained the champion; both are compared without them", f"{seen.sum():,}")
     means, per_user = {}, {}
     has_ratings = config.has_rating_model and present.rating is not None
     for name, pair in {"challenger": challenger, "champion": present}.items():
-        lists = exam.rank(pair.ranking)
-        accuracy, values = exam.judge_lists(lists)
-        stars = exam.judge_rating(pair.rating) if has_ratings and pair.rating else {}
-        means[name] = {**accuracy, **exam.describe_lists(lists), **stars}
-        per_user[name] = values[f"ndcg_at_{exam.k}"]
-    return Duel(ComparisonMetrics(n_seen=int(seen.sum()), **means), per_user)
+        lists = evaluator.rank(pair.ranking)
+        accuracy, values = evaluator.evaluate_lists(lists)
+        stars = evaluator.evaluate_rating(pair.rating) if has_ratings and pair.rating else {}
+        means[name] = {**accuracy, **evaluator.describe_lists(lists), **stars}
+        per_user[name] = values[f"ndcg_at_{evaluator.k}"]
+    return ChampionComparison(ComparisonMetrics(n_seen=int(seen.sum()), **means), per_user)
 
 
 def _own_checks(models: Models, per_user: PerUser, config: TrainConfig) -> list[Check]:
@@ -182,15 +188,17 @@ def _own_checks(models: Models, per_user: PerUser, config: TrainConfig) -> list[
     return _checks("popularity", per_user, "biases", models["challenger"], models.get("biases", {}), config)
 
 
-def _duel_checks(duel: Duel, config: TrainConfig) -> list[Check]:
+def _champion_checks(comparison: ChampionComparison, config: TrainConfig) -> list[Check]:
     """Order and stars against the champion; order alone where one of both has no rating model."""
-    return _checks("champion", duel.per_user, "champion", duel.metrics.challenger, duel.metrics.champion, config)
+    return _checks(
+        "champion", comparison.per_user, "champion", comparison.metrics.challenger, comparison.metrics.champion, config
+    )
 
 
 def _checks(
     opponent: str,
     per_user: PerUser,
-    peer: str,
+    rating_opponent: str,
     ours: dict[str, float],
     theirs: dict[str, float],
     config: TrainConfig,
@@ -199,7 +207,7 @@ def _checks(
     metric = f"nDCG@{config.k}"
     checks = [gain_check(opponent, metric, gain.mean, gain.low, gain.confidence, config.min_gain)]
     if "rmse" in ours and "rmse" in theirs:
-        checks.append(loss_check(peer, ours["rmse"], theirs["rmse"], config.max_rmse_loss))
+        checks.append(loss_check(rating_opponent, ours["rmse"], theirs["rmse"], config.max_rmse_loss))
     return checks
 
 

@@ -74,7 +74,7 @@ def log_trial(tracking: Tracking, run_id: str, split: SplitRef, config: TrainCon
             "seed": config.seed,
         }
         series = {f"fold_{name}": values for name, values in by_fold.items()}
-        tracking.log(trial_id, params={**fixed, **trial.point}, metrics=metrics, series=series)
+        tracking.log(trial_id, params={**fixed, **trial.params}, metrics=metrics, series=series)
         tracking.log_dataset(trial_id, split.dataset, split.fingerprint, split.train_key, "training")
 
 
@@ -85,7 +85,7 @@ def log_search(tracking: Tracking, run_id: str, found: Sequence[Searched]) -> No
         chosen = searched.chosen()
         tracking.log(
             run_id,
-            params={f"{model}_{name}": value for name, value in chosen.point.items()},
+            params={f"{model}_{name}": value for name, value in chosen.params.items()},
             metrics={f"cv_{metric}": chosen.mean(metric)},
             tags={f"{model}_trial": chosen.number, f"{model}_out_of_time": searched.outcome.is_out_of_time},
         )

@@ -10,15 +10,15 @@ from functools import partial
 from recsys.config import TrainConfig
 from recsys.search import strategies
 from recsys.search.cross_validation import cross_validate
-from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
+from recsys.search.space import Choice, LogInteger, LogUniform, Params, Space, fit_into
 from recsys.search.trial import Objective, Trial
 from recsys.training.documents import ModelSearchRecord, OutcomeRecord, SearchRecord
-from recsys.training.folds import Judges
+from recsys.training.folds import FoldEvaluator
 from recsys.training.report.training_report import Searched
 
 MODELS = ("ranking", "rating")
-# Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
-KNOWN_GOOD: dict[str, list[Point]] = {
+# What did well on the MovieLens releases tried: worth a trial before anything is drawn.
+KNOWN_GOOD: dict[str, list[Params]] = {
     "ranking": [
         {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"},
         {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "liked"},
@@ -60,12 +60,12 @@ def objective(model: str, config: TrainConfig) -> Objective:
 
 
 def search_models(
-    folds: Judges,
+    folds: FoldEvaluator,
     config: TrainConfig,
     on_trial: Callable[[str, Trial], None],
     *,
     finished: Mapping[str, Sequence[Trial]] | None = None,
-    first: Mapping[str, Point] | None = None,
+    first: Mapping[str, Params] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
     """Search the ranking model, then the rating model; then fit their learning curves.
@@ -89,7 +89,7 @@ def search_models(
             model,
             strategy(model, config, (first or {}).get(model)),
             config.n_folds,
-            partial(folds.judge, model),
+            partial(folds.evaluate, model),
             partial(on_trial, model),
             goal,
             n_parallel=folds.n_parallel,
@@ -97,16 +97,16 @@ def search_models(
             limit_s=_limit_s(model, config) - (clock() - started),
             clock=clock,
         )
-        curve = learning_curve(partial(folds.judge, model), goal, outcome.trials, config, folds.n_parallel)
+        curve = learning_curve(partial(folds.evaluate, model), goal, outcome.trials, config, folds.n_parallel)
         found.append(Searched(model, goal, searched, outcome, curve))
     return found
 
 
-def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> strategies.Strategy:
-    """The configured strategy, which begins with the champion's point, if there is one, and the known-good ones."""
+def strategy(model: str, config: TrainConfig, champion: Params | None = None) -> strategies.Strategy:
+    """The configured strategy; it begins with what the champion has, if there is one, and what is known to be good."""
     searched, goal = space(model, config), objective(model, config)
     defaults = {**KNOWN_GOOD[model][0], "max_iter": config.max_iter}
-    first = [fit_into(searched, point, defaults) for point in (champion, *KNOWN_GOOD[model]) if point]
+    first = [fit_into(searched, params, defaults) for params in (champion, *KNOWN_GOOD[model]) if params]
     n_trials = config.ranking_trials if model == "ranking" else config.rating_trials
     return strategies.make(
         config.strategy,
@@ -122,27 +122,27 @@ def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> 
 
 
 def learning_curve(
-    judge: Callable[[Point, int], dict[str, float]],
+    evaluate: Callable[[Params, int], dict[str, float]],
     goal: Objective,
     judged: Sequence[Trial],
     config: TrainConfig,
     n_parallel: int,
 ) -> dict[int, float]:
-    """The chosen point's metric on the first fold after 1, 2, 4, … iterations.
+    """The choice's metric on the first fold after 1, 2, 4, … iterations.
 
     Where it climbed the rungs of halving, the curve goes through them, and only what is below the first is fitted; a
-    point judged in full at once takes one and a half fits more.
+    choice judged in full at once takes one and a half fits more.
     """
     chosen = goal.best(judged)
-    n_iterations: int = chosen.point.get("max_iter", config.max_iter)
+    n_iterations: int = chosen.params.get("max_iter", config.max_iter)
     curve: dict[int, float] = {
-        trial.point.get("max_iter", n_iterations): trial.values(goal.metric)[0]
+        trial.params.get("max_iter", n_iterations): trial.values(goal.metric)[0]
         for trial in judged
-        if {**trial.point, "max_iter": n_iterations} == {**chosen.point, "max_iter": n_iterations}
+        if {**trial.params, "max_iter": n_iterations} == {**chosen.params, "max_iter": n_iterations}
     }
     longest_first = [2**i for i in reversed(range(n_iterations.bit_length())) if 2**i < min(curve)]
     with ThreadPoolExecutor(n_parallel) as pool:
-        fitted = pool.map(lambda step: judge({**chosen.point, "max_iter": step}, 0)[goal.metric], longest_first)
+        fitted = pool.map(lambda step: evaluate({**chosen.params, "max_iter": step}, 0)[goal.metric], longest_first)
     return dict(sorted({**curve, **dict(zip(longest_first, fitted, strict=True))}.items()))
 
 
@@ -162,15 +162,15 @@ def from_record(record: SearchRecord, config: TrainConfig) -> list[Searched]:
     for model in models(config):
         stored, searched = record.of_model(model), space(model, config)
         outcome = stored.outcome.outcome()
-        trials = [replace(trial, point=_ordered(trial.point, searched)) for trial in outcome.trials]
+        trials = [replace(trial, params=_ordered(trial.params, searched)) for trial in outcome.trials]
         result = replace(outcome, trials=trials)
         found.append(Searched(model, objective(model, config), searched, result, stored.curve))
     return found
 
 
-def _ordered(point: Point, searched: Space) -> Point:
+def _ordered(params: Params, searched: Space) -> Params:
     """JSON documents are written with sorted keys; people read the dimensions in the order of the space."""
-    return {name: point[name] for name in dict.fromkeys([*searched, *point])}
+    return {name: params[name] for name in dict.fromkeys([*searched, *params])}
 
 
 def _limit_s(model: str, config: TrainConfig) -> float:

@@ -15,6 +15,7 @@ from recsys.models.recommender import Recommender
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, RegisteredModel, serving, stored_model
 from recsys.registry.model_records import read_record
+from recsys.search.trial import Trial
 from recsys.spark.masters import is_local
 from recsys.storage import layout
 from recsys.storage.tables import read_json, read_table
@@ -30,13 +31,11 @@ from recsys.training.documents import (
 from recsys.training.fitting import split_name
 from recsys.training.gate import Check
 from recsys.training.relevance import on_scale
+from recsys.training.report.training_report import Searched
 from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-    from recsys.search.trial import Trial
-    from recsys.training.report.training_report import Searched
 
 log = logging.getLogger(__name__)
 
@@ -87,25 +86,25 @@ def search(workspace: Workspace, split: SplitRef, config: TrainConfig) -> Search
             record = searching.to_record(_search(workspace, split, config, run_id))
             record.write(store, layout.search(prefix))
         found = stored.read_search(store, prefix, config)
-        params = {each.model: each.chosen().point for each in found}
+        params = {each.model: each.chosen().params for each in found}
         result = SearchResult(split=split, mlflow_run_id=run_id, params=params)
         runs.log_search(tracking, run_id, found)
         runs.log_page(tracking, workspace.settings.tmp_dir, result, found)
     return result
 
 
-def _search(workspace: Workspace, split: SplitRef, config: TrainConfig, run_id: str) -> "list[Searched]":
+def _search(workspace: Workspace, split: SplitRef, config: TrainConfig, run_id: str) -> list[Searched]:
     store, tracking, prefix = workspace.store, workspace.tracking, layout.model(run_id)
     ratings = stored.read_ratings(store, split.train_key)
 
-    def keep(model: str, trial: "Trial") -> None:
+    def keep(model: str, trial: Trial) -> None:
         runs.log_trial(tracking, run_id, split, config, model, trial)
         write_trial(store, prefix, model, trial)  # last: a trial that is here is judged no more
 
     champion = tracking.by_alias(training_runs.registered_name(split.dataset), CHAMPION)
     with (
         _engine(workspace, config, len(ratings)) as spark,
-        cluster.judges(spark, ratings, config, store) as folds,
+        cluster.fold_evaluator(spark, ratings, config, store) as folds,
     ):
         return searching.search_models(
             folds,
@@ -143,7 +142,7 @@ def fit(workspace: Workspace, searched: SearchResult, config: TrainConfig) -> Tr
             workspace.spark("recsys fit", n_ratings=len(ratings)) as spark,
         ):
             engine = spark if _is_on_spark(workspace, config) else None
-            with cluster.judges(engine, ratings, config) as folds:
+            with cluster.fold_evaluator(engine, ratings, config) as folds:
                 composition = member_selection.choose(folds, found, config)
             record = member_selection.model_record(searched, config, composition)
             record.write(store, layout.model_record(prefix), overwrite=True)
@@ -183,7 +182,7 @@ def _evaluate(workspace: Workspace, trained: TrainedModel, config: TrainConfig) 
     train, held_out, challenger = stored.read_trained(store, trained)
     registered = _champions(workspace, search.split.dataset).present()
     champion = _read_champion(workspace, registered) if registered else None
-    evaluation = holdout.sit_exam(train, held_out, challenger, champion, config)
+    evaluation = holdout.evaluate(train, held_out, challenger, champion, config)
     on_all = {*evaluation.intervals, "biases"}
     source = store.uri(search.split.holdout_key)
     runs.log_models(workspace.tracking, search, source, evaluation.models, on_all)

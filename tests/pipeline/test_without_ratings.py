@@ -22,6 +22,7 @@ from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
 from recsys.tracking.tracking import Tracking
+from recsys.training import runs
 from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists
@@ -154,7 +155,7 @@ def test_the_served_model_takes_counts(settings, tmp_path):
     path = tmp_path / "recommender.npz"
     path.write_bytes(model.to_bytes())
     tracking = Tracking(settings)
-    example = training_tasks._input_example(model)
+    example = runs.input_example(model)
     assert example["ratings"] == [1.0]
     with tracking.run("counts", "one") as run_id:
         version = tracking.register(run_id, "recsys-counts", path, {}, example)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.config import TrainConfig
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.models.als import AlsParams
 from recsys.models.blend import Blend
 from recsys.models.recommender import Recommender
@@ -46,14 +46,14 @@ def test_nothing_a_model_is_fitted_on_is_ever_asked_about(settings, kind):
     assert len(held)
     folds = Folds(None, ratings, config)
     for fold in map(folds.fold, range(config.n_folds)):
-        fitter, exam = fold.fitter, fold.exam
-        fitted, asked = fitter.train.pairs(), exam.test.pairs()
+        fitter, evaluator = fold.fitter, fold.evaluator
+        fitted, asked = fitter.train.pairs(), evaluator.test.pairs()
         assert len(fitted)
         assert len(asked)
         assert not np.isin(asked, fitted).any()
         assert not np.isin(held.pairs(), np.concatenate([fitted, asked])).any()
         if kind == "time":
-            assert fitter.train.timestamps.max() < exam.test.timestamps.min() <= held.timestamps.min()
+            assert fitter.train.timestamps.max() < evaluator.test.timestamps.min() <= held.timestamps.min()
     if kind == "last_n":
         latest = {user: ratings.timestamps[ratings.user_ids == user].max() for user in np.unique(ratings.user_ids)}
         assert all(time >= latest[user] for user, time in zip(held.user_ids, held.timestamps, strict=True))
@@ -123,22 +123,22 @@ def test_members_are_only_taken_for_what_they_bring_and_the_best_stands_first(se
     config = changed(n_members=3)
     folds = Folds(spark, ratings, config)
     composition = member_selection.choose(folds, found, config)
-    assert composition.ranking[0].point["rank"] == 2
+    assert composition.ranking[0].params["rank"] == 2
     assert composition.rating[0].model == "rating"
     assert len(composition.ranking) <= 3
     assert len(composition.sentences) == 2
     monkeypatch.setattr(member_selection, "_LEAST_NDCG", 1.0)
     monkeypatch.setattr(member_selection, "_LEAST_RMSE", 5.0)
     alone = member_selection.choose(folds, found, config)
-    assert [part.point["rank"] for part in alone.ranking] == [2]
+    assert [part.params["rank"] for part in alone.ranking] == [2]
     assert (len(alone.rating), alone.blend) == (1, None)
 
 
 def test_the_fitted_pair_is_the_sum_its_composition_says(settings, spark, found):
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
-    parts = [member_selection.Part("ranking", trial.point) for trial in found[0].outcome.trials]
-    explicit = member_selection.Part("rating", found[1].chosen().point)
+    parts = [member_selection.Part("ranking", trial.params) for trial in found[0].outcome.trials]
+    explicit = member_selection.Part("rating", found[1].chosen().params)
     fitter = fitting.fitter_of(spark, ratings, CONFIG)
     pair = member_selection.fit(
         spark, ratings, member_selection.Composition([*parts[:2], parts[0]], [explicit], None, []), CONFIG
@@ -209,8 +209,8 @@ def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(s
     assert champion.model.label == "recsys-tiny-v1"
     pair = Recommender.from_bytes(workspace.store.get(layout.recommender(champion.model_prefix)))
     left = held.where(~np.isin(held.pairs(), own.pairs()))
-    exam = Exam(parts_of(settings, changed(seed=7))[0], left, CONFIG.k, CONFIG.relevant_rating)
-    assert document["duel"]["champion"]["rmse"] == pytest.approx(exam.judge_rating(pair.rating)["rmse"])
+    evaluator = Evaluator(parts_of(settings, changed(seed=7))[0], left, CONFIG.k, CONFIG.relevant_rating)
+    assert document["duel"]["champion"]["rmse"] == pytest.approx(evaluator.evaluate_rating(pair.rating)["rmse"])
 
 
 def test_what_is_too_large_for_a_baseline_is_left_out_and_said(settings, workspace, monkeypatch):

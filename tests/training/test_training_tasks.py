@@ -48,7 +48,7 @@ def test_a_first_model_that_beats_popularity_becomes_champion(settings, champion
     shown = [r for r in nested if r["tags"].get("model") == "ranking"][::-1]
     assert len(trials) == len(shown) == CONFIG.ranking_trials
     for trial, run in zip(trials, shown, strict=True):
-        assert run["params"].items() >= {name: str(value) for name, value in trial.point.items()}.items()
+        assert run["params"].items() >= {name: str(value) for name, value in trial.params.items()}.items()
         by_fold = trial.values("ndcg_at_5")
         assert len(by_fold) == CONFIG.n_folds
         assert run["metrics"]["cv_ndcg_at_5"] == pytest.approx(np.mean(by_fold))
@@ -95,7 +95,7 @@ def test_a_search_out_of_time_has_tried_the_known_good_points_and_says_so(settin
     with caplog.at_level("INFO", "recsys.search.cross_validation"):
         found = tasks.search(workspace, tasks.split(workspace, "tiny-1", config, "brief"), config)
     assert "ranking: time is up after 1 of 2 trials" in caplog.text
-    known = searching.strategy("ranking", config).ask()[0].point
+    known = searching.strategy("ranking", config).ask()[0].params
     assert found.params["ranking"] == known == {"rank": 8, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"}
     run = Tracking(settings).get_run(found.mlflow_run_id)
     assert run["tags"]["ranking_out_of_time"] == "True"

@@ -1,4 +1,4 @@
-"""The page of a training run: what was searched and why one point was chosen, and how it did on the holdout."""
+"""The page of a training run: what was searched, why one candidate was chosen, and how it did on the holdout."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Searched:
         objective: what was optimised.
         space: what was searched.
         outcome: what was found.
-        curve: the chosen point's metric on the first fold by number of iterations; may be empty.
+        curve: the choice's metric on the first fold by number of iterations; may be empty.
     """
 
     model: str

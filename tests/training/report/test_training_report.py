@@ -90,7 +90,7 @@ def test_the_page_has_reasons_figures_and_tables(html):
     assert "Least ahead of popularity at 8 ratings: +0.0000" in html
 
 
-def test_the_page_before_the_exam_has_no_holdout(html):
+def test_the_page_before_the_evaluation_has_no_holdout(html):
     assert 'id="holdout"' in html
     assert 'id="holdout"' not in page("tiny", "tiny-1", "run", [SEARCHED])
 

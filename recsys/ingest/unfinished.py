@@ -18,6 +18,7 @@ from recsys.storage import releases, snapshots
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.tracking import Tracking
+from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)
 Due = Literal["training", "lists", "nothing"]
@@ -53,8 +54,8 @@ def due(snapshot: Mapping[str, Any], settings: Settings | None = None) -> Due:
         return "training"
     champion = Champions(store, tracking, training_runs.registered_name(dataset)).present()
     is_newest = snapshots.latest(store, dataset) == snapshot_id
-    if champion and is_newest and not _has_lists(store, champion["run_id"], snapshot_id):
-        log.info("no lists of the champion %s were published for %s yet", champion["uri"], snapshot_id)
+    if champion and is_newest and not _has_lists(store, champion.mlflow_run_id, snapshot_id):
+        log.info("no lists of the champion %s were published for %s yet", champion.model.uri, snapshot_id)
         return "lists"
     return "nothing"
 
@@ -66,19 +67,15 @@ def announce_champion(downloaded: Mapping[str, Any], settings: Settings | None =
         raise NotFoundError(
             f"snapshot {downloaded['snapshot_id']} was removed meanwhile. Nothing was published. Run the ingest again."
         )
-    reason = "the published lists are older than the champion"
-    return {
-        **serving(found["dataset"], found["snapshot_id"], settings),
-        "promoted": False,
-        "reason": reason,
-    }
+    champion = serving(Workspace(settings or Settings.load()), found["dataset"], found["snapshot_id"])
+    return champion.model_copy(update={"reason": "the published lists are older than the champion"}).flat()
 
 
 def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:
     """Whether any release is of this model and this snapshot; the newest ones are looked at first."""
     for release in reversed(releases.history(store)):
         with contextlib.suppress(NotFoundError):  # tables that were removed by hand are no lists
-            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
-            if (lineage["run_id"], lineage["snapshot_id"]) == (run_id, snapshot_id):
+            lineage = releases.read_manifest(store, release.version_id).lineage
+            if (lineage.run_id, lineage.snapshot_id) == (run_id, snapshot_id):
                 return True
     return False

@@ -93,7 +93,7 @@ def write_big_model(settings):
         np.ones(N_MOVIES, np.int32),
     )
     store = open_store(settings.resolved_store_url)
-    champion = {**CHAMPION, "snapshot_id": "big-1", "model_prefix": "models/big"}
+    champion = CHAMPION.model_copy(update={"snapshot_id": "big-1", "model_prefix": "models/big"})
     store.put(layout.recommender("models/big"), pair.to_bytes())
     times = pa.array(np.full(N_USERS, 1_600_000_000_000)).cast(columns.RATINGS.field("timestamp").type)
     stars = pa.array(np.full(N_USERS, 4.0, np.float32))
@@ -172,9 +172,11 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
     champion, factors, seen = write_big_model(settings)
     place = environment(running.master, tmp_path / "state")
     call = (
-        "import json, sys; from recsys.config import ScoreConfig, Settings; from recsys.scoring import tasks as score; "
+        "from recsys.config import ScoreConfig; from recsys.messages import ChampionRef; "
+        "from recsys.scoring import tasks as score; from recsys.workspace import Workspace; "
         "import logging; logging.basicConfig(level=20); "
-        f"print(json.dumps(score.score_lists({champion!r}, ScoreConfig(), 'lost', Settings.load())))"
+        f"champion = ChampionRef.read({champion.to_json()!r}); "
+        "print(score.score_lists(Workspace.open(), champion, ScoreConfig(), 'lost'))"
     )
     with started(place, tmp_path, "-c", call) as (process, log):
         wait_for(lambda: "Spark 4" in log.read_text(), process, log)

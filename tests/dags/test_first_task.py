@@ -47,7 +47,7 @@ def test_a_pointer_that_was_left_behind_follows_the_log(bag, dag_id, tmp_path, m
     store.delete(layout.CURRENT)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
     configure(bag, dag_id)
-    assert read_json(store, layout.CURRENT) == releases.current(store)
+    assert read_json(store, layout.CURRENT) == releases.current(store).to_json()
 
 
 def test_a_store_that_cannot_be_asked_is_for_later_tasks_to_report(bag, monkeypatch, caplog):

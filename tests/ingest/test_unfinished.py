@@ -6,12 +6,15 @@ from recsys import pipeline
 from recsys.config import IngestConfig
 from recsys.ingest import publishing, unfinished
 from recsys.ingest import tasks as ingest_tasks
+from recsys.messages import ChampionRef
 from recsys.registry import training_runs
 from recsys.registry.champions import serving
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.tracking import CHAMPION, Tracking
 from recsys.training import runs
+from recsys.workspace import Workspace
+from tests.storage.versions import lineage
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}
 CONFIG = IngestConfig(dataset="sample", **SAMPLE)
@@ -57,7 +60,7 @@ def train_to_the_end(tracking, store, downloaded, *, promoted=True):
 
 
 def publish_lists(store, version_id, run_id, snapshot_id):
-    releases.publish(store, version_id, {}, {"run_id": run_id, "snapshot_id": snapshot_id})
+    releases.publish(store, version_id, {}, lineage(run_id=run_id, snapshot_id=snapshot_id))
 
 
 def test_what_was_trained_and_has_lists_is_unchanged(settings, store, tracking, downloaded):
@@ -98,8 +101,10 @@ def test_a_champion_without_lists_is_announced_to_score_users_once_more(settings
     new = train_to_the_end(tracking, store, downloaded)
     assert unfinished.next_task(downloaded, CONFIG, settings) == "announce_champion"
     announced = unfinished.announce_champion(downloaded, settings)
-    assert (announced["run_id"], announced["snapshot_id"]) == (new, downloaded["snapshot_id"])
-    assert announced.keys() >= serving("sample", downloaded["snapshot_id"], settings).keys()
+    champion = serving(Workspace(settings), "sample", downloaded["snapshot_id"])
+    assert champion.mlflow_run_id == new
+    reason = "the published lists are older than the champion"
+    assert ChampionRef.read(announced) == champion.model_copy(update={"reason": reason})
     publish_lists(store, "v2", new, downloaded["snapshot_id"])
     assert unfinished.next_task(downloaded, CONFIG, settings) == "unchanged"
 

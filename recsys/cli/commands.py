@@ -290,7 +290,7 @@ _KINDS: dict[str, type[JobConfig]] = {
 }
 
 
-def _values(given: list[str] | None) -> dict[str, Any]:
+def _values(given: list[str] | None) -> dict[str, str]:
     values = {}
     for item in given or []:
         name, equals, value = item.partition("=")
@@ -304,11 +304,11 @@ def _config(kind: type[Config], given: list[str] | None, **more: Any) -> Config:
     return kind.parse({**_values(given), **more})
 
 
-def _pick(kind: type[Config], values: dict[str, Any]) -> Config:
+def _pick(kind: type[Config], values: dict[str, str]) -> Config:
     return kind.parse({name: value for name, value in values.items() if name in kind.model_fields})
 
 
-def _refuse_unknown(values: dict[str, Any]) -> None:
+def _refuse_unknown(values: dict[str, str]) -> None:
     unknown = sorted(set(values) - {name for kind in _KINDS.values() for name in kind.model_fields})
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")

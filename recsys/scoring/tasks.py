@@ -20,8 +20,8 @@ from recsys.errors import AlreadyExistsError, GateError, NotFoundError
 from recsys.messages import ChampionRef, PublishedTables, WrittenTable
 from recsys.models.recommender import Recommender
 from recsys.registry.champions import serving
+from recsys.scoring.folded_users import with_new_users
 from recsys.scoring.movies_table import catalogue_table
-from recsys.scoring.new_users import with_new_users
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
 from recsys.scoring.source_id_columns import SourceIds, without
@@ -174,9 +174,9 @@ def publish(
 def version_id_of(champion: ChampionRef, config: ScoreConfig, scoring_id: str) -> str:
     """The version a scoring writes: readable, fit for a key, and the same on every retry.
 
-    >>> model = ModelVersion(name="recsys-sample", number=1, uri="models:/recsys-sample/1")
-    >>> ids = {"mlflow_run_id": "r", "model_prefix": "models/r", "dataset": "sample"}
-    >>> champion = ChampionRef(model=model, **ids, snapshot_id="sample-0123456789ab")
+    >>> model = {"name": "recsys-sample", "number": 1, "uri": "models:/recsys-sample/1"}
+    >>> others = {"mlflow_run_id": "r", "model_prefix": "models/r", "dataset": "sample"}
+    >>> champion = ChampionRef.read({"model": model, **others, "snapshot_id": "sample-0123456789ab"})
     >>> version_id_of(champion, ScoreConfig(), "manual 2026/11/21")
     'recsys-sample-v1-sample-0123456789ab-k10-1001efe9'
     """

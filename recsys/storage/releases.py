@@ -43,7 +43,12 @@ class FileRow(Document):
         return None if first is None or last is None else (first, last)
 
     def may_hold(self, column: str, value: int) -> bool:
-        """Whether it can have rows with this id."""
+        """Whether it can have rows with this id.
+
+        >>> row = FileRow(key="part-0", n_rows=9, size_bytes=1, sha256="", min_user_id=3, max_user_id=5)
+        >>> row.may_hold("user_id", 5), row.may_hold("user_id", 6), row.may_hold("movie_id", 6)
+        (True, False, True)
+        """
         ids = self.id_range(column)
         return ids is None or ids[0] <= value <= ids[1]
 

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from recsys.storage import layout
 from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
+from recsys.storage.tables import read_json
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
 from tests.webapp import published
@@ -195,6 +196,11 @@ def test_a_report_of_many_files_is_served_file_by_file_and_may_run_nothing(clien
     assert policy.startswith("sandbox; default-src 'none'; ")
     assert "script" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_api_answers_the_release_and_its_lineage_as_they_are_stored(client, store):
+    manifest = read_json(store, f"{layout.version('v1')}/{layout.MANIFEST}")
+    assert client.get("/api/release").json() == {**read_json(store, layout.CURRENT), "lineage": manifest["lineage"]}
 
 
 def test_an_empty_store_says_what_to_run(tmp_path):

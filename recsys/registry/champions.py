@@ -69,10 +69,10 @@ class Promotion(Document):
     number: int
     version: str
     run_id: str
-    opponent: str | None = None
-    evidence: str = ""
-    reason: str = ""
-    promoted_at: str = ""
+    opponent: str | None
+    evidence: str
+    reason: str
+    promoted_at: str
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -149,25 +149,21 @@ def publish(
     store, version_id = workspace.store, lists.version_id
     release = releases.find(store, version_id)
     if release is None:
-        files = {
-            "recommendations": _read_files(store, lists.files_key),
-            "similar_movies": _read_files(store, similar.files_key),
-            "movies": _once_written(store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id)),
-        }
+        files = _files(store, lists, similar, champion)
         checks = _check(store, files, champion, config)
         _remove_strangers(store, version_id, files)
         release = releases.publish(store, version_id, files, _lineage(store, champion, config, checks))
         log.info("release %d: %s, %s", release.number, version_id, checks)
     else:
         releases.repair(store)  # the attempt that released it may have been killed before the pointer
-    lineage = releases.read_manifest(store, version_id).lineage
+    checks = releases.read_manifest(store, version_id).lineage.checks
     return PublishedTables(
         version_id=version_id,
         number=release.number,
-        dataset=lineage.dataset,
+        dataset=champion.dataset,
         uri=store.uri(layout.version(version_id)),
-        n_users=lineage.checks["recommendations"]["n_users"],
-        n_movies=lineage.checks["similar_movies"]["n_movies"],
+        n_users=checks["recommendations"]["n_users"],
+        n_movies=checks["similar_movies"]["n_movies"],
     )
 
 
@@ -207,6 +203,14 @@ def _once_written(store: Store, version_id: str, table: str, write: Callable[[],
         except AlreadyExistsError:
             log.info("another attempt finished %s of %s first; its rows are used", table, version_id)
     return _read_files(store, key)
+
+
+def _files(store: Store, lists: WrittenTable, similar: WrittenTable, champion: ChampionRef) -> Files:
+    """Those of all three tables; the movies are written now."""
+    version_id = lists.version_id
+    movies = _once_written(store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id))
+    written = {"recommendations": lists, "similar_movies": similar}
+    return {**{name: _read_files(store, table.files_key) for name, table in written.items()}, "movies": movies}
 
 
 def _read_files(store: Store, key: str) -> list[FileRow]:

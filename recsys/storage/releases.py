@@ -71,11 +71,11 @@ class Lineage(Document):
     model_uri: str
     dataset: str = ""
     is_invented: bool = False
-    k: int | None = None
-    n_similar: int | None = None
+    k: int
+    n_similar: int
     similarity: str = "cosine"
     min_support: int = 0
-    checks: Mapping[str, Mapping[str, int]] = {}
+    checks: Mapping[str, Mapping[str, int]]
 
 
 class VersionManifest(Document):
@@ -87,7 +87,7 @@ class VersionManifest(Document):
     """
 
     version_id: str
-    created_at: str = ""
+    created_at: str
     tables: Mapping[str, tuple[FileRow, ...]]
     lineage: Lineage
 
@@ -106,7 +106,7 @@ class Release(Document):
     version_id: str
     path: str
     published_at: str
-    reason: str = "publish"
+    reason: str
     tables: Mapping[str, str]
 
 

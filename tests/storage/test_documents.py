@@ -8,12 +8,20 @@ from recsys.storage.file_store import FileStore
 from recsys.storage.releases import Lineage, Release, VersionManifest
 from recsys.storage.tables import read_json, write_json
 
-# Of the first versions: no data set, no counts of the checks, no settings but the length of the lists.
+# As the first versions wrote it: neither the data set nor whether it is synthetic.
 OLD = {
     "version_id": "v1",
     "created_at": "2026-11-21T10:00:00+00:00",
     "tables": {"movies": [{"key": "tables/version=v1/movies/0.parquet", "n_rows": 3, "size_bytes": 9, "sha256": "a"}]},
-    "lineage": {"snapshot_id": "s", "run_id": "r", "model_version": "m-v1", "model_uri": "models:/m/1", "k": 10},
+    "lineage": {
+        "snapshot_id": "s",
+        "run_id": "r",
+        "model_version": "m-v1",
+        "model_uri": "models:/m/1",
+        "k": 10,
+        "n_similar": 5,
+        "checks": {},
+    },
 }
 KEY = f"{layout.version('v1')}/{layout.MANIFEST}"
 
@@ -64,15 +72,13 @@ def test_the_fields_of_what_is_published_are_those_that_other_programs_read(stor
     store.put(key, b"123")
     file = releases.FileRow(key=key, n_rows=3, size_bytes=3, sha256="a", min_movie_id=1, max_movie_id=3)
     checks = {"recommendations": {"n_users": 2}, "similar_movies": {"n_movies": 3}}
-    made_of = Lineage(**OLD["lineage"], dataset="d", is_invented=False, n_similar=5, similarity="cosine", checks=checks)
-    releases.publish(store, "v1", {"movies": [file]}, made_of)
+    given = {**OLD["lineage"], "dataset": "d", "is_invented": False, "similarity": "cosine", "checks": checks}
+    releases.publish(store, "v1", {"movies": [file]}, Lineage(**given))
     release, manifest = read_json(store, layout.release(1)), read_json(store, KEY)
     assert release == read_json(store, layout.CURRENT) == Release.load(store, layout.CURRENT).to_json()
     del release["published_at"]
     assert release == {"number": 1, "version_id": "v1", "path": "version=v1", "reason": "publish",
                        "tables": {"movies": "version=v1/movies"}}  # fmt: skip
     row = {"key": key, "n_rows": 3, "size_bytes": 3, "sha256": "a", "min_movie_id": 1, "max_movie_id": 3}
-    lineage = {**OLD["lineage"], "dataset": "d", "is_invented": False, "n_similar": 5, "similarity": "cosine",
-               "checks": checks}  # fmt: skip
     assert manifest == {"version_id": "v1", "created_at": manifest["created_at"], "tables": {"movies": [row]},
-                        "lineage": lineage}  # fmt: skip
+                        "lineage": given}  # fmt: skip

@@ -104,7 +104,7 @@ def test_a_version_with_a_missing_or_short_file_is_refused_and_the_current_one_s
 def test_a_publisher_that_died_before_the_release_is_finished_by_its_retry(store):
     files = write(store, "v1")
     # Its manifest was written, then it was killed: nobody sees the version yet.
-    manifest = releases.VersionManifest(version_id="v1", tables=files, lineage=lineage())
+    manifest = releases.VersionManifest(version_id="v1", created_at="2026-11-21", tables=files, lineage=lineage())
     manifest.write(store, "tables/version=v1/manifest.json")
     with pytest.raises(NotFoundError):
         releases.current(store)

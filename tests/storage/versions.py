@@ -12,7 +12,8 @@ from recsys.storage.tables import write_table
 def lineage(**given: Any) -> Lineage:
     """What a version was made of."""
     model = {"model_version": "recsys-sample-v1", "model_uri": "models:/recsys-sample/1"}
-    return Lineage(**{"snapshot_id": "snap", "run_id": "run", **model, **given})
+    others = {"snapshot_id": "snap", "run_id": "run", "k": 10, "n_similar": 10, "checks": {}}
+    return Lineage(**{**others, **model, **given})
 
 
 def write_file(store: Store, key: str, table: pa.Table, *, overwrite: bool = False, **ids: int) -> FileRow:

@@ -186,8 +186,9 @@ class IngestConfig(JobConfig):
     rating_scale: str = Field(
         "",
         pattern=r"^(none|-?\d+(\.\d+)?-(-?\d+(\.\d+)?)/\d*\.?\d+)?$",
-        description="Lowest and highest rating and the step between two, such as 1-5/1, 0-1/1 or -10-10/0.01; `none` "
-        "where nobody rated and each row counts as 1. Empty: the release's own, and half stars up to 5 for other data.",
+        description="Lowest and highest rating and the step between two, such as 1-5/1, 0-1/1 or -10-10/0.01. `none`: "
+        "nobody rated; a column such as plays or quantity says how often, or each row counts as 1, and there is no "
+        "rating model. Empty: the release's own, and half stars up to 5 for other data.",
     )
     times: Literal[
         "", "seconds", "milliseconds", "microseconds", "nanoseconds", "iso", "day-month-year", "month-day-year", "none"
@@ -259,7 +260,9 @@ class TrainConfig(JobConfig):
     n_last: int = Field(1, ge=1, le=1000, description="Ratings of each user kept from all training; for `last_n`.")
     n_folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
     ranking_trials: int = Field(24, ge=1, le=1000, description="Candidates tried for the ranking model.")
-    rating_trials: int = Field(8, ge=1, le=1000, description="Candidates tried for the rating model.")
+    rating_trials: int = Field(
+        8, ge=1, le=1000, description="Candidates tried for the rating model; where nobody rated, there is none."
+    )
     search_minutes: float = Field(
         0.0,
         ge=0,
@@ -278,7 +281,7 @@ class TrainConfig(JobConfig):
         min_length=1,
         description="What a rating may say to the ranking model; the search decides: its `stars`, their square "
         "`root`, the stars `squared`, stars above or below the user's mean (`centred`), `liked` or not, or `all` "
-        "ratings alike.",
+        "ratings alike. Where nobody rated, counts take the place of stars; `centred` and `liked` say nothing of them.",
     )
     n_members: int = Field(
         3,
@@ -304,7 +307,7 @@ class TrainConfig(JobConfig):
         ge=-1000,
         le=1000,
         description="The rating from which a held-out movie counts as a good recommendation; 0: three quarters of the "
-        "way up the scale, 4 of 5 stars.",
+        "way up the scale, 4 of 5 stars, and every held-out movie where nobody rated.",
     )
     max_iter: int = Field(10, ge=1, le=200, description="ALS iterations of a full fit.")
     min_iter: int = Field(
@@ -318,6 +321,11 @@ class TrainConfig(JobConfig):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap in the gate.")
     min_gain: float = Field(0.0, ge=-1, le=1, description="nDCG@k the challenger must gain at that confidence.")
     max_rmse_loss: float = Field(0.02, ge=0, le=1, description="Relative rise of RMSE the gate tolerates.")
+
+    @property
+    def has_rating_model(self) -> bool:
+        """Whether there are ratings to predict; for counts the training sets `rating_trials` to 0."""
+        return self.rating_trials > 0
 
     @field_validator("preferences", "baselines", mode="before")
     @classmethod

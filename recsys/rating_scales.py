@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.config import NO_RATINGS
 from recsys.errors import ConfigError
 
+LARGEST_COUNT = 1e9  # of one row, where nobody rated; what is larger is a misread column, such as a time
 HALF_STARS = tuple(n / 2 for n in range(1, 11))
 _MAX_STARS = 20_001  # -100 to 100 in hundredths; longer ones are a mistyped step
 _SCALE = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)-(-?[0-9]+(?:\.[0-9]+)?)/([0-9]*\.?[0-9]+)", re.ASCII)
@@ -112,3 +114,10 @@ def propose_scale(values: Iterable[float]) -> Scale | None:
         return Scale("0.5-5/0.5", f"{span} halves")
     bounds = next(((a, b) for a, b in _BROKEN if a <= low and high <= b), None)
     return Scale(f"{bounds[0]}-{bounds[1]}/{step:g}", f"{span} steps of {step:g}") if bounds else None
+
+
+def stars_on(scale: str) -> tuple[float, ...]:
+    """The ratings of a snapshot's scale, none for counts; half stars where a snapshot of old does not say."""
+    if scale == NO_RATINGS:
+        return ()
+    return parse_scale(scale) if scale else HALF_STARS

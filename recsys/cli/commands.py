@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from recsys.cli import log_to_terminal
+from recsys.cli.entry import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
@@ -135,13 +135,24 @@ def posters(given: Given = None) -> None:
 def recommend(
     user_id: Annotated[str | None, typer.Option(help="The user, as the data set calls them.")] = None,
     ratings: Annotated[
-        str | None, typer.Option(help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty.")
+        str | None,
+        typer.Option(
+            help="Of somebody new: movie_id=stars,… (ids by `recsys find`); may be empty. Where nobody rated, "
+            "movie_id=count or movie_id."
+        ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="The same from a file with columns movie_id and rating.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same from a CSV or Parquet file with columns such as movie_id and rating; where nobody rated, "
+            "movie_id will do."
+        ),
+    ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list of somebody new.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a user's published list, or make one for somebody new from a handful of ratings."""
+    from recsys.cli import own_ratings
     from recsys.webapp import inputs, new_user_lists, queries, source_id_lookup
 
     is_new = ratings is not None or csv is not None
@@ -154,16 +165,15 @@ def recommend(
     version_id = published.version_id
     if user_id is not None:
         rows = queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
-        show(rows, as_json, f"Recommended to user {user_id}")
+        show(rows, as_json, f"Recommended to user {user_id}{_no_ratings(store)}")
         return
-    number = source_id_lookup.movie_numbers(store, version_id)
-    by_hand = inputs.read_ratings(ratings, number) if ratings else {}
-    rows = new_user_lists.recommend(
-        store, (new_user_lists.read_csv(csv, number) if csv else {}) | by_hand, k, published
-    )
+    has_ratings, number = published.lineage.has_ratings, source_id_lookup.movie_numbers(store, version_id)
+    by_hand = inputs.read_ratings(ratings, number, has_ratings=has_ratings) if ratings else {}
+    given = own_ratings.read_file(csv, store, version_id, has_ratings=has_ratings) if csv else {}
+    rows = new_user_lists.recommend(store, given | by_hand, k, published)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
-    show(rows, as_json, title)
+    show(rows, as_json, f"{title}{_no_ratings(store)}")
 
 
 @app.command()
@@ -177,7 +187,7 @@ def similar(
     store = _store()
     version_id = queries.current_version(store)
     rows = queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id, version_id), version_id)
-    show(rows, as_json, f"Similar to movie {movie_id}")
+    show(rows, as_json, f"Similar to movie {movie_id}{_no_ratings(store)}")
 
 
 @app.command()
@@ -327,6 +337,14 @@ def _retention(keep: int, dataset: str) -> "retention.Plan":
 
     workspace = Workspace.open()
     return retention.plan(workspace.store, workspace.tracking, keep, dataset or None)
+
+
+def _no_ratings(store: Store) -> str:
+    """Why predicted ratings are empty, for the end of a title."""
+    from recsys.webapp import queries
+
+    has_ratings = queries.published(store).lineage.has_ratings
+    return "" if has_ratings else " (no ratings are predicted: these data have none)"
 
 
 def _store() -> Store:

@@ -7,18 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from recsys import tracking
 from recsys.columns import SNAPSHOT_TABLES
 from recsys.config import Settings
 from recsys.errors import NotFoundError
 from recsys.ingest.eda import eda_report
 from recsys.ingest.eda.comparison import compare
+from recsys.ingest.eda.scale import COUNTS, Scale
 from recsys.ingest.eda.summaries import FORMAT, Summaries, summarise
-from recsys.spark import spark_session
+from recsys.rating_scales import stars_on
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, spark_table
+from recsys.tracking import tracking
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -134,7 +136,9 @@ def _summarised(spark: "SparkSession", store: Store, snapshot_id: str) -> Summar
         details = spark_table(spark, store, [key], SNAPSHOT_TABLES["details"])
     else:  # a snapshot made before there were any
         details = spark.createDataFrame(SNAPSHOT_TABLES["details"].empty_table())
-    summaries = summarise(**tables, details=details)
+    stars = stars_on(manifest.get("rating_scale", ""))
+    scale = Scale(stars[0], stars[-1], stars[1] - stars[0] if len(stars) > 1 else 1.0) if stars else COUNTS
+    summaries = summarise(**tables, details=details, scale=scale)
     document = {"snapshot_id": snapshot_id, "dataset": manifest.get("dataset", ""), **summaries.document()}
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # not indented: a line per movie otherwise
     store.put(layout.eda_report(snapshot_id, "json"), text.encode(), overwrite=True)

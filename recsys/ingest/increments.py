@@ -2,7 +2,8 @@
 
 The rule, by table: a rating replaces the one of the same user and movie unless that one is later; a record of a
 movie replaces the record with its id; a tag that was there already is not added twice. What is replaced goes to the
-quarantine with the reason ``superseded``, so that each row of both sides is accounted for.
+quarantine with the reason ``superseded``, so that each row of both sides is accounted for. Counts of the same user and
+movie replace nothing: both stay, and are summed when the snapshot is published.
 """
 
 from collections.abc import Mapping
@@ -26,13 +27,14 @@ _KEYS = {
 }
 
 
-def append(base: Mapping[str, pa.Table], increment: Parsed, base_id: str) -> Parsed:
+def append(base: Mapping[str, pa.Table], increment: Parsed, base_id: str, *, has_ratings: bool = True) -> Parsed:
     """The snapshot's tables with the increment's rows added.
 
     Args:
         base: the tables of a snapshot, by the names and in the schemas of `columns.SNAPSHOT_TABLES`.
         increment: what is added. Movies it only names (its source has no file of movies) never replace a record.
         base_id: the snapshot's id, named in the account.
+        has_ratings: whether the ratings are such; else they are counts.
 
     Returns:
         Both, the base first; its rows have the lines -1, -2, …, which are their places in the snapshot's table.
@@ -44,7 +46,8 @@ def append(base: Mapping[str, pa.Table], increment: Parsed, base_id: str) -> Par
         old, new = base[name], increment.tables[name]
         if name == "movies" and name not in has_file:
             new = new.filter(pc.invert(pc.is_in(new[c.MOVIE_ID], old[c.MOVIE_ID].combine_chunks())))
-        is_replaced = _replaced(name, old, new)
+        stays = name == "ratings" and not has_ratings
+        is_replaced = np.zeros(old.num_rows, bool) if stays else _replaced(name, old, new)
         old = old.append_column(c.LINE, pa.array(-np.arange(1, old.num_rows + 1)))
         tables[name] = pa.concat_tables([old.filter(pa.array(~is_replaced)), new])
         n_replaced = int(is_replaced.sum())

@@ -4,22 +4,25 @@ Each doubt names the setting that settles it. `recsys inspect` shows it before a
 task `parse` begins with it.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as words
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive, open_archive
 from recsys.ingest.formats import tabular
-from recsys.ingest.formats.reading import detect_layout, read_source
+from recsys.ingest.formats.reading import detect_layout, find_parts, read_source
 from recsys.ingest.formats.roles import Part
 from recsys.ingest.formats.tabular import How
-from recsys.ingest.parsers.column_names import match_columns
+from recsys.ingest.parsers.column_names import COUNT_NAMES, match_columns, plain_name
+from recsys.ingest.parsers.counts import n_pairs
+from recsys.ingest.parsers.genres import separator_of
 from recsys.ingest.parsers.parsed_tables import Parsed
 from recsys.ingest.parsers.sniffing import Table, sniff
 from recsys.ingest.parsers.times import NONE
@@ -48,6 +51,21 @@ class File:
     written: str
     columns: dict[str, str]
     first_rows: list[list[str]]
+
+    def columns_in_words(self) -> str:
+        """What each column was taken for; those of a file without a header are called by what they are."""
+        by_meaning: dict[str, list[str]] = {}
+        for column, meaning in self.columns.items():
+            by_meaning.setdefault(meaning, []).append(column)
+        others = by_meaning.pop("", [])
+        known = [
+            meaning
+            if columns == [meaning]
+            else f"{', '.join(columns)} {'is' if len(columns) == 1 else 'are'} {meaning}"
+            for meaning, columns in by_meaning.items()
+        ]
+        not_read = f"; not read: {', '.join(others)}" if others else ""
+        return (", ".join(known) or "none known") + not_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +101,21 @@ class Inspection:
         """The same for people."""
         yield f"{self.source}: {f'read as {self.layout}' if self.layout else 'not readable as it is'}"
         for file in self.files:
-            yield f"{file.role or 'not read'}: {', '.join(file.files[:_N_FILES])} ({file.written})"
-            known = [f"{column} is {meaning}" for column, meaning in file.columns.items() if meaning]
-            others = ", ".join(column for column, meaning in file.columns.items() if not meaning)
-            yield f"  columns: {', '.join(known) or 'none known'}{f'; not read: {others}' if others else ''}"
+            yield f"{file.role or 'not read'}: {_listed(file.files)} ({file.written})"
+            yield f"  columns: {file.columns_in_words()}"
             for row in file.first_rows:
                 yield f"  {' | '.join(cell[:40] for cell in row)}"
+        yield from self.facts()
+
+    def facts(self) -> Iterator[str]:
+        """What is said of all the rows together, and the doubts."""
         for name in ("scale", "times", "ids"):
             if text := getattr(self, name):
                 yield f"{name}: {text}"
         if self.counts:
             yield "counts: " + ", ".join(f"{n:,} {name}" for name, n in self.counts.items())
         if self.not_read:
-            yield f"not read: {', '.join(self.not_read[:_N_FILES])}"
+            yield f"not read: {_listed(self.not_read)}"
         yield from (f"doubt: {doubt}" for doubt in self.doubts)
 
 
@@ -107,65 +127,106 @@ def inspect_source(path: Path, how: How | None = None) -> Inspection:
         DataError: it is no archive, folder or file that can be opened.
     """
     how = how or How()
+    seen = look_at(path, how)
     try:
-        return inspection_of(path, how, read_source(path, how))
+        return completed(seen, read_source(path, how), how) if seen.layout else seen
     except DataError as error:
-        with open_archive(path) as archive:
-            tables = [table for member in archive.members[:_N_FILES] if (table := sniff(archive, member, _n_known))]
-            files = tuple(_file("", (table,), _guesses(table)) for table in tables)
-        return Inspection(path.name, "", files, (), "", "", "", {}, (str(error),))
+        return replace(seen, layout="", doubts=(str(error),))
 
 
-def inspection_of(path: Path, how: How, parsed: Parsed) -> Inspection:
-    """The same of a source that was read."""
+def look_at(path: Path, how: How) -> Inspection:
+    """What the beginnings of the files show, before they are read: no counts, no ids, and scale and times as there.
+
+    Raises:
+        ConfigError, DataError: as `inspect_source`.
+    """
     with open_archive(path) as archive:
-        layout = detect_layout(archive, how)
-        parts = tuple(_parts(archive, how, layout))
-        files = tuple(_file(part.role, part.tables, {c: name for name, c in part.names.items()}) for part in parts)
-        ratings = next((part for part in parts if part.role == "ratings"), None)
-        time = tabular.time_of(archive, ratings, how) if ratings else None
-    return Inspection(
-        path.name,
-        layout,
-        files,
-        parsed.unread,
-        _scale(parsed, how),
-        _times(parsed, how, time.form if time else "seconds"),
-        _ids(parsed),
-        _counts(parsed),
-        tuple(_doubts(parsed, how)),
+        layout, files, scale, times, doubts = "", tuple[File, ...](), "", "", tuple[str, ...]()
+        try:
+            recognised = detect_layout(archive, how)
+            parts = find_parts(archive, recognised, how)
+            files = tuple(_file(part.role, part.tables, part.meanings, _remarks(part)) for part in parts)
+            ratings = next(part for part in parts if part.role == "ratings")
+            time = tabular.time_of(archive, ratings, how)
+            layout, scale, times = recognised, _first_scale(archive, ratings, how), time.form if time else NONE
+        except DataError as error:
+            doubts = (str(error),)
+            files = files or tuple(_guessed(archive))
+        return Inspection(path.name, layout, files, (), scale, times, "", {}, doubts)
+
+
+def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
+    """The same with what only all rows together show."""
+    ratings = next((file for file in seen.files if file.role == "ratings"), None)
+    meanings = ratings.columns.items() if ratings else ()
+    column = next((name for name, meaning in meanings if meaning == words.RATING), "")
+    return replace(
+        seen,
+        not_read=parsed.unread,
+        scale=_scale(parsed, how, column) if len(parsed.tables["ratings"]) else "",
+        times=_times(parsed, how, seen.times) if len(parsed.tables["ratings"]) else seen.times,
+        ids=_ids(parsed),
+        counts=_counts(parsed),
+        doubts=tuple(_doubts(parsed, how, column)),
     )
 
 
-def _parts(archive: Archive, how: How, layout: str) -> Iterator[Part]:
-    if layout not in ("100k", "movies-dataset"):
-        yield from tabular.find_tables(archive, how).values()
+def _listed(paths: Sequence[str]) -> str:
+    n_more = len(paths) - _N_FILES
+    return ", ".join(paths[:_N_FILES]) + (f" and {n_more:,} more" if n_more > 0 else "")
 
 
-def _file(role: str, tables: tuple[Table, ...], meanings: dict[str, str]) -> File:
+def _file(role: str, tables: tuple[Table, ...], meanings: Mapping[str, str], remarks: Iterable[str] = ()) -> File:
     table = tables[0]
     form = table.form
-    written = "Parquet" if form is None else f"{form.encoding}, separated by {form.delimiter!r}"
+    written = ["Parquet"] if form is None else [form.encoding, f"separated by {form.delimiter!r}"]
     if form is not None and not form.has_header:
-        written += ", no header line"
+        written.append("no header line")
     if form is not None and form.is_escaped:
-        written += ", quotes with backslashes"
-    columns = {column: meanings.get(column, "") for column in table.names}
-    return File(role, tuple(table.member.path for table in tables), written, columns, table.sample[:_N_ROWS])
+        written.append("quotes with backslashes")
+    columns = {column: meanings.get(column, "") for column in (*table.names, *table.of_folders) if column}
+    paths = tuple(table.member.path for table in tables)
+    return File(role, paths, ", ".join([*written, *remarks]), columns, table.sample[:_N_ROWS])
 
 
-def _n_known(names: list[str]) -> int:
-    return len(match_columns(names))
+def _guessed(archive: Archive) -> Iterator[File]:
+    """Files of a source that is not read, their columns by usual names."""
+    for member in archive.members[:_N_FILES]:
+        if table := sniff(archive, member):
+            yield _file("", (table,), {found[0]: name for name, found in match_columns(table.names).items()})
 
 
-def _guesses(table: Table) -> dict[str, str]:
-    return {found[0]: name for name, found in match_columns(table.names).items()}
+def _remarks(part: Part) -> Iterator[str]:
+    """How values are written that have several ways."""
+    table = part.tables[0]
+    if tabular.has_thumbs(part, table):
+        yield f"{part.names[words.RATING]} in words: true or yes is 1, false or no is 0"
+    genres = table.cells(part.names[words.GENRES]) if words.GENRES in part.names else []
+    if any(genre.startswith("[") for genre in genres):
+        yield "genres in lists"
+    elif any(separator_of(genres) in genre for genre in genres):
+        yield f"genres separated by {separator_of(genres)!r}"
 
 
-def _scale(parsed: Parsed, how: How) -> str:
+def _first_scale(archive: Archive, ratings: Part, how: How) -> str:
+    table = ratings.tables[0]
+    column = tabular.columns_of(archive, ratings, table, how).get(words.RATING)
     if not how.has_ratings:
-        return "none: each row counts as 1"
-    found = propose_scale(parsed.tables["ratings"][words.RATING].unique().to_pylist())
+        return "none: nobody rated"
+    if column is None:
+        return ""
+    values, _ = column.read(pa.chunked_array([table.cells(column.name)], pa.string()))
+    found = propose_scale(values.drop_null().unique().to_pylist())
+    return f"{found.text} by the first rows" if found else ""
+
+
+def _scale(parsed: Parsed, how: How, column: str) -> str:
+    ratings = parsed.tables["ratings"]
+    if not how.has_ratings:
+        counted = f"{column} says how often" if column else "each row counts as 1"
+        summed = f"{ratings.num_rows:,} rows of {n_pairs(ratings):,} pairs of user and movie"
+        return f"none: nobody rated, {counted}; {summed}, whose counts are summed"
+    found = propose_scale(ratings[words.RATING].unique().to_pylist())
     return f"{found.text}, as {found.reason}" if found else "none that is usual: these may be counts"
 
 
@@ -191,11 +252,13 @@ def _counts(parsed: Parsed) -> dict[str, int]:
             "malformed": parsed.quarantine.num_rows}  # fmt: skip
 
 
-def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
+def _doubts(parsed: Parsed, how: How, column: str) -> Iterator[str]:
     ratings = parsed.tables["ratings"]
     found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
-    on_half_stars = found and found.text in ("1-5/1", _HALF_STARS)
-    if how.has_ratings and not on_half_stars:
+    on_half_stars = not len(ratings) or (found and found.text in ("1-5/1", _HALF_STARS))
+    if how.has_ratings and plain_name(column) in COUNT_NAMES:
+        yield f"{column} seems to say how often, not how somebody liked it; say rating_scale=none"
+    elif how.has_ratings and not on_half_stars:
         setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
         yield f"the ratings are not on half stars up to 5; say {setting}"
     if parsed.ids:
@@ -204,7 +267,7 @@ def _doubts(parsed: Parsed, how: How) -> Iterator[str]:
         first = parsed.quarantine.slice(0, 1).to_pylist()[0]
         n_rows, place = parsed.quarantine.num_rows, f"{first['file']} line {first['line']:,}"
         yield f"{n_rows:,} rows cannot be read, such as {place}: {first['fault']}"
-    if n_again := _n_again(parsed):
+    if n_again := _n_again(parsed) if how.has_ratings else 0:
         yield f"{n_again:,} ratings are of a movie that the same user rated again; the latest counts"
     if not any(account.table == "movies" for account in parsed.files):
         yield "no file of movies was found beside the ratings, so titles are made of ids; say columns=title=…"

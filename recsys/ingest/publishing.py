@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as c
-from recsys.config import Settings
+from recsys.config import NO_RATINGS, Settings
 from recsys.errors import AlreadyExistsError
 from recsys.ingest import increments, source_archives
 from recsys.ingest.download import digests
 from recsys.ingest.formats import reading
+from recsys.ingest.parsers import counts as counting
 from recsys.storage import layout, snapshots
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
@@ -61,6 +62,10 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
     staged_faults = _staged_faults(store, parsed)
     faults = _with_text(store, parsed, settings, staged_faults)
     tables = {name: _clean(store, parsed["ingest_id"], name, staged_faults) for name in c.SNAPSHOT_TABLES}
+    summed = {}
+    if parsed.get("rating_scale") == NO_RATINGS:
+        n_rows, tables["ratings"] = tables["ratings"].num_rows, counting.summed(tables["ratings"])
+        summed = {"summed": _summed(n_rows, tables["ratings"])}
     quarantine = pa.concat_tables([read_table(store, layout.staging_table(parsed["ingest_id"], "quarantine")), faults])
     ids = {name: read_table(store, layout.staging_table(parsed["ingest_id"], name)) for name in staged.get("ids", [])}
     rows = _write(store, snapshot_id, {**tables, **ids, "quarantine": quarantine})
@@ -72,6 +77,7 @@ def publish(parsed: Mapping[str, Any], settings: Settings | None = None) -> dict
         "previous_snapshot_id": parsed["previous_snapshot_id"],
         "counts": snapshots.counts(tables),
         "rating_scale": parsed.get("rating_scale", ""),
+        **summed,
         "quarantined": dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),
         "fingerprint": digests.tables_fingerprint(tables),
         "tables": rows,
@@ -101,6 +107,13 @@ def _clean(store: Store, ingest_id: str, name: str, faults: pa.Table) -> pa.Tabl
     if len(lines):
         table = table.filter(pc.invert(pc.is_in(table[c.LINE], lines.combine_chunks())))
     return _sorted(table.drop_columns([c.LINE]).cast(c.SNAPSHOT_TABLES[name]))
+
+
+def _summed(n_rows: int, ratings: pa.Table) -> dict[str, Any]:
+    """How many rows became how many pairs, and the smallest and the largest count of a pair."""
+    span = pc.min_max(ratings[c.RATING]).as_py()
+    log.info("%s rows hold the counts of %s pairs of user and movie", f"{n_rows:,}", f"{ratings.num_rows:,}")
+    return {"n_rows": n_rows, "n_pairs": ratings.num_rows, "lowest": span["min"], "highest": span["max"]}
 
 
 def _staged_faults(store: Store, parsed: Mapping[str, Any]) -> pa.Table:

@@ -14,13 +14,14 @@ from recsys import columns as c
 from recsys.config import NO_RATINGS, IngestConfig, Settings
 from recsys.errors import DataError, PermanentError
 from recsys.ingest.formats.known_releases import RELEASES, Release
+from recsys.ingest.parsers.counts import n_pairs
 from recsys.ingest.validation import data_docs
 from recsys.ingest.validation.limits import Baseline, Limits
 from recsys.ingest.validation.quarantine import Examination, Removal, examine
 from recsys.ingest.validation.rules import SUPERSEDED
 from recsys.ingest.validation.validation_report import document, failure, headline, page
 from recsys.rating_scales import HALF_STARS, parse_scale, propose_scale, stars_of
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
@@ -31,7 +32,10 @@ log = logging.getLogger(__name__)
 _BRIEF_ROWS = 1_000_000  # below this, Spark spends its time on compiling queries
 _N_EXAMPLES = 2
 _ROW_LENGTH = 80
-_CAN_BE_SPARED = {"unknown_movie", "blank_title", "blank_tag", "bad_genres", "bad_imdb_id", "bad_tmdb_id", "duplicate"}
+_CAN_BE_SPARED = {
+    *("unknown_movie", "blank_title", "blank_tag", "bad_genres", "bad_imdb_id", "bad_tmdb_id", "duplicate"),
+    "bad_count",
+}
 _SETTINGS = {"not a time": "times=… (how they are written)", "ids=text": "ids=text"}
 _N_NAMED = 5  # failed expectations and faulty rows an error message names; the report has more
 
@@ -126,7 +130,7 @@ def _limits(parsed: Mapping[str, Any], config: IngestConfig, store: Store, now: 
 
 def _stars(scale: str, release: Release | None) -> tuple[float, ...]:
     if scale == NO_RATINGS:
-        return (1.0,)
+        return ()
     return parse_scale(scale) if scale else stars_of(*release.rating_range) if release else HALF_STARS
 
 
@@ -135,8 +139,13 @@ def _baseline(parsed: Mapping[str, Any], release: Release | None, store: Store) 
     snapshot_id = parsed.get("previous_snapshot_id")
     if not snapshot_id or parsed.get("is_invented"):  # what is invented is as its settings say, not as it was
         return None
-    tables = read_json(store, layout.snapshot_manifest(snapshot_id))["tables"]
-    n_rows = {table: int(about["n_rows"]) for table, about in tables.items()}
+    manifest = read_json(store, layout.snapshot_manifest(snapshot_id))
+    n_rows = {table: int(about["n_rows"]) for table, about in manifest["tables"].items()}
+    if manifest.get("rating_scale") == NO_RATINGS:
+        # An increment starts from the pairs of its base, a source anew from its rows.
+        if not (parsed.get("reading") or {}).get("base_snapshot_id"):
+            n_rows["ratings"] = manifest.get("summed", {}).get("n_rows", n_rows["ratings"])
+        return Baseline(snapshot_id, {}, n_rows, is_growing=bool(release and not release.is_frozen))
     with store.open(layout.snapshot_table(snapshot_id, "ratings")) as file:
         ratings = (batch.column(c.RATING) for batch in pq.ParquetFile(file).iter_batches(columns=[c.RATING]))
         return Baseline.of(snapshot_id, ratings, n_rows, is_growing=bool(release and not release.is_frozen))
@@ -164,12 +173,26 @@ def _publish_report(
         "checked_at": checked_at,
         "advice": advice,
         "not_read": tuple(parsed.get("not_read") or ()),
+        "summed": _summed(store, found, parsed),
     }
     write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
     key = layout.validation_report(ingest_id)
     link = f"../{layout.data_docs(ingest_id).removeprefix('reports/')}/index.html"
     store.put(key, page(found, **about, data_docs=link).encode(), overwrite=True)
     return store.uri(key)
+
+
+def _summed(store: Store, found: Examination, parsed: Mapping[str, Any]) -> str:
+    """What becomes of rows with counts, in a sentence; empty where there are ratings, or nothing is published."""
+    if parsed.get("rating_scale") != NO_RATINGS or not found.success:
+        return ""
+    rows = read_table(store, layout.staging_table(str(parsed["ingest_id"]), "ratings"), [c.USER_ID, c.MOVIE_ID, c.LINE])
+    faulty = found.faults.filter(pc.equal(found.faults["table"], "ratings"))[c.LINE].combine_chunks()
+    rows = rows.filter(pc.invert(pc.is_in(rows[c.LINE], faulty)))
+    return (
+        f"Nobody rated: the counts of {rows.num_rows:,} rows are summed over {n_pairs(rows):,} pairs of user and "
+        "movie, each at its latest time."
+    )
 
 
 def _by_reason(found: Examination) -> dict[str, int]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recsys import columns as c
 from recsys.config import NO_RATINGS, IngestConfig, Settings
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.ingest import increments, inspection, publishing, source_archives
 from recsys.ingest.download import digests
 from recsys.ingest.formats import known_releases, reading
@@ -29,6 +29,8 @@ from recsys.storage.tables import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
 
+# Part of what makes a snapshot's id: until counts were summed, snapshots of the same sources held other tables.
+_SUMMED = {"counts": "summed"}
 _N_SHOWN = 5
 _SHOWN_LENGTH = 200
 
@@ -44,8 +46,8 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         (digests of all sources that will be in it).
 
     Raises:
-        ConfigError: the data set is neither a known release nor an existing path, or the store does not honour
-            create-only writes.
+        ConfigError: the data set is neither a known release nor an existing path, the store does not honour
+            create-only writes, or an increment is said to hold counts and its base ratings, or the reverse.
         DataError: what arrived is no usable archive; nothing was stored.
         NotFoundError: `append_to` names no snapshot.
         TransientError: no address could be reached, and no copy is in the store.
@@ -54,6 +56,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
     store = open_store(settings.resolved_store_url)
     store.probe()  # before hours of work, not after them
     base = _base(config.append_to, store)
+    config = _with_scale_of(base, config) if base else config
     found = source_archives.bring(config, store, settings)
     licence = found.get("licence") or known_releases.licence_of(found["dataset"])  # notes of old have none
     log.info("%s: %.1f MB, sha256 %s", found["archive"], found["size_bytes"] / 1e6, found["sha256"])
@@ -65,6 +68,7 @@ def download(config: IngestConfig, ingest_id: str, settings: Settings | None = N
         "ratings_file": release.ratings_file if release else None,
         "base_snapshot_id": None,
         **{name: value for name in ("times", "ids") if (value := getattr(config, name))},
+        **(_SUMMED if config.rating_scale == NO_RATINGS else {}),
     }
     names = ("dataset", "archive", "sha256", "size_bytes", "source", "is_invented")
     downloaded = {
@@ -136,13 +140,16 @@ def _stage(store: Store, downloaded: Mapping[str, Any], settings: Settings) -> d
     with source_archives.local_copy(store, downloaded["archive"], settings) as path:
         _check_digest(path, downloaded)
         base = _BaseSnapshot(store, how["base_snapshot_id"]) if how["base_snapshot_id"] else None
+        seen = inspection.look_at(path, reading_of(how))
+        for line in seen.lines():
+            log.info("%s", line)
         parsed = reading.read_source(path, reading_of(how), base=base.ids if base else None)
-        for line in inspection.inspection_of(path, reading_of(how), parsed).lines():
+        for line in inspection.completed(seen, parsed, reading_of(how)).facts():
             log.info("%s", line)
     malformed = parsed.quarantine.filter(pc.equal(parsed.quarantine["reason"], "malformed"))
     n_new = {name: table.num_rows for name, table in parsed.tables.items()}
     if base:
-        parsed = increments.append(base.tables, parsed, base.snapshot_id)
+        parsed = increments.append(base.tables, parsed, base.snapshot_id, has_ratings=reading_of(how).has_ratings)
     staged = {**parsed.tables, **parsed.ids, "quarantine": parsed.quarantine}
     for name, table in staged.items():
         write_table(store, layout.staging_table(downloaded["ingest_id"], name), table, overwrite=True)
@@ -206,6 +213,22 @@ def _base(append_to: str, store: Store) -> dict[str, Any] | None:
         return None
     snapshot_id = snapshots.latest(store) if append_to == "latest" else append_to
     return dict(read_json(store, layout.snapshot_manifest(snapshot_id)))
+
+
+def _with_scale_of(base: Mapping[str, Any], config: IngestConfig) -> IngestConfig:
+    """The config of an increment; to counts only counts are added, to ratings only ratings.
+
+    Raises:
+        ConfigError: it says otherwise.
+    """
+    has_counts, scale = base.get("rating_scale") == NO_RATINGS, config.rating_scale
+    if scale and has_counts != (scale == NO_RATINGS):
+        holds = "counts (rating_scale=none)" if has_counts else "ratings"
+        raise ConfigError(
+            f"snapshot {base['snapshot_id']} holds {holds}, and rating_scale={scale} was given: counts and ratings "
+            "cannot be in one snapshot. Nothing was started. Leave rating_scale out, or take the file in by itself."
+        )
+    return config.model_copy(update={"rating_scale": NO_RATINGS}) if has_counts else config
 
 
 def _as_increment(downloaded: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

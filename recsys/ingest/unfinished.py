@@ -17,7 +17,7 @@ from recsys.registry.champions import Champions, serving
 from recsys.storage import releases, snapshots
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)

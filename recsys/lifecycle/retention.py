@@ -30,7 +30,7 @@ from recsys.registry import training_runs
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.tables import read_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""New users of both served models at once, whatever these are made of: each member folds them in as it was fitted."""
+"""New users of the served models at once, whatever these are made of: each member folds them in as it was fitted."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -12,15 +12,19 @@ from recsys.models.fold_in import gram, ranking_vector, rating_vector, user_bias
 from recsys.models.preferences import preference
 from recsys.models.recipe import Member, Recipe
 
+_NOBODY, _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
+_NO_BIASES = Biases(0.0, _NOBODY, _NOTHING, _NOBODY, _NOTHING)
+_NO_RESIDUALS = Factors(_NOBODY, _NOTHING.reshape(0, 0), _NOBODY, _NOTHING.reshape(0, 0))
+
 
 class NewUsers(NamedTuple):
-    """What both models know of users that were folded in.
+    """What the models know of users that were folded in.
 
     Attributes:
         user_ids: ascending; those of whom the ranking model could make something; shape (n,).
         ranking: rows to be multiplied with the movie factors of the ranking model; shape (n, rank).
-        residuals: the same for the rating model; shape (n, rank of it).
-        biases: in stars; shape (n,).
+        residuals: the same for the rating model; shape (n, rank of it), which is 0 without one.
+        biases: in stars, 0 without a rating model; shape (n,).
     """
 
     user_ids: Ids
@@ -30,17 +34,18 @@ class NewUsers(NamedTuple):
 
 
 class Folder:
-    """Folds users in to both models of a recommender, whatever they are made of.
+    """Folds users in to the models of a recommender, whatever they are made of.
 
     Args:
         ranking: the mean of the members of `recipe.ranking`, as `weighted_sum` makes it.
-        biases: of the rating model.
-        residuals: the member of `recipe.rating`, or the blend of all.
+        rating: biases and residuals of the rating model, these the member of `recipe.rating` or the blend of all; None
+            where there is no such model.
         recipe: how these were made.
     """
 
-    def __init__(self, ranking: Factors, biases: Biases, residuals: Factors, recipe: Recipe) -> None:
-        self._biases, self._recipe, self._blend = biases, recipe, recipe.weights()
+    def __init__(self, ranking: Factors, rating: tuple[Biases, Factors] | None, recipe: Recipe) -> None:
+        self._biases, residuals = rating or (_NO_BIASES, _NO_RESIDUALS)
+        self._recipe, self._blend = recipe, recipe.weights()
         # In a mean of n, each side of a member carries the root of 1/n.
         self._scale = np.float32(1 / np.sqrt(len(recipe.ranking)))
         self._ranking = [_Part(member, part) for member, part in _cut(ranking, recipe.ranking, 1 / self._scale)]
@@ -83,8 +88,8 @@ class Folder:
     def _one(
         self, movie_ids: NDArray[np.integer], stars: NDArray[np.floating], labels: dict[Member, NDArray[np.float32]]
     ) -> tuple[Floats, Floats, float]:
-        """A user's row in both models, and the bias."""
-        bias = user_bias(self._biases, movie_ids, stars)
+        """A user's row in both models, and the bias; without a rating model its part is empty, and the bias 0."""
+        bias = user_bias(self._biases, movie_ids, stars) if self._rating else 0.0
         rest = stars - bias - self._biases.predict(np.full(len(movie_ids), -1), movie_ids)
         ranking = [part.vector(movie_ids, labels.get(part.member), rest) * self._scale for part in self._ranking]
         rating = [part.vector(movie_ids, labels.get(part.member), rest) for part in self._rating]
@@ -94,7 +99,7 @@ class Folder:
             one, user, user2, _, _, both = self._blend.shift
             shift = [one + user * log_n + user2 * log_n**2, 1.0, both * log_n]
             rating = [*(vector * weight for vector, weight in zip(rating, weights, strict=True)), np.array(shift)]
-        return np.concatenate(ranking), np.concatenate(rating).astype(np.float32), bias
+        return np.concatenate(ranking), np.concatenate([*rating, np.empty(0)]).astype(np.float32), bias
 
     def _width(self, parts: list["_Part"], n_shift: int = 0) -> int:
         return sum(part.member.rank for part in parts) + (n_shift if self._blend is not None else 0)

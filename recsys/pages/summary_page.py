@@ -62,6 +62,7 @@ class Summary:
         model_version: that they were made with.
         dataset: of the snapshot; empty where it is not known any more.
         is_invented: whether the snapshot is synthetic.
+        has_ratings: whether it has ratings; else it has counts.
         n_rows: of each table.
         evaluation: the document of the model's evaluation; None where it was removed.
         places: where things are, by what they are.
@@ -75,6 +76,7 @@ class Summary:
     model_version: str
     dataset: str
     is_invented: bool
+    has_ratings: bool
     n_rows: Mapping[str, int]
     evaluation: Row | None
     user: ShownUser
@@ -95,7 +97,9 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print("How good the model is, is not known here any more: its evaluation was removed from the store.")
     else:
         _print_metrics(summary.evaluation, console)
-    _print_user(summary.user, console)
+    if not summary.has_ratings:
+        console.print("These data have no ratings: the model orders lists by counts, and predicts no rating.")
+    _print_user(summary.user, console, has_ratings=summary.has_ratings)
     if summary.posters:
         console.print(posters_line(summary.posters), markup=False, highlight=False, soft_wrap=True)
     console.print("Where things are", style="italic")
@@ -129,30 +133,36 @@ def posters_line(manifest: Row) -> str:
 def _print_metrics(evaluation: Row, console: Console) -> None:
     k, models = evaluation["k"], evaluation["models"]
     title = f"Holdout: {evaluation['n_users']:,} users, every unseen movie ranked, lists of {k}"
-    table = Table("model", *_METRICS.values(), title=title, title_justify="left")
+    metrics = {
+        metric: shown
+        for metric, shown in _METRICS.items()
+        if metric != "rmse" or any(metric in values for values in models.values())
+    }
+    table = Table("model", *metrics.values(), title=title, title_justify="left")
     for name, shown in _MODELS.items():
         if name in models:
-            values = [models[name].get(metric.format(k=k)) for metric in _METRICS]
+            values = [models[name].get(metric.format(k=k)) for metric in metrics]
             table.add_row(shown, *("–" if value is None else f"{value:.4f}" for value in values))
     console.print(table)
     console.print(f"Gate: {evaluation['reason']}.", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_user(user: ShownUser, console: Console) -> None:
+def _print_user(user: ShownUser, console: Console, *, has_ratings: bool) -> None:
     if user.rated_high is not None:
-        liked = Table("stars", "title", title=f"User {user.user_id} rated high", title_justify="left")
+        unit, had = ("rating", "rated high") if has_ratings else ("times", "had most often")
+        liked = Table(unit, "title", title=f"User {user.user_id} {had}", title_justify="left")
         for row in user.rated_high:
-            liked.add_row(f"{row['rating']:.1f}", escape(row["title"]))
+            liked.add_row(f"{row['rating']:{'.1f' if has_ratings else 'g'}}", escape(row["title"]))
         console.print(liked)
     table = Table(
         "rank",
         "title",
         "score",
-        "predicted stars",
+        *(["predicted rating"] if has_ratings else []),
         title=f"Recommended to user {user.user_id}",
         title_justify="left",
     )
     for row in user.listed:
         stars = "–" if row["predicted_rating"] is None else f"{row['predicted_rating']:.2f}"
-        table.add_row(str(row["rank"]), escape(row["title"]), f"{row['score']:.3f}", stars)
+        table.add_row(str(row["rank"]), escape(row["title"]), f"{row['score']:.3f}", *([stars] if has_ratings else []))
     console.print(table)

@@ -21,7 +21,7 @@ from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.documents import Document
 from recsys.storage.tables import write_json
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,9 @@ _N_EXAMPLES = 3
 _NOTHING_DONE = "Nothing was published, the current release stands. This is a fault of the scoring: report these rows."
 
 
-def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, catalogue: Ids, k: int) -> dict[str, int]:
+def check_lists(
+    lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, catalogue: Ids, k: int, *, has_ratings: bool = True
+) -> dict[str, int]:
     """Prove that the lists are fit to publish.
 
     Args:
@@ -36,6 +38,7 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
         rated_movie_ids: their movies; shape (n_ratings,).
         catalogue: movie ids of the snapshot.
         k: list length.
+        has_ratings: whether ratings are predicted; else each of them is null.
 
     Returns:
         ``{n_rows, n_users, n_als, n_fold_in, n_popular, n_short}``; short are lists of users with fewer than k unseen
@@ -45,7 +48,7 @@ def check_lists(lists: pa.Table, rated_user_ids: Ids, rated_movie_ids: Ids, cata
         DataError: the first rule that does not hold, with the number of rows and examples.
     """
     name = "recommendations"
-    _check_schema(name, lists, columns.RECOMMENDATIONS)
+    _check_schema(name, lists, columns.RECOMMENDATIONS, without=() if has_ratings else (columns.PREDICTED_RATING,))
     all_users, all_movies = np.unique(rated_user_ids), np.unique(catalogue)
     users, movies = (_column(lists, column) for column in (columns.USER_ID, columns.MOVIE_ID))
     at_users = positions(all_users, users)
@@ -125,8 +128,15 @@ def _list_rules(table: pa.Table, owners: Ids, movies: Ids, sources: Sequence[str
     yield "ranks run 1, 2, 3 … on each list", _column(table, columns.RANK) != places - starts + 1
     yield "no movie stands twice on a list", _repeats(_pairs(owners, movies))
     scores = _column(table, columns.SCORE)
-    floats = [_column(table, field.name) for field in table.schema if pa.types.is_floating(field.type)]
-    yield "scores and predicted ratings are finite", ~np.logical_and.reduce([np.isfinite(values) for values in floats])
+    floats = [
+        _column(table, field.name)
+        for field in table.schema
+        if pa.types.is_floating(field.type) and table[field.name].null_count < len(owners)
+    ]
+    yield (
+        "scores and predicted ratings are finite",
+        ~np.logical_and.reduce([np.isfinite(values) for values in floats] or [np.ones(len(owners), bool)]),
+    )
     places_of_sources = np.select([_is(table, source) for source in sources], range(len(sources)), -1)
     yield f"the source is {' or '.join(sources)}", places_of_sources < 0
     yield f"{' comes before '.join(sources)}", same_list & _against_previous(np.less, places_of_sources)
@@ -155,10 +165,13 @@ def _enforce_lengths(name: str, rule: str, ids: Ids, found: NDArray[np.integer],
         )
 
 
-def _check_schema(name: str, table: pa.Table, schema: pa.Schema) -> None:
+def _check_schema(name: str, table: pa.Table, schema: pa.Schema, without: Sequence[str] = ()) -> None:
     if not table.schema.equals(schema):
         raise DataError(f"{name}: stored as ({table.schema}), expected ({schema}). {_NOTHING_DONE}")
     nulls = {column: table.column(column).null_count for column in table.column_names}
+    for column in without:
+        if nulls.pop(column) < table.num_rows:
+            raise DataError(f"{name}: {column} is not null, though there is no rating model. {_NOTHING_DONE}")
     if any(nulls.values()):
         raise DataError(f"{name}: the rule «no value is missing» is broken: {nulls} by column. {_NOTHING_DONE}")
 

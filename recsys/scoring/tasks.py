@@ -30,7 +30,7 @@ from recsys.scoring.user_lists import write_lists
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.releases import FileRow, Lineage
-from recsys.storage.snapshots import read_ids, seen_key
+from recsys.storage.snapshots import has_ratings, read_ids, seen_key
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.workspace import Workspace
 
@@ -227,8 +227,8 @@ def _write_catalogue(store: Store, champion: ChampionRef, version_id: str) -> li
         _snapshot(store, champion, "movies"),
         _snapshot(store, champion, "links"),
         _column(ratings, columns.MOVIE_ID),
-        _column(ratings, columns.RATING),
-        _recommender(store, champion).rating.predict,
+        _column(ratings, columns.RATING) if has_ratings(store, champion.snapshot_id) else None,
+        _recommender(store, champion).predict,
     )
     key = f"{layout.version_table(version_id, 'movies')}/part-00000.parquet"
     return [FileRow(**write_table(store, key, _source_ids(store, champion).beside(table), overwrite=True))]
@@ -243,7 +243,7 @@ def _check(store: Store, files: Files, champion: ChampionRef, config: ScoreConfi
     pair = _recommender(store, champion)
     supported = pair.popular_ids[pair.popular_counts >= config.min_support]
     return {
-        "recommendations": check_lists(lists, users, movies, catalogue, config.k),
+        "recommendations": check_lists(lists, users, movies, catalogue, config.k, has_ratings=pair.rating is not None),
         "similar_movies": check_similar(similar, catalogue, config.n_similar, config.similarity, supported),
     }
 
@@ -268,12 +268,15 @@ def _lineage(store: Store, champion: ChampionRef, config: ScoreConfig, checks: C
         dataset=snapshot["dataset"],
         is_invented=bool(snapshot.get("is_invented", False)),
         **config.model_dump(),
+        rating_scale=snapshot.get("rating_scale", ""),
         checks=checks,
     )
 
 
 def _recommender(store: Store, champion: ChampionRef) -> Recommender:
-    return Recommender.from_bytes(store.get(layout.recommender(champion.model_prefix)))
+    model = Recommender.from_bytes(store.get(layout.recommender(champion.model_prefix)))
+    # A champion may have learned from stars, and the newest snapshot hold counts.
+    return model if has_ratings(store, champion.snapshot_id) else model.without_rating()
 
 
 def _source_ids(store: Store, champion: ChampionRef) -> SourceIds:

@@ -54,7 +54,7 @@ class RangeLists:
 
     def _lists(self, group: int, users: str) -> pa.Table:
         pair = self.pair.over(UserRows.from_bytes(self.store.get(users)))
-        vectors, predict = (pair.ranking.user_ids, pair.ranking.user_factors), pair.rating.predict
+        vectors, predict = (pair.ranking.user_ids, pair.ranking.user_factors), pair.predict
         model = replace(self.model, user_ids=vectors[0], user_factors=vectors[1], predict=predict)
         [batch] = read_group(self.store, self.seen_key, group).combine_chunks().to_batches()
         return model(batch)
@@ -88,7 +88,7 @@ def write_lists(
     movies = pair.over(users.between(1, 0))
     ranking, popular = movies.ranking, (pair.popular_ids, pair.popular_counts)
     factors = ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors
-    model = list_model(factors, popular, movie_ids, movies.rating.predict, k, folded)
+    model = list_model(factors, popular, movie_ids, movies.predict, k, folded)
     scratch = layout.scratch(uuid.uuid4().hex)
     ranges = []
     try:

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from recsys.config import NO_RATINGS
 from recsys.errors import AlreadyExistsError, DataError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store
@@ -61,6 +62,7 @@ class Lineage(Document):
         run_id: the MLflow run of the training.
         dataset: of the snapshot; empty where it is not known.
         is_invented: whether the snapshot is synthetic.
+        rating_scale: of the snapshot; empty where it is not known.
         k: movies per list; `n_similar`, `similarity` and `min_support` are the other settings of the scoring.
         checks: counts that the checks of each table found.
     """
@@ -71,11 +73,17 @@ class Lineage(Document):
     model_uri: str
     dataset: str = ""
     is_invented: bool = False
+    rating_scale: str = ""
     k: int
     n_similar: int
     similarity: str = "cosine"
     min_support: int = 0
     checks: Mapping[str, Mapping[str, int]]
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether the snapshot has ratings; else it has counts."""
+        return self.rating_scale != NO_RATINGS
 
 
 class VersionManifest(Document):

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys import columns as c
+from recsys.config import NO_RATINGS
 from recsys.errors import AlreadyExistsError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store
@@ -112,3 +113,8 @@ def counts(tables: Mapping[str, pa.Table]) -> dict[str, int]:
 def write_seen(store: Store, snapshot_id: str, ratings: pa.Table, *, overwrite: bool) -> dict[str, Any]:
     key = layout.snapshot_table(snapshot_id, "seen")
     return write_table(store, key, seen_lists(ratings), overwrite=overwrite, row_group_rows=_SEEN_GROUP_ROWS)
+
+
+def has_ratings(store: Store, snapshot_id: str) -> bool:
+    """Whether a snapshot holds ratings; else it holds counts."""
+    return bool(read_json(store, layout.snapshot_manifest(snapshot_id)).get("rating_scale") != NO_RATINGS)

@@ -33,7 +33,7 @@ class ListModel:
 
     Attributes:
         k: list length.
-        predict: stars of pairs of user and movie ids, both of shape (n,).
+        predict: stars of pairs of user and movie ids, both of shape (n,); None where there is no rating model.
         user_ids: users of the ranking model, ascending.
         user_factors: shape (n_users, rank).
         catalogue: movie ids of the snapshot, ascending.
@@ -45,7 +45,7 @@ class ListModel:
     """
 
     k: int
-    predict: Predict
+    predict: Predict | None
     user_ids: Indices
     user_factors: Floats
     catalogue: Indices
@@ -106,7 +106,8 @@ class ListModel:
         kinds = is_als[rows, places] * (1 + np.isin(user_ids, self.folded))
         sources = pa.DictionaryArray.from_arrays(kinds.astype(np.int8), [POPULAR, ALS, FOLD_IN])
         values = [user_ids, (places + 1).astype(np.int16), movie_ids, scores[rows, places]]
-        arrays = [*map(pa.array, values), pa.array(self.predict(user_ids, movie_ids)), sources.cast(pa.string())]
+        predicted = pa.nulls(len(rows), pa.float32()) if self.predict is None else self.predict(user_ids, movie_ids)
+        arrays = [*map(pa.array, [*values, predicted]), sources.cast(pa.string())]
         return pa.Table.from_arrays(arrays, schema=columns.RECOMMENDATIONS)
 
 
@@ -114,7 +115,7 @@ def list_model(
     ranking: tuple[Indices, Floats, Indices, Floats],
     popular: tuple[Indices, NDArray[np.int32]],
     catalogue: Indices,
-    predict: Predict,
+    predict: Predict | None,
     k: int,
     folded: Indices | None = None,
 ) -> ListModel:
@@ -124,7 +125,7 @@ def list_model(
         ranking: user_ids ascending, user_factors, movie_ids ascending, movie_factors.
         popular: movie_ids and the number of their training ratings, in any order.
         catalogue: movie ids of the snapshot, in any order.
-        predict: stars of pairs; must be picklable.
+        predict: stars of pairs; must be picklable. None where there is no rating model.
         k: list length.
         folded: users of `ranking` that were folded in after the training; nobody by default.
     """

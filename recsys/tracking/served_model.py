@@ -13,6 +13,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
+_LARGEST_COUNT = 1e9  # as the ingest takes them
+
 
 class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow ships no types for it
     """Ranks the catalogue for users it knows or can fold in (source als, fold_in); others get the popular movies."""
@@ -28,7 +30,8 @@ class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         Args:
             context: unused; the model was loaded before.
             model_input: column ``user_id``; optionally ``seen``, a list of movie ids to leave out, and ``ratings``,
-                the stars of each of these or NaN. Ratings matter for users the model does not know.
+                the stars of each of these or NaN. Ratings matter for users the model does not know. A model of data
+                without ratings takes counts for them, and 1 for each of ``seen`` where none are given.
             params: ``{"k": 10}``, the length of each list.
 
         Returns:
@@ -37,6 +40,8 @@ class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         k = int((params or {}).get("k", 10))
         users = model_input["user_id"].to_numpy(np.int64)
         seen, stars = _lists(model_input, "seen", np.int64), _lists(model_input, "ratings", np.float64)
+        if self.model.rating is None:
+            stars = [given if len(given) else np.ones(len(movies)) for movies, given in zip(seen, stars, strict=True)]
         self._check(seen, stars)
         vectors = self._vectors(users, seen, stars)
         lists = [self._top(user, vectors.get(row), seen[row], k) for row, user in enumerate(users.tolist())]
@@ -75,13 +80,19 @@ class ServedRecommender(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         return self._frame(user_id, ids[order], scores[order], source)
 
     def _check(self, seen: list[np.ndarray], stars: list[np.ndarray]) -> None:
-        low, high = self.model.rating.low, self.model.rating.high
+        rating = self.model.rating
+        low, high = (rating.low, rating.high) if rating else (np.nextafter(0, 1), _LARGEST_COUNT)
+        scale = (
+            f"outside of the scale of {low:g} to {high:g} stars"
+            if rating
+            else f"that are no counts above 0 and at most {high:,.0f}"
+        )
         for row, (movies, given) in enumerate(zip(seen, stars, strict=True)):
             outside = given[(given < low) | (given > high)]
             if len(given) not in {0, len(movies)} or len(outside):
                 raise mlflow.MlflowException.invalid_parameter_value(
-                    f"row {row}: {len(given)} ratings of {len(movies)} seen movies, and {len(outside)} outside of the "
-                    f"scale of {low:g} to {high:g} stars; as many are needed, and 0 allowed. Nothing was ranked. "
+                    f"row {row}: {len(given)} ratings of {len(movies)} seen movies, and {len(outside)} {scale}; "
+                    "as many are needed, and 0 allowed. Nothing was ranked. "
                     "Give one rating for each of `seen`, NaN where there is none."
                 )
 

@@ -21,7 +21,7 @@ from recsys.registry.training_runs import EXPERIMENT, registered_name
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.tables import read_json, read_table, write_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training.gate import Check, decide, gain_check, loss_check
 from recsys.training.report import training_page
 
@@ -74,7 +74,9 @@ def sit_exam(store: Store, tracking: Tracking, fitted: dict[str, Any], config: T
         "k": config.k,
         "confidence": config.confidence,
         "activity": training_page.by_activity(exam.n_seen(), per_user, config.confidence),
-        "calibration": training_page.calibration(*exam.stars(challenger.rating), config.confidence),
+        "calibration": training_page.calibration(*exam.stars(challenger.rating), config.confidence)
+        if challenger.rating
+        else [],
     }
 
 
@@ -150,8 +152,9 @@ def _judge(exam: Exam, challenger: Recommender, config: TrainConfig) -> tuple[Mo
         per_user[name] = values[f"ndcg_at_{exam.k}"]
 
     judge("challenger", exam.rank(challenger.ranking))
-    models["challenger"] |= exam.judge_rating(challenger.rating)
-    models["biases"] = exam.judge_rating(challenger.rating.biases_alone())
+    if challenger.rating:
+        models["challenger"] |= exam.judge_rating(challenger.rating)
+        models["biases"] = exam.judge_rating(challenger.rating.biases_alone())
     judge("popularity", exam.rank(exam.popularity))
     left_out: dict[str, str] = {name: why for name in config.baselines if (why := too_large(name, exam.matrix.stars))}
     for name, why in left_out.items():
@@ -188,21 +191,23 @@ def _duel(
         exam = fair if len(fair.user_ids) else exam
         log.warning("%s held-out ratings trained the champion; both are compared without them", f"{seen.sum():,}")
     means, per_user = {}, {}
+    has_ratings = config.has_rating_model and present.rating is not None
     for name, pair in {"challenger": challenger, "champion": present}.items():
         lists = exam.rank(pair.ranking)
         accuracy, values = exam.judge_lists(lists)
-        means[name] = {**accuracy, **exam.describe_lists(lists), **exam.judge_rating(pair.rating)}
+        stars = exam.judge_rating(pair.rating) if has_ratings and pair.rating else {}
+        means[name] = {**accuracy, **exam.describe_lists(lists), **stars}
         per_user[name] = values[f"ndcg_at_{exam.k}"]
     return Duel(int(seen.sum()), means["challenger"], means["champion"], per_user)
 
 
 def _own_checks(models: Models, per_user: PerUser, config: TrainConfig) -> list[Check]:
-    """What holds whoever is champion: order against popularity, stars against the biases alone."""
-    return _checks("popularity", per_user, "biases", models["challenger"], models["biases"], config)
+    """What holds whoever is champion: order against popularity, stars, if any, against the biases alone."""
+    return _checks("popularity", per_user, "biases", models["challenger"], models.get("biases", {}), config)
 
 
 def _duel_checks(duel: Duel, config: TrainConfig) -> list[Check]:
-    """Order and stars against the champion."""
+    """Order and stars against the champion; order alone where one of both has no rating model."""
     return _checks("champion", duel.per_user, "champion", duel.challenger, duel.champion, config)
 
 
@@ -216,10 +221,10 @@ def _checks(
 ) -> list[Check]:
     gain = paired_bootstrap(per_user["challenger"], per_user[opponent], config.confidence, seed=config.seed)
     metric = f"nDCG@{config.k}"
-    return [
-        gain_check(opponent, metric, gain.mean, gain.low, gain.confidence, config.min_gain),
-        loss_check(peer, ours["rmse"], theirs["rmse"], config.max_rmse_loss),
-    ]
+    checks = [gain_check(opponent, metric, gain.mean, gain.low, gain.confidence, config.min_gain)]
+    if "rmse" in ours and "rmse" in theirs:
+        checks.append(loss_check(peer, ours["rmse"], theirs["rmse"], config.max_rmse_loss))
+    return checks
 
 
 def _comparisons(per_user: PerUser, config: TrainConfig) -> dict[str, dict[str, float]]:

@@ -20,7 +20,7 @@ from recsys.models.blend import Blend, Support, blend_columns, blended, crossfit
 from recsys.models.ensemble import grow, weighted_sum
 from recsys.models.factors import Factors
 from recsys.models.recipe import Recipe
-from recsys.models.recommender import Recommender
+from recsys.models.recommender import RatingModel, Recommender
 from recsys.search.space import Point, different, show
 from recsys.training.fitting import Fitter, fitter_of, n_parallel
 from recsys.training.folds import Fold, Judges
@@ -57,7 +57,8 @@ class Composition:
 
     Attributes:
         ranking: parts whose scores are averaged; one that stands twice weighs double.
-        rating: parts of the blend; without one, the single part is the model of what the biases leave over.
+        rating: parts of the blend; without one, the single part is the model of what the biases leave over. None of
+            them where nobody rated.
         blend: weights of the parts of `rating`.
         sentences: what was chosen and what it brings, for people.
     """
@@ -81,13 +82,14 @@ def choose(folds: Judges, found: Sequence[Searched], config: TrainConfig) -> Com
 
     Args:
         folds: those of the search.
-        found: both searches, that of the ranking model first.
+        found: the searches, that of the ranking model first; no other where nobody rated.
         config: `n_members` parts of each model at most.
     """
-    ranking, rating = (
-        [Part(each.model, point) for point in finalists(each, n)]
-        for each, n in zip(found, (config.n_members + 2, _N_EXPLICIT), strict=True)
+    n_finalists = {"ranking": config.n_members + 2, "rating": _N_EXPLICIT}
+    ranking, *others = (
+        [Part(each.model, point) for point in finalists(each, n_finalists[each.model])] for each in found
     )
+    rating = others[0] if others else []
     if config.n_members == 1:
         return Composition(ranking[:1], rating[:1], None, [])
     parts, last = [*rating, *ranking], config.n_folds - 1
@@ -96,6 +98,9 @@ def choose(folds: Judges, found: Sequence[Searched], config: TrainConfig) -> Com
         models = list(pool.map(lambda part: folds.fit(part.model, part.point, last), parts))
     fold = folds.fold(last)
     members, of_ranking = _choose_ranking(fold.exam, ranking, models[len(rating) :], config.n_members)
+    if not rating:
+        log.info("%s", of_ranking)
+        return Composition(members, [], None, [of_ranking])
     blended_parts, blend, of_rating = _choose_rating(fold, parts, models, config.n_members)
     for sentence in (of_ranking, of_rating):
         log.info("%s", sentence)
@@ -122,17 +127,26 @@ def fit(spark: "SparkSession", ratings: Ratings, composition: Composition, confi
     with ThreadPoolExecutor(n_parallel(spark)) as pool:
         fits = pool.map(lambda want: by_name[want[0]].fit(fitter, config.seed + want[1]), wanted)
         models = dict(zip(wanted, fits, strict=True))
-    ordered, rest = [models[want] for want in ranking], [models[want] for want in rating]
+    ordered = [models[want] for want in ranking]
     movies, counts = np.unique(ratings.movie_ids, return_counts=True)
     order = np.lexsort((movies, -counts))
-    support = Support.of(ratings.user_ids, ratings.movie_ids)
     return Recommender(
         ordered[0] if len(ordered) == 1 else weighted_sum(ordered),
-        fitter.with_biases(rest[0] if composition.blend is None else blended(rest, composition.blend, support)),
+        _rating_model(fitter, composition, [models[want] for want in rating]),
         movies[order],
         counts[order].astype(np.int32),
         _recipe(fitter, composition),
     )
+
+
+def _rating_model(fitter: Fitter, composition: Composition, rest: list[Factors]) -> RatingModel | None:
+    """What the parts of `composition.rating` make together; None where there are none."""
+    if not rest:
+        return None
+    if composition.blend is None:
+        return fitter.with_biases(rest[0])
+    support = Support.of(fitter.train.user_ids, fitter.train.movie_ids)
+    return fitter.with_biases(blended(rest, composition.blend, support))
 
 
 def _recipe(fitter: Fitter, composition: Composition) -> Recipe:

@@ -2,12 +2,13 @@
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from recsys.config import NO_RATINGS, Settings, TrainConfig
+from recsys.config import NO_RATINGS, Preference, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.rating_scales import HALF_STARS, parse_scale
+from recsys.rating_scales import stars_on
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
@@ -19,13 +20,8 @@ First = TypeVar("First", str, dict[str, Any])
 Result = TypeVar("Result")
 
 _HIGH = 0.75
-
-
-def stars_on(scale: str) -> tuple[float, ...]:
-    """The ratings of a snapshot's scale; half stars where a snapshot of old does not say."""
-    if scale == NO_RATINGS:
-        return (1.0,)
-    return parse_scale(scale) if scale else HALF_STARS
+# Heavy users and favourites have counts a thousand times those of others, so their root goes first.
+_OF_COUNTS: tuple[Preference, ...] = ("root", "stars", "squared", "all")
 
 
 def relevant_on(scale: str, asked: float = 0.0) -> float:
@@ -38,6 +34,8 @@ def relevant_on(scale: str, asked: float = 0.0) -> float:
     (4.0, 4.0, 8.0, 1.0, 1.0)
     """
     stars = stars_on(scale)
+    if not stars:
+        return asked or 1.0
     if asked > stars[-1]:
         raise ConfigError(
             f"relevant_rating {asked:g} is above the highest rating of the scale {scale}, so no movie could be a good "
@@ -49,7 +47,7 @@ def relevant_on(scale: str, asked: float = 0.0) -> float:
 def on_scale(
     job: Callable[Concatenate[First, TrainConfig, Args], Result],
 ) -> Callable[Concatenate[First, TrainConfig, Args], Result]:
-    """Give a job of the training the config with `relevant_rating` as the snapshot's scale has it.
+    """Give a job of the training the config as the snapshot's scale has it: `relevant_rating`, and for counts more.
 
     Splits by time are refused for a snapshot without times.
     """
@@ -62,11 +60,47 @@ def on_scale(
         manifest = read_json(store, layout.snapshot_manifest(snapshot_id))
         _check_times(manifest, config)
         if manifest.get("rating_scale") == NO_RATINGS:
-            log.warning("%s has no ratings: the rating model learns nothing, predicted ratings are 1", snapshot_id)
+            log.info(
+                "%s has no ratings: the ranking model learns from counts, and there is no rating model", snapshot_id
+            )
+            return job(first, for_counts(config, manifest.get("summed", {})), *args, **kwargs)
         relevant = relevant_on(manifest.get("rating_scale", ""), config.relevant_rating)
         return job(first, config.model_copy(update={"relevant_rating": relevant}), *args, **kwargs)
 
     return scaled
+
+
+def for_counts(config: TrainConfig, summed: Mapping[str, Any]) -> TrainConfig:
+    """The config of a training on counts: no rating model, and what a count may say to the ranking model.
+
+    Args:
+        config: what was asked for.
+        summed: ``lowest`` and ``highest`` count of a pair, where they are known.
+
+    Raises:
+        ConfigError: none of the preferences that were asked for says anything of counts.
+
+    >>> found = for_counts(TrainConfig(), {"lowest": 0.5, "highest": 9.0})
+    >>> found.rating_trials, found.relevant_rating, found.preferences
+    (0, 0.5, ('root', 'stars', 'squared', 'all'))
+    >>> for_counts(TrainConfig(), {"lowest": 1.0, "highest": 1.0}).preferences  # all say the same
+    ('all',)
+    """
+    lowest, highest = summed.get("lowest", 1.0), summed.get("highest", math.inf)
+    is_default = config.preferences == TrainConfig.model_fields["preferences"].default
+    kept = _OF_COUNTS if is_default else tuple(name for name in config.preferences if name in _OF_COUNTS)
+    if not kept:
+        raise ConfigError(
+            f"preferences={','.join(config.preferences)} says nothing of counts, and nobody rated. Nothing was "
+            f"started. Set preferences to some of {', '.join(_OF_COUNTS)}."
+        )
+    changed = {
+        "rating_trials": 0,
+        "relevant_rating": relevant_on(NO_RATINGS, config.relevant_rating or min(1.0, lowest)),
+        "preferences": ("all",) if lowest == highest else kept,
+        "baselines": tuple(name for name in config.baselines if name != "bias_order"),  # orders by mean ratings
+    }
+    return config.model_copy(update=changed)
 
 
 def _check_times(manifest: Mapping[str, Any], config: TrainConfig) -> None:

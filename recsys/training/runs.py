@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import TrainConfig
-from recsys.registry.training_runs import EXPERIMENT, registered_name
+from recsys.registry.training_runs import EXPERIMENT, NO_RATING_MODEL, registered_name
 from recsys.search.space import Point
 from recsys.search.trial import Trial
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training.member_selection import Composition
 from recsys.training.report.training_report import Searched
 
@@ -26,7 +26,8 @@ def training_run(tracking: Tracking, split: dict[str, Any], config: TrainConfig)
         return str(found[0]["run_id"])
     name = f"{split['dataset']} {datetime.now(UTC):%Y-%m-%d %H:%M}"
     run_id = tracking.start_run(EXPERIMENT, name, tags={**tags, "dataset": split["dataset"]})
-    tracking.log(run_id, params={**config.model_dump(), "snapshot_id": split["snapshot_id"]})
+    said = {} if config.has_rating_model else {"rating_model": NO_RATING_MODEL}
+    tracking.log(run_id, params={**config.model_dump(), "snapshot_id": split["snapshot_id"]}, tags=said)
     tracking.log_dataset(run_id, split["dataset"], split["fingerprint"], split["train"], "training")
     return run_id
 

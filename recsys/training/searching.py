@@ -13,7 +13,7 @@ from recsys.search import strategies
 from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import runs
 from recsys.training.folds import Judges
 from recsys.training.report.training_report import Searched
@@ -27,6 +27,11 @@ KNOWN_GOOD: dict[str, list[Point]] = {
     ],
     "rating": [{"rank": 32, "reg_param": 0.15}],
 }
+
+
+def models(config: TrainConfig) -> tuple[str, ...]:
+    """The models that are searched, the one that orders lists first; where nobody rated, it is the only one."""
+    return MODELS if config.has_rating_model else MODELS[:1]
 
 
 # Days in which a rating loses half its say, where the question is what somebody will like next.
@@ -65,13 +70,13 @@ def search_both(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
     """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
-    known = {model: runs.finished_trials(tracking, run_id, model) for model in MODELS}
+    known = {model: runs.finished_trials(tracking, run_id, model) for model in models(config)}
     # The limit is for all attempts together.
     spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / folds.n_parallel
     started = clock() - spent_s
     champion = runs.champion_points(tracking, split["dataset"])
     found = []
-    for model in MODELS:
+    for model in models(config):
         goal, searched = objective(model, config), space(model, config)
         outcome = cross_validate(
             model,
@@ -135,7 +140,7 @@ def learning_curve(
 
 
 def to_record(found: list[Searched]) -> dict[str, Any]:
-    """Both searches as a JSON document."""
+    """All searches as a JSON document."""
     return {
         each.model: {"outcome": asdict(each.outcome), "curve": {str(n): value for n, value in each.curve.items()}}
         for each in found
@@ -145,7 +150,7 @@ def to_record(found: list[Searched]) -> dict[str, Any]:
 def from_record(record: dict[str, Any], config: TrainConfig) -> list[Searched]:
     """What `to_record` was given; objective and space follow from the configuration."""
     found = []
-    for model in MODELS:
+    for model in models(config):
         outcome, curve, searched = record[model]["outcome"], record[model]["curve"], space(model, config)
         judged = [Trial(**{**trial, "point": _ordered(trial["point"], searched)}) for trial in outcome["trials"]]
         by_step = {int(n): value for n, value in curve.items()}

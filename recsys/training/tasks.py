@@ -16,12 +16,13 @@ from recsys.evaluation.evaluator import Ratings, none_relevant
 from recsys.models.recommender import Recommender
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, RegisteredModel, serving
-from recsys.spark import is_local, spark_session
+from recsys.spark.masters import is_local
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
-from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import cluster, holdout, member_selection, runs, searching
 from recsys.training.fitting import split_name, split_of
 from recsys.training.relevance import on_scale
@@ -81,7 +82,7 @@ def _check_relevant(store: Store, parts: dict[str, Any], config: TrainConfig) ->
 
 @on_scale
 def search(split: dict[str, Any], config: TrainConfig, settings: Settings | None = None) -> dict[str, Any]:
-    """Cross-validate the candidates of both models on the training part; returns the best point of each.
+    """Cross-validate the candidates of each model on the training part; returns the best point of each.
 
     Every trial is a nested MLflow run. A retry of the same training finds the finished ones and goes on; one after the
     end of the search reads its record.
@@ -171,6 +172,7 @@ def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings 
         tags = {
             **{field: evaluated[field] for field in ("dataset", "snapshot_id", "fingerprint", "model_prefix")},
             **{f"holdout_{metric}": f"{value:.6f}" for metric, value in evaluated["metrics"].items()},
+            **({} if "rmse" in evaluated["metrics"] else {"rating_model": training_runs.NO_RATING_MODEL}),
             "points": json.dumps(evaluated["points"]),
             "split": split_name(config),
             "train": evaluated["train"],
@@ -184,9 +186,10 @@ def register(evaluated: dict[str, Any], config: TrainConfig, settings: Settings 
 
 
 def _input_example(model: Recommender) -> dict[str, Any]:
-    """Somebody new who gave the most popular movie the best rating of this data's scale."""
+    """Somebody new who gave the most popular movie the best rating of this data's scale, or came across it once."""
     new_user = int(model.ranking.user_ids.max(initial=0)) + 1
-    return {"user_id": new_user, "seen": model.popular_ids[:1].tolist(), "ratings": [model.rating.high]}
+    best = model.rating.high if model.rating else 1.0
+    return {"user_id": new_user, "seen": model.popular_ids[:1].tolist(), "ratings": [best]}
 
 
 @on_scale

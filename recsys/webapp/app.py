@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.errors import ConfigError, NotFoundError, RecsysError
-from recsys.pages import render
+from recsys.pages.rendering import render
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.webapp import queries, reports, source_id_lookup
@@ -42,7 +42,7 @@ Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Newcomer(BaseModel):
-    """What is asked for somebody new."""
+    """What is asked for somebody new: ratings by the movies' ids, as the source has them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,8 @@ def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
         published = queries.published(store)
-        given = read_ratings(ratings, source_id_lookup.movie_numbers(store, published.version_id))
+        numbers = source_id_lookup.movie_numbers(store, published.version_id)
+        given = read_ratings(ratings, numbers, has_ratings=published.lineage.has_ratings)
         rows = recommend(store, given, 10, published)
         source = rows[0]["source"] if rows else "popular"
         return _page(store, published, newcomer=ratings, listed=_with_posters(store, rows), source=source)
@@ -171,6 +172,7 @@ def _page(store: Store, published: Published, **shown: Any) -> str:
     return _rendered(
         release=published.release,
         lineage=lineage,
+        has_ratings=lineage.has_ratings,
         reports=reports.current(store, lineage),
         gone=queries.gone(store, lineage),
         **shown,
@@ -194,7 +196,7 @@ def _rendered(**shown: Any) -> str:
             "user_range",
         )
     )
-    blank |= {"reports": {}, "gone": [], "source": "als", "rated": None}
+    blank |= {"reports": {}, "gone": [], "source": "als", "rated": None, "has_ratings": True}
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
 
 

@@ -57,18 +57,23 @@ def read_words(text: str) -> list[str]:
     return words
 
 
-def read_ratings(text: str, number: Callable[[str], int] | None = None) -> dict[int, float]:
+def read_ratings(
+    text: str, number: Callable[[str], int] | None = None, *, has_ratings: bool = True
+) -> dict[int, float]:
     """Ratings as people write them; whether movies and stars exist is another question.
 
     Args:
         text: ``movie_id=stars``, separated by commas.
         number: the number of a movie that the source calls so; by default its ids are numbers.
+        has_ratings: whether the data have ratings; else ``movie_id=count``, or ``movie_id`` alone for 1.
 
     Raises:
         ConfigError: an entry is no ``movie_id=stars``, or there are too many.
 
     >>> read_ratings("1=5, 50=4.5")
     {1: 5.0, 50: 4.5}
+    >>> read_ratings("1, 50=3", has_ratings=False)
+    {1: 1.0, 50: 3.0}
     """
     if len(text) > _LONGEST_RATINGS or text.count(",") > MOST_RATINGS:
         raise ConfigError(
@@ -77,12 +82,14 @@ def read_ratings(text: str, number: Callable[[str], int] | None = None) -> dict[
         )
     found = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
-        movie_id, _, stars = entry.partition("=")
+        movie_id, equals, stars = entry.partition("=")
         try:
-            found[number(movie_id.strip()) if number else read_id(movie_id, "movie")] = float(stars)
+            value = float(stars) if equals or has_ratings else 1.0
+            found[number(movie_id.strip()) if number else read_id(movie_id, "movie")] = value
         except (NotFoundError, ValueError) as error:
+            what, form = ("rating", "stars, such as 1=5,50=4.5") if has_ratings else ("count", "count, such as 1=3,50")
             raise ConfigError(
-                f"{excerpt(entry)} is no rating. Nothing was looked up. Write movie_id=stars, such as 1=5,50=4.5; ids "
-                "are found by title with `recsys find`."
+                f"{excerpt(entry)} is no {what}. Nothing was looked up. Write movie_id={form}; ids are found by title "
+                "with `recsys find`."
             ) from error
     return found

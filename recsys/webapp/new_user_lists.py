@@ -1,11 +1,9 @@
-"""A list for somebody who was never trained on, from a handful of ratings: asked at the terminal, or over the API."""
+"""A list for somebody who was never trained on, from a few ratings or counts: at the terminal, or over the API."""
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,13 @@ import pyarrow as pa
 from recsys import columns
 from recsys.errors import ConfigError, NotFoundError
 from recsys.models.recommender import Recommender
+from recsys.rating_scales import LARGEST_COUNT
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.topk.lists import list_model
 from recsys.webapp import queries
 from recsys.webapp.inputs import LONGEST_LIST, MOST_RATINGS
-from recsys.webapp.source_id_lookup import source_id
+from recsys.webapp.source_id_lookup import SOURCE_MOVIE_ID, source_id
 
 # No user of a data set has it: ids are not negative.
 _NEWCOMER = -1
@@ -32,7 +31,8 @@ def recommend(
 
     Args:
         store: where the release and its model are.
-        ratings: stars by movie id; without any, or where none is liked, the list is the popular one.
+        ratings: stars by movie id, or where nobody rated, how often; without any, or where none is liked, the list is
+            the popular one.
         k: list length, where there are so many movies left.
         published: the release; by default the current one.
 
@@ -40,12 +40,13 @@ def recommend(
         ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
 
     Raises:
-        ConfigError: stars outside of the scale, or k out of range.
+        ConfigError: stars outside of the scale, counts that are not above 0, or k out of range.
         NotFoundError: nothing is published, the model is not in the store, or a movie is not in the release.
     """
     published = published or queries.published(store)
     catalogue = queries.catalogue(store, published.version_id)
     pair = _recommender(store, layout.recommender(layout.model(published.lineage.run_id)))
+    pair = pair if published.lineage.has_ratings else pair.without_rating()
     _check(ratings, k, catalogue, pair)
     movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
     folded = np.empty(0, np.int32)
@@ -57,7 +58,7 @@ def recommend(
         (ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors),
         (pair.popular_ids, pair.popular_counts),
         np.array([*catalogue], np.int32),
-        pair.rating.predict,
+        pair.predict,
         k,
         folded,
     )
@@ -74,56 +75,23 @@ def recommend(
     return found
 
 
-def read_csv(path: Path, number: Callable[[str], int]) -> dict[int, float]:
-    """Ratings of one person from a CSV file with the columns movie_id (or movieId) and rating; others do not matter.
-
-    Args:
-        path: of the file.
-        number: the number of a movie that the source calls so.
-
-    Raises:
-        ConfigError: the file cannot be read, has no such columns or too many lines, or a line is no rating.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file)
-            names = lines.fieldnames or []
-            movie, stars = next((n for n in ("movie_id", "movieId") if n in names), ""), "rating"
-            if not movie or stars not in names:
-                raise ConfigError(
-                    f"{path} has the columns {', '.join(names) or '(none)'}; movie_id and rating are needed. "
-                    "Nothing was looked up. Name them in its first line."
-                )
-            # One more than may be is enough to know.
-            rows = [
-                (number((line[movie] or "").strip()), float(line[stars])) for line in islice(lines, MOST_RATINGS + 1)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} is no CSV file that can be read: {error}. Nothing was looked up.") from error
-    except (TypeError, ValueError, NotFoundError) as error:
-        raise ConfigError(
-            f"{path}, line {lines.line_num} is no rating: {str(error)[:200]}. Nothing was looked up. Correct it."
-        ) from error
-    if len(rows) > MOST_RATINGS:
-        raise ConfigError(
-            f"{path} holds more than {MOST_RATINGS:,} ratings, which is as many as are taken. Nothing was looked up. "
-            "Give those of one person, the newest perhaps."
-        )
-    return dict(rows)
-
-
 def _check(ratings: Mapping[int, float], k: int, catalogue: Mapping[int, Any], pair: Recommender) -> None:
-    low, high = pair.rating.low, pair.rating.high
     if not 1 <= k <= LONGEST_LIST or len(ratings) > MOST_RATINGS:
         raise ConfigError(
             f"k is {str(k)[:20]} and there are {len(ratings):,} ratings; lists have 1 to {LONGEST_LIST:,} movies, and "
             f"up to {MOST_RATINGS:,} ratings are taken. Nothing was looked up. Ask for less."
         )
+    if pair.rating:
+        low, high = pair.rating.low, pair.rating.high
+        what, fault = f"The scale is {low:g} to {high:g} stars", "ratings are not on it"
+    else:
+        low, high = math.ulp(0.0), LARGEST_COUNT
+        what, fault = f"These data have no ratings, but counts above 0 and at most {high:,.0f}", "given are none"
     wrong = [(movie, stars) for movie, stars in ratings.items() if not (math.isfinite(stars) and low <= stars <= high)]
     if wrong:
+        named = (f"{catalogue.get(movie, {}).get(SOURCE_MOVIE_ID, movie)}={stars:g}" for movie, stars in wrong)
         raise ConfigError(
-            f"The scale is {low:g} to {high:g} stars; {len(wrong):,} of {len(ratings):,} ratings are not on it: "
-            f"{_some(f'{movie}={stars:g}' for movie, stars in wrong)}. Nothing was looked up. Correct them."
+            f"{what}; {len(wrong):,} of {len(ratings):,} {fault}: {_some(named)}. Nothing was looked up. Correct them."
         )
     if unknown := sorted(set(ratings) - set(catalogue)):
         raise NotFoundError(

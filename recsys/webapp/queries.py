@@ -118,7 +118,7 @@ def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
 
 
 def rated_high(store: Store, user_id: int, n: int = 10, version_id: str | None = None) -> list[Row] | None:
-    """What a user rated highest in the snapshot the lists were made from: ``{movie_id, title, rating}``.
+    """What a user rated highest, or had most often, in the snapshot of the lists: ``{movie_id, title, rating}``.
 
     Equal ratings stand newest first. Empty for a user without ratings; None where the snapshot was removed since.
     """

@@ -47,6 +47,7 @@ def summary(workspace: Workspace, user: str | None = None) -> Summary:
         model_version=lineage.model_version,
         dataset=lineage.dataset or snapshot.get("dataset", ""),
         is_invented=lineage.is_invented,
+        has_ratings=lineage.has_ratings,
         n_rows={table: sum(row.n_rows for row in rows) for table, rows in manifest.tables.items()},
         evaluation=_document(store, layout.evaluation(layout.model(lineage.run_id))),
         user=ShownUser(

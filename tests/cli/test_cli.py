@@ -1,5 +1,6 @@
 """The command line: JSON for programs, tables for people, and an exit status for both."""
 
+import gzip
 import json
 import logging
 import re
@@ -7,8 +8,8 @@ import sys
 
 import pytest
 
-from recsys import cli, pipeline
-from recsys.cli import commands
+from recsys import pipeline
+from recsys.cli import commands, entry
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
 from recsys.ingest import publishing, tasks
@@ -37,7 +38,7 @@ def recsys(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["recsys", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            entry.main()
         out, err = capsys.readouterr()
         return end.value.code or 0, out, err
 
@@ -91,7 +92,7 @@ def test_people_get_a_table_with_titles(store, recsys):
         (("recommend", "--ratings", "471=5"), 1, "No movie has the id 471"),
         (("recommend", "--ratings", "1=5", "--k", "0"), 2, "--k"),
         (("recommend", "--ratings", "1=5", "--k", "1001"), 1, "lists have 1 to 1,000 movies"),
-        (("recommend", "--csv", "nowhere.csv"), 1, "nowhere.csv is no CSV file that can be read"),
+        (("recommend", "--csv", "nowhere.csv"), 1, "nowhere.csv: no such file or folder"),
         (("recommend", "--user-id", "9" * 300), 1, "(300 characters) is no user id"),
         (("similar", "--movie-id", "9" * 300), 1, "(300 characters) is no movie id"),
         (("recommend", "--ratings", "9" * 300 + "=5"), 1, "(302 characters) is no rating"),
@@ -157,19 +158,60 @@ def test_ratings_from_a_file_name_movies_as_the_source_does(tmp_path, monkeypatc
     assert [row["source_movie_id"] for row in rows] == ["B/3 ü", "04", "a1"]  # and not 3, which was rated
     (tmp_path / "mine.csv").write_text("movie_id,rating\n1,5.0\n")  # the number in the tables
     status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))
-    assert (status, "line 2 is no rating: No movie is called '1'" in err) == (1, True)
+    assert (status, "line 2: No movie is called '1'" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"itemId;stars\n1;5,0\n3;4,5\n",
+        b"sep=;\r\nfilm;score\r\n1;5\r\n3;4,5\r\n",
+        "movieId\trating\n1.0\t5\n3.0\t4.5\n".encode("utf-16"),
+        gzip.compress(b"item,rating,\n1,5,\n03,4.5,\n", mtime=0),
+    ],
+)
+def test_ratings_from_a_file_are_read_as_sources_are(store, recsys, tmp_path, content):
+    published.store_model(store)
+    (tmp_path / "mine.csv").write_bytes(content)
+    written = recsys("recommend", "--ratings", "1=5,3=4.5", "--k", "2", "--json")
+    assert recsys("recommend", "--csv", str(tmp_path / "mine.csv"), "--k", "2", "--json") == written
+
+
+def test_ratings_from_a_file_may_have_the_sources_ids(recsys, tmp_path, monkeypatch):
+    store = FileStore(tmp_path / "store")
+    published.publish_with_source_ids(store)
+    published.store_model(store)
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    file = tmp_path / "mine.csv"
+    file.write_text('movie_id,rating\nA1,5\n"B/3 ü",4.5\n')
+    rows = json.loads(recsys("recommend", "--csv", str(file), "--k", "1", "--json")[1])
+    assert [row["source_movie_id"] for row in rows] == ["04"]
+    assert (
+        recsys("recommend", "--ratings", "A1=5,B/3 ü=4.5", "--k", "1", "--json")[1] == json.dumps(rows, indent=2) + "\n"
+    )
+    file.write_text("movie_id,rating\nA1,5\n4,4.5\n")  # 04 is another id than 4
+    status, _, err = recsys("recommend", "--csv", str(file))
+    assert (status, "mine.csv, line 3: No movie is called '4' in the release" in err) == (1, True)
+    file.write_text("movie_id,rating\nA1,9\n")
+    assert "not on it: A1=9." in recsys("recommend", "--csv", str(file))[2]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("1,5.0\n", "has the columns 1, 5.0; movie_id and rating are needed"),
-        ("", r"has the columns (none)"),
-        ("movie_id,rating\n1,5\n3,good\n", "line 3 is no rating"),
-        ("movie_id,rating\n1\n", "line 2 is no rating"),
+        ("1,5.0\n", "mine.csv has no header line; none is known as movie_id"),
+        ("", "mine.csv is no table"),
+        ("who,what\n1,5\n", "mine.csv has the columns who, what; none is known as movie_id"),
+        ("movie_id,item_id,rating\n1,1,5\n", "movie_id and item_id could both be movie_id"),
+        ("movie_id,rating\n1,5\n3,good\n", "mine.csv, line 3 is no rating: rating is 'good', not a finite number. "
+         "The line is '3,good'"),
+        ("movie_id,rating\n1\n", "mine.csv, line 2 is no rating: 1 cells where 2 belong. The line is '1'"),
+        ("movie_id,rating\n1,5\n,4\n", "mine.csv, line 3 is no rating: movie_id is '', not an id"),
+        ("movie_id,rating\n1,5\n471,4\n", "mine.csv, line 3: Movie 471 is not in the current release"),
+        ("movie_id,rating\n1,5\nHeat,4\n", "mine.csv, line 3: 'Heat' is no movie id"),
         ("movie_id,rating\n" + "1,5\n" * 10_001, "holds more than 10,000 ratings"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_holds_no_ratings_is_named(store, recsys, tmp_path, text, sentence):
     (tmp_path / "mine.csv").write_text(text)
     status, _, err = recsys("recommend", "--csv", str(tmp_path / "mine.csv"))

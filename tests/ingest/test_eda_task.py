@@ -12,7 +12,7 @@ from recsys.storage import layout
 from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json, write_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
 

@@ -69,6 +69,28 @@ def test_a_snapshot_holds_who_has_seen_what_and_its_manifest_names_it(settings, 
     assert tables["seen"]["n_rows"] == 20  # one row per user
 
 
+def test_the_log_begins_with_what_is_recognised_before_the_rows_are_read(settings, tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "mine.csv"
+    path.write_text("user,item,rating,time\n1,10,4,0\n1,11,5,0\n")
+    downloaded = tasks.download(IngestConfig(dataset=str(path)), "run-1", settings)
+    caplog.clear()
+    tasks.parse(downloaded, settings)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].endswith("read as tabular")
+    assert (
+        said.index("scale: 1-5/1 by the first rows")
+        < said.index("times: seconds")
+        < said.index("counts: 2 ratings, 2 movies, 1 users, 0 malformed")
+    )
+    path.write_text("user,item,rating,time\n")  # no row: refused when it is read
+    downloaded = tasks.download(IngestConfig(dataset=str(path)), "run-2", settings)
+    caplog.clear()
+    with pytest.raises(DataError, match="holds no ratings"):
+        tasks.parse(downloaded, settings)
+    assert "user is user_id, item is movie_id" in caplog.text
+
+
 def test_running_again_finds_everything_done(settings, store):
     first = run("sample", settings, ingest_id="run-1", **SAMPLE)
     before = {key: store.local_path(key).stat().st_mtime_ns for key in store.list() if "run-2" not in key}

@@ -11,7 +11,7 @@ from recsys.registry import training_runs
 from recsys.registry.champions import serving
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training import runs
 from recsys.workspace import Workspace
 from tests.storage.versions import lineage

@@ -117,3 +117,17 @@ def test_a_recipe_that_does_not_fit_the_factors_is_refused():
 def test_a_recipe_of_a_later_version_is_named():
     with pytest.raises(DataError, match="recipe is not understood: Extra inputs"):
         Recipe.parse('{"ranking": [], "rating": [], "magic": 1}')
+
+
+def test_without_a_rating_model_new_users_have_the_same_place_in_the_ranking():
+    model = pair(RECIPE)
+    alone = Recommender.from_bytes(model.without_rating().to_bytes())
+    assert alone.rating is None
+    assert alone.predict is None
+    new = folded(alone, [8, 9], [20, 10], [5.0, 4.0])
+    assert new.ranking.tolist() == folded(model, [8, 9], [20, 10], [5.0, 4.0]).ranking.tolist()
+    assert (new.residuals.shape, new.biases.tolist()) == ((2, 0), [0.0, 0.0])
+    joined = alone.with_users(new)
+    assert joined.ranking.user_ids.tolist() == [1, 8, 9]
+    assert joined.rating is None
+    assert joined.user_rows().between(8, 9).ranking_ids.tolist() == [8, 9]

@@ -8,7 +8,7 @@ from recsys.registry.champions import Champions, RegisteredModel
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from tests.storage.interrupting import interruptions
 
 NAME = "recsys-tiny"

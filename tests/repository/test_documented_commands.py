@@ -15,7 +15,7 @@ import pytest
 import shared
 import typer
 
-from recsys import cli
+from recsys.cli import entry
 from recsys.cli.commands import app as recsys_app
 from recsys.config import PROJECT_ROOT, environment_dataset, form_values
 from recsys.errors import RecsysError
@@ -165,15 +165,17 @@ def check_recsys(request, words, _variables):
     published.publish(store)
     published.store_model(store)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if "--csv" in words:
+        Path(words[words.index("--csv") + 1]).write_text("movie_id,rating\n1,5\n3,4.5\n")
     if words[0] == "inspect":
-        monkeypatch.chdir(tmp_path)
         rows = "".join(f"ann,{movie},{1 + movie % 10},1700000000\n" for movie in range(30))
         Path(words[1]).write_text(f"user,item,rating,timestamp\n{rows}")
     # The ids of the examples become such as the published tables hold.
     here = {"42": "1", "471": "1", "1=5,50=4.5": "1=5,3=4.5", "6fa459ea-ee8a-3ca4-894e-db77e160355e": "1"}
     monkeypatch.setattr(sys, "argv", ["recsys", *(here.get(word, word) for word in words)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        entry.main()
     out, err = capsys.readouterr()
     assert (end.value.code or 0, bool(out)) == (0, True), err
 

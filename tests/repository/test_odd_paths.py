@@ -19,7 +19,7 @@ from recsys.stack.places import Places
 from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from tests.repository import spark_job
 
 # What shells, Java, Spark, patterns, templates and addresses would each read otherwise.

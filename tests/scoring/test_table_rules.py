@@ -127,3 +127,16 @@ def test_distances_are_negated():
     assert check_neighbours(negated, "euclidean")["n_als"] == 3
     with pytest.raises(DataError, match="negated distances are not above 0» is broken by 2 of 6"):
         check_neighbours(NEIGHBOURS, "euclidean")
+
+
+def test_lists_without_ratings_pass_where_none_are_predicted_and_only_there():
+    rows = [(*row[:4], None, row[5]) for row in SOUND]
+    checked = check_lists(lists(rows), RATED_USERS, RATED_MOVIES, CATALOGUE, k=2, has_ratings=False)
+    assert checked["n_rows"] == 3
+    with pytest.raises(DataError, match="no value is missing"):
+        check(rows)
+    with pytest.raises(DataError, match="predicted_rating is not null, though there is no rating model"):
+        check_lists(lists(SOUND), RATED_USERS, RATED_MOVIES, CATALOGUE, k=2, has_ratings=False)
+    broken = [(*rows[0][:3], np.inf, *rows[0][4:]), *rows[1:]]
+    with pytest.raises(DataError, match="scores and predicted ratings are finite"):
+        check_lists(lists(broken), RATED_USERS, RATED_MOVIES, CATALOGUE, k=2, has_ratings=False)

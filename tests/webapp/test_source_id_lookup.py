@@ -72,3 +72,12 @@ def test_the_pages_and_the_api_take_the_sources_ids(store):
     assert 'placeholder="1 to 7"' not in client.get("/").text  # these are no ids of the source
     assert client.get("/api/users/0007").json()[0]["source_movie_id"] == "A1"
     assert client.get("/api/users/7").status_code == 404
+
+
+def test_a_list_for_a_new_user_is_asked_for_by_the_sources_ids(store):
+    published.store_model(store)
+    client = TestClient(create_app(store, recommend=new_user_lists.recommend))
+    rows = client.post("/api/lists", json={"ratings": {"A1": 5, "B/3 ü": 4.5}, "k": 1}).json()
+    assert [row["source_movie_id"] for row in rows] == ["04"]
+    unknown = client.post("/api/lists", json={"ratings": {"4": 5}})
+    assert (unknown.status_code, "No movie is called '4'" in unknown.json()["detail"]) == (404, True)

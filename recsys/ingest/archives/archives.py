@@ -21,6 +21,7 @@ import pyarrow as pa
 from recsys.errors import DataError
 from recsys.ingest.archives.members import (
     CHUNK_BYTES,
+    FETCH_AGAIN,
     NOT_READ,
     Archive,
     Limits,
@@ -166,7 +167,7 @@ class _File(Archive):
         self._path = path
         self._limits = limits
         if looks_like_html(read_head(path)):
-            raise DataError(f"{self.label} ({path.stat().st_size:,} bytes) is a web page, not a table. {NOT_READ}")
+            raise DataError(f"{self.label} ({path.stat().st_size:,} bytes) is a web page, not a table. {FETCH_AGAIN}")
         name = re.sub(rf"\.({'|'.join(_PACKED)})$", "", path.name, flags=re.IGNORECASE)
         size_bytes = path.stat().st_size
         if any(read_head(path).startswith(magic) for magic in _UNPACKERS):
@@ -223,7 +224,7 @@ class _Bounded(io.RawIOBase):
         if self._n_read >= self._limits.ratio_from_bytes and self._n_read > self._limits.max_ratio * n_packed:
             raise DataError(
                 f"{self._label}: {self._name} unpacks {n_packed:,} bytes to {self._n_read:,} and more, over "
-                f"{self._limits.max_ratio:g} times its size. {NOT_READ}"
+                f"{self._limits.max_ratio:g} times its size. {FETCH_AGAIN}"
             )
         buffer[: len(data)] = data
         return len(data)

@@ -18,7 +18,8 @@ from typing import IO
 
 from recsys.errors import DataError
 
-NOT_READ = "Nothing was read or stored. Fetch the archive again, or from another address."
+NOT_READ = "Nothing was read or stored."
+FETCH_AGAIN = f"{NOT_READ} Fetch the archive again, or from another address."
 CHUNK_BYTES = 1 << 20
 
 _PART = re.compile(r"(?:(?:part|data|chunk)?[-_.]?[0-9]+|part-[^.]*)\..*", re.IGNORECASE)
@@ -87,7 +88,7 @@ class Archive(ABC):
         if member is None:
             raise DataError(
                 f"{self.label}: looked for {', '.join((name, *also))}; found {self.listing()}. {NOT_READ} "
-                "Give an archive of a MovieLens release; an archive inside an archive is not opened."
+                f"Put {name} beside the other files, or fetch the archive again."
             )
         return member
 
@@ -123,7 +124,7 @@ def faults_named(label: str, member: str) -> Iterator[None]:
         RuntimeError,
         OSError,
     ) as error:
-        raise DataError(f"{label}: {member} is damaged ({error}). {NOT_READ}") from error
+        raise DataError(f"{label}: {member} is damaged ({error}). {FETCH_AGAIN}") from error
 
 
 def unsafe_name(name: str) -> str | None:
@@ -178,9 +179,9 @@ def is_plain(mode: int) -> bool:
 def check_totals(label: str, n_members: int, total_bytes: int, limits: Limits) -> None:
     """Raise a `DataError` for more members or more bytes than allowed."""
     if n_members > limits.max_members:
-        raise DataError(f"{label}: {n_members:,} members or more, {limits.max_members:,} allowed. {NOT_READ}")
+        raise DataError(f"{label}: {n_members:,} members or more, {limits.max_members:,} allowed. {FETCH_AGAIN}")
     if total_bytes > limits.max_total_bytes:
-        raise DataError(f"{label}: unpacks to {total_bytes:,} bytes, {limits.max_total_bytes:,} allowed. {NOT_READ}")
+        raise DataError(f"{label}: unpacks to {total_bytes:,} bytes, {limits.max_total_bytes:,} allowed. {FETCH_AGAIN}")
 
 
 def read_head(path: Path) -> bytes:

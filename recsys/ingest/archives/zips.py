@@ -15,6 +15,7 @@ from typing import IO, Any
 from recsys.errors import DataError
 from recsys.ingest.archives.members import (
     CHUNK_BYTES,
+    FETCH_AGAIN,
     NOT_READ,
     Archive,
     Limits,
@@ -71,7 +72,10 @@ class _Zip(Archive):
         elif not is_plain(info.external_attr >> 16):
             fault = "is a symbolic link or a special file"
         elif info.flag_bits & 0x1:
-            fault = "is encrypted"
+            raise DataError(
+                f"{self.label}: member {info.orig_filename!r} is encrypted. {NOT_READ} Unpack the "
+                "archive with its password, and give the folder."
+            )
         elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             fault = f"is compressed by method {info.compress_type}; only stored and deflated members are read"
         elif info.file_size >= limits.ratio_from_bytes and info.file_size > limits.max_ratio * info.compress_size:
@@ -80,7 +84,7 @@ class _Zip(Archive):
                 f"more than {limits.max_ratio:g} times its size"
             )
         if fault:
-            raise DataError(f"{self.label}: member {info.orig_filename!r} {fault}. {NOT_READ}")
+            raise DataError(f"{self.label}: member {info.orig_filename!r} {fault}. {FETCH_AGAIN}")
 
     def _check_overlaps(self, infos: list[zipfile.ZipInfo]) -> None:
         """Members that share bytes unpack to far more than the ratio of each says.
@@ -93,7 +97,7 @@ class _Zip(Archive):
             if end > next_one.header_offset:
                 raise DataError(
                     f"{self.label}: members {one.orig_filename!r} and {next_one.orig_filename!r} overlap: they claim "
-                    f"the same bytes, as zip bombs do. {NOT_READ}"
+                    f"the same bytes, as zip bombs do. {FETCH_AGAIN}"
                 )
 
     @contextlib.contextmanager
@@ -123,7 +127,7 @@ class _Checked(io.RawIOBase):
         if self._n_read > self._member.size_bytes or (not data and self._n_read < self._member.size_bytes):
             raise DataError(
                 f"{self._label}: {self._member.path} declares {self._member.size_bytes:,} bytes and gave "
-                f"{self._n_read:,}. {NOT_READ}"
+                f"{self._n_read:,}. {FETCH_AGAIN}"
             )
         buffer[: len(data)] = data
         return len(data)
@@ -140,7 +144,8 @@ class _BoundedReads(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > self._most_bytes:
             raise DataError(
-                f"{self._label}: the list of its members takes {size:,} bytes, {self._most_bytes:,} allowed. {NOT_READ}"
+                f"{self._label}: the list of its members takes {size:,} bytes, {self._most_bytes:,} allowed. "
+                f"{FETCH_AGAIN}"
             )
         return super().read(size)
 
@@ -153,4 +158,4 @@ def _why_not_a_zip(path: Path, error: Exception) -> str:
         what = f"is a zip file cut short or damaged at its end ({error})"
     else:
         what = f"is not a zip file ({error})"
-    return f"{path.name} ({path.stat().st_size:,} bytes) {what}. {NOT_READ}"
+    return f"{path.name} ({path.stat().st_size:,} bytes) {what}. {FETCH_AGAIN}"

@@ -16,7 +16,8 @@ class Comparison:
     Attributes:
         before, now: their summaries.
         n_new, n_vanished: movies that only the later, only the earlier snapshot has.
-        ratings: both distributions: rating, n_before, n_now, share_before, share_now; every rating of either.
+        ratings: both distributions: rating, n_before, n_now, share_before, share_now; every rating of either. Without
+            rows where one of both has counts, or another scale.
         gained: movies with more ratings than before, the most gained first: movie_id, title, before, now, gained.
     """
 
@@ -68,8 +69,10 @@ def _ratings(before: Summaries, now: Summaries) -> pa.Table:
         for table in (summaries.tables["rating_distribution"] for summaries in (before, now))
     ]
     ratings = sorted({*counts[0], *counts[1]})
-    columns = {"rating": np.array(ratings)}
+    if before.scale != now.scale:
+        ratings = []
+    columns = {"rating": np.array(ratings, float)}
     for name, of in zip(("before", "now"), counts, strict=True):
-        n = np.array([of.get(rating, 0) for rating in ratings])
-        columns |= {f"n_{name}": n, f"share_{name}": n / n.sum()}
+        n = np.array([of.get(rating, 0) for rating in ratings], int)
+        columns |= {f"n_{name}": n, f"share_{name}": n / max(1, n.sum())}
     return pa.table(columns)

@@ -5,13 +5,15 @@ from typing import Any
 
 from recsys.ingest.eda.comparison import Comparison
 from recsys.ingest.eda.eda_charts import horizontal_bars, percent, rows_of, whole
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 
 def changes(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     """The headline's numbers: ``(name, before, now, difference)``, as text."""
-    before, now = comparison.before.headline, comparison.now.headline
+    before, now = dict(comparison.before.headline), comparison.now.headline
+    if comparison.before.scale != comparison.now.scale:
+        before.pop("mean_rating", None)  # of another scale
     rows = []
     for name, label, show, difference in _LINES:
         old, new = before.get(name), now.get(name)
@@ -29,15 +31,16 @@ def turnover(comparison: Comparison) -> str:
 
 
 def panels(comparison: Comparison) -> list[Panel]:
-    """The section's figures; that of the gains only where a movie gained."""
-    return [_ratings(comparison), *([_gained(comparison)] if comparison.gained.num_rows else [])]
+    """The section's figures; that of the gains only where a movie gained, that of ratings only where there are any."""
+    figures = [_ratings(comparison)] if comparison.ratings.num_rows else []
+    return [*figures, *([_gained(comparison)] if comparison.gained.num_rows else [])]
 
 
 def _ratings(comparison: Comparison) -> Panel:
     import plotly.graph_objects as go
 
     table = comparison.ratings.to_pydict()
-    stars = [f"{rating:g}" for rating in table["rating"]]
+    stars, unit = [f"{rating:g}" for rating in table["rating"]], comparison.now.scale.unit
     figure = go.Figure()
     # Hatched, so that the two are told apart on grey paper as well.
     hatched = {"color": ACCENT_2, "pattern": {"shape": "/", "fillmode": "replace", "size": 6}}
@@ -48,22 +51,22 @@ def _ratings(comparison: Comparison) -> Panel:
             customdata=table[f"n_{name}"],
             name=name,
             marker=marker,
-            hovertemplate=f"%{{x}} stars, {name}<br>%{{y:.1%}} (%{{customdata:,}} ratings)<extra></extra>",
+            hovertemplate=f"%{{x}} {unit}, {name}<br>%{{y:.1%}} (%{{customdata:,}} ratings)<extra></extra>",
         )
     figure.update_layout(
         barmode="group",
         bargap=0.22,
         bargroupgap=0.05,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        xaxis={"title": {"text": "stars"}, "type": "category", "showgrid": False},
+        xaxis={"title": {"text": unit}, "type": "category", "showgrid": False},
         yaxis={"title": {"text": "share of the ratings"}, "tickformat": ".0%", "rangemode": "tozero"},
     )
     return Panel(
         "ratings_before_and_now",
         "How people rate, before and now",
-        _moved(stars, table["share_before"], table["share_now"]),
+        _moved([f"{rating} {unit}" for rating in stars], table["share_before"], table["share_now"]),
         specification(figure),
-        ("stars", "before", "share", "now", "share"),
+        (unit, "before", "share", "now", "share"),
         rows_of(
             stars,
             whole(table["n_before"]),
@@ -77,14 +80,14 @@ def _ratings(comparison: Comparison) -> Panel:
 def _moved(stars: list[str], before: list[float], now: list[float]) -> str:
     """The star whose share changed most, in a sentence.
 
-    >>> _moved(["1", "2"], [0.5, 0.5], [0.45, 0.55])
+    >>> _moved(["1 stars", "2 stars"], [0.5, 0.5], [0.45, 0.55])
     'The share of 1 stars moved most, by -5.0 points.'
     """
     moves = [new - old for old, new in zip(before, now, strict=True)]
     most = max(range(len(moves)), key=lambda at: abs(round(moves[at], 6)))
     if abs(moves[most]) < 0.0005:
-        return "No star's share moved by as much as a tenth of a point."
-    return f"The share of {stars[most]} stars moved most, by {moves[most] * 100:+.1f} points."
+        return "No rating's share moved by as much as a tenth of a point."
+    return f"The share of {stars[most]} moved most, by {moves[most] * 100:+.1f} points."
 
 
 def _gained(comparison: Comparison) -> Panel:
@@ -139,6 +142,7 @@ _LINES: tuple[_Line, ...] = (
     ("n_tags", "Tags", _whole, _more),
     ("sparsity", "Sparsity", "{:.3%}".format, _points),
     ("mean_rating", "Mean rating", "{:.3f}".format, _stars),
+    ("mean_count", "Times per user and movie, mean", "{:.3f}".format, _stars),
     ("median_ratings_per_user", "Ratings per user, median", "{:,g}".format, _more),
     ("mean_ratings_per_user", "Ratings per user, mean", "{:,.1f}".format, _more),
     ("median_ratings_per_movie", "Ratings per rated movie, median", "{:,g}".format, _more),

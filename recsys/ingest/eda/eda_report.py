@@ -7,11 +7,12 @@ from typing import Any
 from recsys.ingest.eda import comparison_figures
 from recsys.ingest.eda.comparison import Comparison
 from recsys.ingest.eda.rating_figures import panels
+from recsys.ingest.eda.scale import Scale
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import render
 from recsys.pages.charts import figures_json, library
+from recsys.pages.rendering import render
 
-VERSION = 2
+VERSION = 3
 """Rises whenever the page would look different for the same snapshot."""
 
 MAX_BYTES = 3_000_000
@@ -47,12 +48,13 @@ def page(
         dataset=dataset,
         snapshot_id=snapshot_id,
         is_invented=is_invented,
-        tiles=_tiles(summaries.headline),
+        tiles=_tiles(summaries.headline, summaries.scale),
         panels=figures,
         compared=compared,
         changes=comparison_figures.changes(comparison) if comparison else [],
         turnover=comparison_figures.turnover(comparison) if comparison else "",
         n_ratings=summaries.headline["n_ratings"],
+        row=summaries.scale.row,
         figures_json=figures_json([*compared, *figures]),
         library=library(),
         **_provenance(manifest),
@@ -68,6 +70,9 @@ def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Where a snapshot comes from: `lineage` as labelled texts, `files` with their total, `quarantined` by reason."""
     lineage = manifest.get("lineage") or {}
     about = [(label, str(lineage[name])) for name, label in _LINEAGE.items() if lineage.get(name)]
+    if summed := manifest.get("summed"):
+        pairs = f"{summed['n_rows']:,} rows to {summed['n_pairs']:,} pairs of user and movie"
+        about.append(("Counts summed", f"{pairs}, at the latest time of each; there are no ratings"))
     if manifest.get("created_at"):
         about.append(("Made", f"{manifest['created_at']}"))
     counts = ("n_in", "n_quarantined", "n_out")
@@ -81,16 +86,21 @@ def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tiles(headline: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _tiles(headline: Mapping[str, Any], scale: Scale) -> list[tuple[str, str, str]]:
     unrated = headline["n_movies_unrated"]
     first, last = headline["first_rating"], headline["last_rating"]
+    mean = headline["mean_rating" if scale.has_ratings else "mean_count"]
     tiles = [
-        ("Ratings", f"{headline['n_ratings']:,}", f"{headline['mean_rating']:.2f} stars on average"),
-        ("Users", f"{headline['n_users']:,}", f"half gave {headline['median_ratings_per_user']:,g} ratings or fewer"),
+        (f"{scale.row.capitalize()}s", f"{headline['n_ratings']:,}", f"{mean:.2f} {scale.unit} on average"),
+        (
+            "Users",
+            f"{headline['n_users']:,}",
+            f"half gave {headline['median_ratings_per_user']:,g} {scale.row}s or fewer",
+        ),
         (
             "Movies",
             f"{headline['n_movies']:,}",
-            f"{headline['n_movies_rated']:,} rated, {unrated:,} not",
+            f"{headline['n_movies_rated']:,} with {scale.row}s, {unrated:,} without",
         ),
         ("Sparsity", f"{headline['sparsity']:.2%}", "of the user × movie cells are empty"),
         ("Span", _span(first, last), f"{first:%b %Y} to {last:%b %Y}"),

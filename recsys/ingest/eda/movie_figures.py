@@ -11,21 +11,22 @@ from recsys.ingest.eda.eda_charts import (
     whole,
 )
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 
 def most_rated(summaries: Summaries) -> Panel:
     table = summaries.tables["most_rated"].to_pydict()
     titles, counts = table["title"], table["n_ratings"]
-    notes = [f"{mean:.2f} stars on average" for mean in table["mean_rating"]]
-    share = counts[0] / summaries.headline["n_users"]
+    scale = summaries.scale
+    notes = [f"{mean:.2f} {scale.unit} on average" for mean in table["mean_rating"]]
+    share, verb = counts[0] / summaries.headline["n_users"], "rated" if scale.has_ratings else "had"
     return Panel(
         "most_rated",
-        "Most rated movies",
-        f"{titles[0]} leads with {counts[0]:,} ratings: {share:.0%} of all users rated it.",
-        horizontal_bars(titles, counts, notes, x_title="ratings"),
-        ("movie", "ratings", "mean rating"),
+        "Most rated movies" if scale.has_ratings else "Most popular movies",
+        f"{titles[0]} leads with {counts[0]:,} {scale.row}s: {share:.0%} of all users {verb} it.",
+        horizontal_bars(titles, counts, notes, x_title=f"{scale.row}s"),
+        ("movie", f"{scale.row}s", scale.mean),
         rows_of(titles, whole(counts), decimal(table["mean_rating"])),
     )
 
@@ -63,16 +64,16 @@ def best_rated(summaries: Summaries) -> Panel:
     label_rows(figure, titles)
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"},
-        xaxis={"title": {"text": "stars"}},
+        xaxis={"title": {"text": summaries.scale.unit}},
         height=height_of(len(titles)) + 30,
     )
     weight = summaries.headline["shrinkage"]
     return Panel(
         "best_rated",
         "Best rated movies",
-        f"{titles[0]} is first with {shrunken[0]:.2f} stars after shrinking. Each mean is pulled towards the mean of "
-        f"all ratings ({summaries.headline['mean_rating']:.2f}) as if the movie had {weight:,.0f} more ratings of it "
-        "(the average number per movie), so that one enthusiast cannot make a favourite.",
+        f"{titles[0]} is first with {shrunken[0]:.2f} {summaries.scale.unit} after shrinking. Each mean is pulled "
+        f"towards the mean of all ratings ({summaries.headline['mean_rating']:.2f}) as if the movie had {weight:,.0f} "
+        "more ratings of it (the average number per movie), so that one enthusiast cannot make a favourite.",
         specification(figure),
         ("movie", "shrunken mean", "plain mean", "ratings"),
         rows_of(titles, decimal(shrunken), decimal(plain), whole(table["n_ratings"])),
@@ -84,8 +85,8 @@ def genres(summaries: Summaries) -> Panel:
     rated = [(mean, name) for mean, name in zip(table["mean_rating"], table["name"], strict=True) if mean is not None]
     share = table["n_ratings"][0] / summaries.headline["n_ratings"]
     caption = (
-        f"{table['name'][0]} has the most ratings ({share:.0%} of all); {max(rated)[1]} has the highest mean "
-        f"({max(rated)[0]:.2f}), {min(rated)[1]} the lowest ({min(rated)[0]:.2f}). A movie counts in each of its "
+        f"{table['name'][0]} has the most {summaries.scale.row}s ({share:.0%} of all); {max(rated)[1]} has the highest "
+        f"mean ({max(rated)[0]:.2f}), {min(rated)[1]} the lowest ({min(rated)[0]:.2f}). A movie counts in each of its "
         "genres."
     )
     return _groups(summaries, "genres", "Genres", caption, "genre")
@@ -95,7 +96,7 @@ def decades(summaries: Summaries) -> Panel:
     table = summaries.tables["decades"].to_pydict()
     most = max(range(len(table["name"])), key=table["n_ratings"].__getitem__)
     share = table["n_ratings"][most] / summaries.headline["n_ratings"]
-    caption = f"Movies of the {table['name'][most]} draw {share:.0%} of all ratings."
+    caption = f"Movies of the {table['name'][most]} draw {share:.0%} of all {summaries.scale.row}s."
     return _groups(summaries, "decades", "Decades of release", caption, "decade")
 
 
@@ -103,7 +104,8 @@ def languages(summaries: Summaries) -> Panel:
     table = summaries.tables["languages"].to_pydict()
     headline = summaries.headline
     caption = (
-        f"Movies made in “{table['name'][0]}” draw {table['n_ratings'][0] / headline['n_ratings']:.0%} of all ratings; "
+        f"Movies made in “{table['name'][0]}” draw {table['n_ratings'][0] / headline['n_ratings']:.0%} of all "
+        f"{summaries.scale.row}s; "
         f"there are {counted(headline['n_languages'], 'language')}, by their ISO 639-1 codes."
     )
     return _groups(summaries, "languages", "Original languages", caption, "language")
@@ -111,9 +113,9 @@ def languages(summaries: Summaries) -> Panel:
 
 def keywords(summaries: Summaries) -> Panel:
     table = summaries.tables["keywords"].to_pydict()
-    names, movies = table["name"], table["n_movies"]
+    names, movies, scale = table["name"], table["n_movies"], summaries.scale
     notes = [
-        counted(n, "rating") + ("" if mean is None else f", {mean:.2f} stars on average")
+        counted(n, scale.row) + ("" if mean is None else f", {mean:.2f} {scale.unit} on average")
         for n, mean in zip(table["n_ratings"], table["mean_rating"], strict=True)
     ]
     return Panel(
@@ -122,7 +124,7 @@ def keywords(summaries: Summaries) -> Panel:
         f"“{names[0]}” is on the most movies of {summaries.headline['n_keywords']:,} keywords: "
         f"{counted(movies[0], 'movie')}, {notes[0]}.",
         horizontal_bars(names, movies, notes, x_title="movies"),
-        ("keyword", "movies", "ratings", "mean rating"),
+        ("keyword", "movies", f"{scale.row}s", scale.mean),
         rows_of(names, whole(movies), whole(table["n_ratings"]), decimal(table["mean_rating"])),
     )
 
@@ -147,7 +149,7 @@ def tags(summaries: Summaries) -> Panel:
 def _groups(summaries: Summaries, name: str, title: str, caption: str, head: str) -> Panel:
     from plotly.subplots import make_subplots
 
-    table = summaries.tables[name].to_pydict()
+    table, scale = summaries.tables[name].to_pydict(), summaries.scale
     names, places = table["name"], list(range(len(table["name"])))
     figure = make_subplots(cols=2, shared_yaxes=True, column_widths=[0.64, 0.36], horizontal_spacing=0.05)
     figure.add_bar(
@@ -156,7 +158,7 @@ def _groups(summaries: Summaries, name: str, title: str, caption: str, head: str
         orientation="h",
         marker={"color": ACCENT},
         customdata=[f"{label}<br>{n:,} movies" for label, n in zip(escaped(names), table["n_movies"], strict=True)],
-        hovertemplate="%{customdata}, %{x:,} ratings<extra></extra>",
+        hovertemplate=f"%{{customdata}}, %{{x:,}} {scale.row}s<extra></extra>",
         row=1,
         col=1,
     )
@@ -166,15 +168,15 @@ def _groups(summaries: Summaries, name: str, title: str, caption: str, head: str
         mode="markers",
         marker={"color": ACCENT_2, "size": 10},
         customdata=escaped(names),
-        hovertemplate="%{customdata}<br>%{x:.2f} stars on average<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>%{{x:.2f}} {scale.unit} on average<extra></extra>",
         row=1,
         col=2,
     )
     label_rows(figure, names)
     figure.update_layout(
         showlegend=False,
-        xaxis={"title": {"text": "ratings"}, "nticks": 5},
-        xaxis2={"title": {"text": "mean rating"}, "nticks": 4},
+        xaxis={"title": {"text": f"{scale.row}s"}, "nticks": 5},
+        xaxis2={"title": {"text": scale.mean}, "nticks": 4},
         yaxis2={"showgrid": True},
         height=height_of(len(names)),
         bargap=0.3,
@@ -184,6 +186,6 @@ def _groups(summaries: Summaries, name: str, title: str, caption: str, head: str
         title,
         caption,
         specification(figure),
-        (head, "ratings", "movies", "mean rating"),
+        (head, f"{scale.row}s", "movies", scale.mean),
         rows_of(names, whole(table["n_ratings"]), whole(table["n_movies"]), decimal(table["mean_rating"])),
     )

@@ -14,54 +14,84 @@ from recsys.ingest.eda.eda_charts import (
     whole,
 )
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 
 def panels(summaries: Summaries) -> list[Panel]:
     """Every figure the summaries have data for, in the order of the page."""
-    return [build(summaries) for name, build in _BUILDERS.items() if summaries.tables[name].num_rows]
+    return [
+        build(summaries)
+        for name, build in _BUILDERS.items()
+        if name in summaries.tables and summaries.tables[name].num_rows
+    ]
 
 
 def _rating_distribution(summaries: Summaries) -> Panel:
-    table = summaries.tables["rating_distribution"].to_pydict()
-    stars = [f"{rating:g}" for rating in table["rating"]]
+    table, scale = summaries.tables["rating_distribution"].to_pydict(), summaries.scale
+    stars, unit = [f"{rating:g}" for rating in table["rating"]], scale.unit
     best = max(range(len(stars)), key=table["n_ratings"].__getitem__)
-    high = sum(share for rating, share in zip(table["rating"], table["share"], strict=True) if rating >= 4)
+    about = "" if scale.bins == scale.step else "about "
+    unit_said = " stars" if unit == "stars" else ""
+    good = [
+        (rating, share) for rating, share in zip(table["rating"], table["share"], strict=True) if rating >= scale.good
+    ]
+    high = (
+        f"{sum(share for _, share in good):.0%} of all ratings are {good[0][0]:g} {unit} or more"
+        if good
+        else (f"no rating reaches {scale.good:g} {unit}")
+    )
     return Panel(
         "rating_distribution",
         "How people rate",
-        f"{stars[best]} stars is the most common rating ({table['share'][best]:.0%}); {high:.0%} of all ratings are 4 "
-        f"stars or more, and the mean is {summaries.headline['mean_rating']:.2f}.",
-        vertical_bars(stars, table["n_ratings"], table["share"], x_title="stars", y_title="ratings"),
-        ("stars", "ratings", "share"),
+        f"{about.capitalize()}{stars[best]}{unit_said} is the most common rating ({table['share'][best]:.0%}); {high}, "
+        f"and the mean is {summaries.headline['mean_rating']:.2f}.",
+        vertical_bars(stars, table["n_ratings"], table["share"], x_title=f"{about}{unit}", y_title="ratings"),
+        (f"{about}{unit}", "ratings", "share"),
         rows_of(stars, whole(table["n_ratings"]), percent(table["share"])),
     )
 
 
+def _counts(summaries: Summaries) -> Panel:
+    table, headline = summaries.tables["counts"], summaries.headline
+    once = sum(row["n"] for row in table.to_pylist() if row["high"] <= 1) / headline["n_ratings"]
+    return _histogram(
+        table,
+        "counts",
+        "How often a user has a movie",
+        f"These data have no ratings, but counts. A pair is a user with a movie: {once:.0%} of the "
+        f"{headline['n_ratings']:,} pairs occur once, the average is {headline['mean_count']:,.1f} times. The bins "
+        "widen from left to right.",
+        "times per pair",
+        "pairs",
+    )
+
+
 def _ratings_per_user(summaries: Summaries) -> Panel:
-    headline = summaries.headline
+    headline, row = summaries.headline, summaries.scale.row
     return _histogram(
         summaries.tables["ratings_per_user"],
         "ratings_per_user",
-        "Ratings per user",
-        f"Half of the {headline['n_users']:,} users gave {headline['median_ratings_per_user']:,g} ratings or fewer, "
+        f"{row.capitalize()}s per user",
+        f"Half of the {headline['n_users']:,} users gave {headline['median_ratings_per_user']:,g} {row}s or fewer, "
         f"the average is {headline['mean_ratings_per_user']:,.1f}; the most active one gave "
         f"{headline['max_ratings_per_user']:,}. The bins widen from left to right.",
+        f"{row}s per user",
         "users",
     )
 
 
 def _ratings_per_movie(summaries: Summaries) -> Panel:
-    headline = summaries.headline
+    headline, row = summaries.headline, summaries.scale.row
     unrated = headline["n_movies_unrated"]
     return _histogram(
         summaries.tables["ratings_per_movie"],
         "ratings_per_movie",
-        "Ratings per movie",
-        f"Half of the {headline['n_movies_rated']:,} rated movies have {headline['median_ratings_per_movie']:,g} "
-        f"ratings or fewer, the average is {headline['mean_ratings_per_movie']:,.1f}"
+        f"{row.capitalize()}s per movie",
+        f"Half of the {headline['n_movies_rated']:,} movies with {row}s have {headline['median_ratings_per_movie']:,g} "
+        f"{row}s or fewer, the average is {headline['mean_ratings_per_movie']:,.1f}"
         f"{'; ' + counted(unrated, 'movie') + ' without any' if unrated else ''}. The bins widen from left to right.",
+        f"{row}s per movie",
         "movies",
     )
 
@@ -69,7 +99,8 @@ def _ratings_per_movie(summaries: Summaries) -> Panel:
 def _mean_ratings(summaries: Summaries) -> Panel:
     import plotly.graph_objects as go
 
-    table = summaries.tables["mean_ratings"].to_pydict()
+    table, scale = summaries.tables["mean_ratings"].to_pydict(), summaries.scale
+    unit, width = scale.unit, scale.width
     means = table["mean_rating"]
     figure = go.Figure()
     for name, colour, dash in (("users", ACCENT, "solid"), ("movies", ACCENT_2, "dot")):
@@ -81,22 +112,26 @@ def _mean_ratings(summaries: Summaries) -> Panel:
             mode="lines+markers",
             line={"color": colour, "width": 2.5, "dash": dash},
             marker={"color": colour, "size": 6},
-            hovertemplate="about %{x} stars<br>%{customdata:,} " + name + " (%{y:.1%})<extra></extra>",
+            hovertemplate=f"about %{{x}} {unit}<br>%{{customdata:,}} " + name + " (%{y:.1%})<extra></extra>",
         )
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        xaxis={"title": {"text": "mean rating, in quarter stars"}, "dtick": 0.5, "range": [0.4, 5.1]},
+        xaxis={
+            "title": {"text": f"mean rating, to the nearest {width:g} {unit}"},
+            "dtick": 2 * width,
+            "range": [scale.low - 0.4 * width, scale.high + 0.4 * width],
+        },
         yaxis={"title": {"text": "share"}, "tickformat": ".0%", "rangemode": "tozero"},
         hovermode="closest",
     )
     most = max(range(len(means)), key=table["n_users"].__getitem__)
-    low = sum(n for mean, n in zip(means, table["n_movies"], strict=True) if mean < 3)
+    low = sum(n for mean, n in zip(means, table["n_movies"], strict=True) if mean < scale.middle)
     return Panel(
         "mean_ratings",
         "Averages per user and per movie",
-        f"Most users average about {means[most]:g} stars; {low / max(1, sum(table['n_movies'])):.0%} of the rated "
-        "movies average below 3. A movie with a single rating averages just that, which shows as spikes where "
-        "there are many.",
+        f"Most users average about {means[most]:g} {unit}; {low / max(1, sum(table['n_movies'])):.0%} of the rated "
+        f"movies average below {scale.middle:g}. A movie with a single rating averages just that, which shows as "
+        "spikes where there are many.",
         specification(figure),
         ("mean rating", "users", "share of users", "movies", "share of movies"),
         rows_of(
@@ -112,14 +147,14 @@ def _mean_ratings(summaries: Summaries) -> Panel:
 def _over_time(summaries: Summaries) -> Panel:
     from plotly.subplots import make_subplots
 
-    table = summaries.tables["over_time"].to_pydict()
+    table, scale = summaries.tables["over_time"].to_pydict(), summaries.scale
     periods, counts, means = table["period"], table["n_ratings"], table["mean_rating"]
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.07)
     figure.add_bar(
         x=periods,
         y=counts,
         marker={"color": ACCENT},
-        hovertemplate="%{x}<br>%{y:,} ratings<extra></extra>",
+        hovertemplate=f"%{{x}}<br>%{{y:,}} {scale.row}s<extra></extra>",
         row=1,
         col=1,
     )
@@ -129,7 +164,7 @@ def _over_time(summaries: Summaries) -> Panel:
         mode="lines+markers",
         line={"color": ACCENT_2, "width": 2.5},
         marker={"size": 5},
-        hovertemplate="%{x}<br>%{y:.2f} stars on average<extra></extra>",
+        hovertemplate=f"%{{x}}<br>%{{y:.2f}} {scale.unit} on average<extra></extra>",
         row=2,
         col=1,
     )
@@ -138,8 +173,8 @@ def _over_time(summaries: Summaries) -> Panel:
         showlegend=False,
         xaxis=axis,
         xaxis2=axis,
-        yaxis={"title": {"text": "ratings"}},
-        yaxis2={"title": {"text": "mean rating"}, "nticks": 4},
+        yaxis={"title": {"text": f"{scale.row}s"}},
+        yaxis2={"title": {"text": scale.mean}, "nticks": 4},
         height=430,
         bargap=0.15,
     )
@@ -149,10 +184,10 @@ def _over_time(summaries: Summaries) -> Panel:
     return Panel(
         "over_time",
         f"Activity over time, by {step}",
-        f"The busiest of {len(periods):,} {step}s was {periods[busiest]} with {counts[busiest]:,} ratings"
+        f"The busiest of {len(periods):,} {step}s was {periods[busiest]} with {counts[busiest]:,} {scale.row}s"
         f"{f'; {n_empty:,} had none' if n_empty else ''}.",
         specification(figure),
-        (step, "ratings", "mean rating"),
+        (step, f"{scale.row}s", scale.mean),
         rows_of(periods, whole(counts), decimal(means)),
     )
 
@@ -160,7 +195,7 @@ def _over_time(summaries: Summaries) -> Panel:
 def _long_tail(summaries: Summaries) -> Panel:
     import plotly.graph_objects as go
 
-    table = summaries.tables["long_tail"].to_pydict()
+    table, rows = summaries.tables["long_tail"].to_pydict(), f"{summaries.scale.row}s"
     shares, held = table["share_of_movies"], table["share_of_ratings"]
     figure = go.Figure()
     figure.add_scatter(
@@ -170,37 +205,38 @@ def _long_tail(summaries: Summaries) -> Panel:
         line={"color": ACCENT, "width": 3},
         fill="tozeroy",
         fillcolor="rgba(47, 126, 199, 0.13)",
-        hovertemplate="the most rated %{x:.0%} of the movies<br>hold %{y:.1%} of the ratings<extra></extra>",
+        hovertemplate=f"the most popular %{{x:.0%}} of the movies<br>hold %{{y:.1%}} of the {rows}<extra></extra>",
     )
     figure.add_scatter(
         x=[0.1],
         y=[held[10]],
         mode="markers+text",
         marker={"color": ACCENT_2, "size": 12},
-        text=[f"  10% of movies: {held[10]:.0%} of ratings"],
+        text=[f"  10% of movies: {held[10]:.0%} of {rows}"],
         textposition="middle right" if held[10] < 0.6 else "bottom right",
         hoverinfo="skip",
     )
     figure.update_layout(
         showlegend=False,
         xaxis={"title": {"text": "movies, the most rated first"}, "tickformat": ".0%", "range": [0, 1]},
-        yaxis={"title": {"text": "share of all ratings"}, "tickformat": ".0%", "range": [0, 1.03]},
+        yaxis={"title": {"text": f"share of all {rows}"}, "tickformat": ".0%", "range": [0, 1.03]},
     )
     half = next(share for share, value in zip(shares, held, strict=True) if value >= 0.5)
     shown = [0, 1, 2, 5, *range(10, 101, 10)]
     return Panel(
         "long_tail",
         "The long tail",
-        f"The most rated tenth of the movies holds {held[10]:.0%} of all ratings; {half:.0%} of the "
+        f"The most rated tenth of the movies holds {held[10]:.0%} of all {rows}; {half:.0%} of the "
         "movies are enough for half.",
         specification(figure),
-        ("movies, most rated first", "share of ratings"),
+        ("movies, most rated first", f"share of {rows}"),
         rows_of(percent([shares[i] for i in shown], 0), percent([held[i] for i in shown])),
     )
 
 
 _BUILDERS: dict[str, Callable[[Summaries], Panel]] = {
     "rating_distribution": _rating_distribution,
+    "counts": _counts,
     "mean_ratings": _mean_ratings,
     "ratings_per_user": _ratings_per_user,
     "ratings_per_movie": _ratings_per_movie,
@@ -216,7 +252,7 @@ _BUILDERS: dict[str, Callable[[Summaries], Panel]] = {
 }
 
 
-def _histogram(table: pa.Table, name: str, title: str, caption: str, what: str) -> Panel:
+def _histogram(table: pa.Table, name: str, title: str, caption: str, counted: str, what: str) -> Panel:
     columns = table.to_pydict()
     return Panel(
         name,
@@ -226,10 +262,10 @@ def _histogram(table: pa.Table, name: str, title: str, caption: str, what: str) 
             columns["label"],
             columns["n"],
             columns["share"],
-            x_title=f"ratings per {what[:-1]}",
+            x_title=counted,
             y_title=what,
             tick_angle=-40,
         ),
-        (f"ratings per {what[:-1]}", what, "share"),
+        (counted, what, "share"),
         rows_of(columns["label"], whole(columns["n"]), percent(columns["share"])),
     )

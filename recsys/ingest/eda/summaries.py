@@ -15,14 +15,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.ingest.eda import movie_summaries
+from recsys.ingest.eda.scale import Scale
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-FORMAT = 1
+FORMAT = 2
 """Rises whenever `Summaries.document` means something else; documents of another format are computed anew."""
 
+HALF_STARS = Scale()
 _LONG_SPAN_MONTHS = 60
+_LARGEST_SHOWN = 1e15  # of counts; what is larger is shown as this
 
 # One scan gives the number, mean, distribution, span and course of the ratings.
 _BY_MONTH_AND_RATING = """
@@ -31,7 +34,7 @@ _BY_MONTH_AND_RATING = """
     FROM {ratings} GROUP BY 1, 2"""
 
 _USERS = """
-    SELECT n_ratings, round(mean * 4) / 4 AS mean, count(*) AS n
+    SELECT n_ratings, :low + :width * round((mean - :low) / :width) AS mean, count(*) AS n
     FROM (SELECT count(*) AS n_ratings, avg(rating) AS mean FROM {ratings} GROUP BY user_id) GROUP BY 1, 2"""
 
 _PER_MOVIE = """
@@ -56,23 +59,27 @@ class Summaries:
         headline: n_ratings, n_users, n_movies, n_movies_rated, n_movies_unrated, n_tags, n_languages, n_keywords,
             sparsity (share of the users × movies cells that are empty), mean_rating, median_ratings_per_user and
             ..._per_movie (of the rated ones), mean_ratings_per_user and ..._per_movie (likewise),
-            max_ratings_per_user, first_rating and last_rating (UTC), shrinkage (ratings of prior weight).
-        tables: by name: rating_distribution, ratings_per_user, ratings_per_movie, mean_ratings, most_rated,
-            best_rated, genres, decades, languages, keywords, over_time, long_tail, tags; and movies (movie_id, title,
-            n_ratings), every one of the snapshot.
+            max_ratings_per_user, first_rating and last_rating (UTC), shrinkage (ratings of prior weight). Of counts
+            mean_count in the place of mean_rating.
+        tables: by name: rating_distribution, counts (its place where nobody rated), ratings_per_user,
+            ratings_per_movie, mean_ratings, most_rated, best_rated, genres, decades, languages, keywords, over_time,
+            long_tail, tags; and movies (movie_id, title, n_ratings), every one of the snapshot.
         period: ``month`` or ``year``, the step of `over_time`.
+        scale: of the ratings.
     """
 
     headline: dict[str, Any]
     tables: dict[str, pa.Table]
     period: str
+    scale: Scale = HALF_STARS
 
     def document(self) -> dict[str, Any]:
         """All of it as JSON values, without the titles of `movies`; `from_document` reads it back."""
         tables = {name: table.to_pydict() for name, table in self.tables.items()}
         tables["movies"].pop("title", None)  # 2 MB for ml-25m, and nobody asks for them
         headline = {name: _instant(value) or value for name, value in self.headline.items()}
-        return {"format": FORMAT, "headline": headline, "tables": tables, "period": self.period}
+        about = {"period": self.period, "scale": self.scale}
+        return {"format": FORMAT, "headline": headline, "tables": tables, **about}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Summaries":
@@ -81,11 +88,17 @@ class Summaries:
         for name in ("first_rating", "last_rating"):
             headline[name] = datetime.fromisoformat(headline[name])
         tables = {name: pa.table(columns) for name, columns in document["tables"].items()}
-        return cls(headline, tables, document["period"])
+        return cls(headline, tables, document["period"], Scale(*document["scale"]))
 
 
 def summarise(
-    ratings: "DataFrame", movies: "DataFrame", tags: "DataFrame", details: "DataFrame", *, n_top: int = 15
+    ratings: "DataFrame",
+    movies: "DataFrame",
+    tags: "DataFrame",
+    details: "DataFrame",
+    *,
+    scale: Scale = HALF_STARS,
+    n_top: int = 15,
 ) -> Summaries:
     """Summarise the tables of a snapshot.
 
@@ -94,33 +107,37 @@ def summarise(
         movies: every rated movie among them; as `recsys.columns.MOVIES`.
         tags: may be empty; as `recsys.columns.TAGS`.
         details: may be empty; at most a row per movie; as `recsys.columns.DETAILS`.
+        scale: of the ratings. Of counts neither `mean_ratings` nor `best_rated` has rows.
         n_top: length of the lists of movies, tags, keywords and languages.
     """
     spark = ratings.sparkSession
     months = spark.sql(_BY_MONTH_AND_RATING, ratings=ratings).toArrow()
-    users = spark.sql(_USERS, ratings=ratings).toArrow()
+    users = spark.sql(_USERS, args={"low": scale.low, "width": scale.width}, ratings=ratings).toArrow()
     per_movie = spark.sql(_PER_MOVIE, movies=movies, ratings=ratings, details=details).toArrow()
     top_tags = spark.sql(_TAGS, args={"k": n_top}, tags=tags).toArrow()
     counts = per_movie["n_ratings"].to_numpy()
-    headline = _headline(months, users, counts) | {
+    headline = _headline(months, users, counts, scale) | {
         "n_tags": top_tags["n_all"][0].as_py() if top_tags.num_rows else 0,
         "n_languages": pc.count_distinct(per_movie["language"]).as_py(),
         "n_keywords": pc.count_distinct(pc.list_flatten(per_movie["keywords"])).as_py(),
     }
     period, over_time = _over_time(months)
     tables = {
-        "rating_distribution": _distribution(months),
+        "rating_distribution": _distribution(months, scale),
+        "counts": _counts(months, scale),
         "ratings_per_user": count_histogram(users["n_ratings"].to_numpy(), users["n"].to_numpy()),
         "ratings_per_movie": count_histogram(counts, np.ones(len(counts), np.int64)),
-        "mean_ratings": _mean_ratings(users, per_movie),
+        "mean_ratings": _mean_ratings(users, per_movie, scale),
         "over_time": over_time,
         "long_tail": long_tail(counts, np.ones(len(counts), np.int64)),
         "tags": top_tags.drop_columns(["n_all"]),
         "movies": per_movie.select(["movie_id", "title", "n_ratings"]).sort_by("movie_id"),
-        **movie_summaries.tops(per_movie, headline["mean_rating"], headline["shrinkage"], n_top),
+        **movie_summaries.tops(per_movie, headline[_mean_name(scale)], headline["shrinkage"], n_top),
         **movie_summaries.groups(per_movie, n_top),
     }
-    return Summaries(headline, tables, period)
+    if not scale.has_ratings:
+        tables["best_rated"] = tables["best_rated"][:0]
+    return Summaries(headline, tables, period, scale)
 
 
 def count_histogram(counts: NDArray[np.int64], n: NDArray[np.int64]) -> pa.Table:
@@ -171,7 +188,11 @@ def long_tail(counts: NDArray[np.int64], n: NDArray[np.int64]) -> pa.Table:
     return pa.table({"share_of_movies": shares, "share_of_ratings": held})
 
 
-def _headline(months: pa.Table, users: pa.Table, movies: NDArray[np.int64]) -> dict[str, Any]:
+def _mean_name(scale: Scale) -> str:
+    return "mean_rating" if scale.has_ratings else "mean_count"
+
+
+def _headline(months: pa.Table, users: pa.Table, movies: NDArray[np.int64], scale: Scale) -> dict[str, Any]:
     n = months["n"].to_numpy()
     rated = movies[movies > 0]
     n_ratings, n_users, n_movies = int(n.sum()), int(pc.sum(users["n"]).as_py()), len(movies)
@@ -183,7 +204,7 @@ def _headline(months: pa.Table, users: pa.Table, movies: NDArray[np.int64]) -> d
         "n_movies_rated": len(rated),
         "n_movies_unrated": n_movies - len(rated),
         "sparsity": 1 - n_ratings / (n_users * n_movies),
-        "mean_rating": float(np.average(months["rating"].to_numpy(), weights=n)),
+        _mean_name(scale): float(np.average(months["rating"].to_numpy(), weights=n)),
         "median_ratings_per_user": float(np.median(per_user)),
         "median_ratings_per_movie": float(np.median(rated)),
         "mean_ratings_per_user": n_ratings / n_users,
@@ -201,9 +222,21 @@ def _instant(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, datetime) else None
 
 
-def _distribution(months: pa.Table) -> pa.Table:
-    sums = months.group_by("rating").aggregate([("n", "sum")]).sort_by("rating")
+def _distribution(months: pa.Table, scale: Scale) -> pa.Table:
+    """How many ratings there are of each value, or about it where the scale has too many; none of counts."""
+    ratings = months["rating"].to_numpy()
+    if scale.bins > scale.step:
+        ratings = np.floor((ratings - scale.low) / scale.bins + 0.5) * scale.bins + scale.low
+    table = pa.table({"rating": ratings, "n": months["n"]})[: len(ratings) if scale.has_ratings else 0]
+    sums = table.group_by("rating").aggregate([("n", "sum")]).sort_by("rating")
     return _with_share(sums.rename_columns(["rating", "n_ratings"]), "n_ratings")
+
+
+def _counts(months: pa.Table, scale: Scale) -> pa.Table:
+    """How many pairs of user and movie there are of each count, in bins that widen; none of ratings."""
+    counts = np.ceil(np.minimum(months["rating"].to_numpy(), _LARGEST_SHOWN)).astype(np.int64)
+    table = count_histogram(counts, months["n"].to_numpy())
+    return table if not scale.has_ratings else table[:0]
 
 
 def _over_time(months: pa.Table) -> tuple[str, pa.Table]:
@@ -233,18 +266,21 @@ def _label(month: int, period: str) -> str:
     return str(month // 12) if period == "year" else f"{month // 12}-{month % 12 + 1:02d}"
 
 
-def _mean_ratings(users: pa.Table, movies: pa.Table) -> pa.Table:
-    """Users and rated movies by their mean rating, in quarter stars; shares of each."""
-    means = np.arange(2, 21) / 4
+def _mean_ratings(users: pa.Table, movies: pa.Table, scale: Scale) -> pa.Table:
+    """Users and rated movies by their mean rating, in bins of the scale; shares of each. No rows of counts."""
+    low, width = scale.low, scale.width
+    means = low + width * np.arange(round((scale.high - low) / width) + 1 if scale.has_ratings else 0)
     rated = movies.filter(pc.greater(movies["n_ratings"], 0))
     # Halves up, as Spark rounds the users' means.
-    of_movies = np.floor(4 * rated["total"].to_numpy() / rated["n_ratings"].to_numpy() + 0.5) / 4
+    of_movies = rated["total"].to_numpy() / rated["n_ratings"].to_numpy()
+    of_movies = low + width * np.floor((of_movies - low) / width + 0.5)
     columns: dict[str, Any] = {"mean_rating": means}
     for name, values, weights in (
         ("users", users["mean"].to_numpy(), users["n"].to_numpy()),
         ("movies", of_movies, np.ones(len(of_movies))),
     ):
-        n = np.histogram(values, bins=np.append(means, 5.25) - 0.125, weights=weights)[0].round().astype(np.int64)
+        edges = low + width * (np.arange(len(means) + 1) - 0.5)
+        n = np.histogram(values, bins=edges, weights=weights)[0].round().astype(np.int64) if len(means) else means
         columns[f"n_{name}"] = n
         columns[f"share_of_{name}"] = n / max(1, n.sum())
     return pa.table(columns)

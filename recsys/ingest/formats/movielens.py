@@ -1,4 +1,4 @@
-"""What is MovieLens' own: the oldest release, titles with years, genres in one cell.
+"""MovieLens' oldest release, ml-100k: its columns are named in its README, and genres are flags.
 
 ==========  ============================================  ===================================
 layout      releases                                      files
@@ -12,103 +12,59 @@ The first two are read as any other table is (`tabular`). Values are kept as pub
 guessed. Whether they make sense is the validation's question.
 """
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 
 from recsys import columns as words
 from recsys.ingest.archives.archives import Archive
-from recsys.ingest.parsers.cells import MISSING, Column, Id, Real, Text, Whole
+from recsys.ingest.formats import tabular
+from recsys.ingest.formats.roles import Part
+from recsys.ingest.parsers.cells import Column, Id, Text, Whole
 from recsys.ingest.parsers.delimited import read_delimited
 from recsys.ingest.parsers.lines import Format
-from recsys.ingest.parsers.parsed_tables import Draft
-from recsys.ingest.parsers.times import Time
-
-_NO_GENRES = "(no genres listed)"
-_LAST_BRACKET = re.compile(r"\(\s*(\d{4})\s*(?:[-–]\s*(?:\d{4})?)?\s*\)\s*$", re.ASCII)
-_GENRES_100K = (
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
-    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
-)  # fmt: skip
+from recsys.ingest.parsers.parsed_tables import Draft, movies_table
+from recsys.ingest.parsers.sniffing import table_of
 
 TABS = Format(delimiter="\t", has_header=False, is_quoted=False)
 BARS = Format(delimiter="|", has_header=False, is_quoted=False, encoding="latin-1")
-_SECONDS = Time("seconds")
-_RATING_COLUMNS = (
-    Column("userId", Id()),
-    Column("movieId", Id()),
-    Column("rating", Real()),
-    Column("timestamp", _SECONDS),
-)
+
+_GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_RATINGS = (words.USER_ID, words.MOVIE_ID, words.RATING, words.TIMESTAMP)
+_ITEMS = (words.MOVIE_ID, words.TITLE, "released", "released on video", "address", *_GENRES)
+
+
+def find_parts(archive: Archive) -> tuple[Part, Part]:
+    """Ratings and movies; the columns of flags are all taken for genres.
+
+    Raises:
+        DataError: one of the files is missing.
+    """
+    ratings = table_of(archive, archive.require("u.data"), _RATINGS, TABS)
+    items = table_of(archive, archive.require("u.item"), _ITEMS, BARS)
+    return (
+        Part("ratings", (ratings,), {name: name for name in _RATINGS}),
+        Part("movies", (items,), {name: name for name in _ITEMS[:2]}, genre_flags=_GENRES),
+    )
 
 
 def parse_100k(archive: Archive) -> Draft:
-    """ml-100k: two of its files, whose columns its README names."""
+    """Read ratings and movies."""
     draft = Draft("100k")
-    ratings, items = archive.require("u.data"), archive.require("u.item")
-    names = [column.name for column in _RATING_COLUMNS]
-    rows = read_delimited(archive, ratings, names, _RATING_COLUMNS, TABS, _ratings)
-    draft.add("ratings", ratings.path, rows)
-    columns = (
-        Column("movieId", Id()),
-        Column("title", Text()),
-        *(Column(genre, Whole(0, 1)) for genre in _GENRES_100K),
-    )
-    names = ["movieId", "title", "released", "released on video", "address", *_GENRES_100K]
-    draft.add("movies", items.path, read_delimited(archive, items, names, columns, BARS, _movies_100k))
+    ratings, movies = find_parts(archive)
+    tabular.add_part(draft, archive, ratings, tabular.How())
+    (items,) = movies.tables
+    flags = (Column(genre, Whole(0, 1)) for genre in _GENRES)
+    columns = (Column(words.MOVIE_ID, Id()), Column(words.TITLE, Text()), *flags)
+    rows = read_delimited(archive, items.member, items.names, columns, BARS, _movies)
+    draft.add("movies", items.member.path, rows)
     return draft
 
 
-def title_year(title: str) -> int | None:
-    """The year in a title's last bracket; of a span, its first year.
-
-    >>> title_year("Toy Story (1995)"), title_year("Fawlty Towers (1975-1979)"), title_year("Babylon 5")
-    (1995, 1975, None)
-    >>> title_year("2001: A Space Odyssey (1968)"), title_year("Hyena Road (2015) (uncut)")
-    (1968, None)
-    """
-    match = _LAST_BRACKET.search(title)
-    return int(match[1]) if match else None
-
-
-def split_genres(text: str) -> list[str]:
-    r"""Genres of a ``|``-separated cell; what tools write for no value is none.
-
-    >>> split_genres("Comedy|Romance"), split_genres("(no genres listed)"), split_genres("\\N")
-    (['Comedy', 'Romance'], [], [])
-    """
-    return [genre for genre in text.split("|") if genre.strip() not in MISSING and genre != _NO_GENRES]
-
-
-def movies_table(
-    movie_ids: pa.Array | Sequence[int],
-    titles: Sequence[str],
-    genres: Sequence[Sequence[str]],
-    lines: pa.Array | Sequence[int],
-) -> pa.Table:
-    """Staged movies, their years taken from their titles."""
-    years = [title_year(title) for title in titles]
-    schema = words.staged_schema("movies")
-    return pa.table(
-        [
-            movie_ids,
-            pa.array(titles, pa.string()),
-            pa.array(years, pa.int16()),
-            pa.array(genres, schema.field(3).type),
-            lines,
-        ],
-        names=schema.names,
-    )
-
-
-def _ratings(table: pa.Table) -> pa.Table:
-    return table.rename_columns(words.staged_schema("ratings").names)
-
-
-def _movies_100k(table: pa.Table) -> pa.Table:
-    is_genre = np.column_stack([table[genre].to_numpy() for genre in _GENRES_100K]).astype(bool)
+def _movies(table: pa.Table) -> pa.Table:
+    is_genre = np.column_stack([table[genre].to_numpy() for genre in _GENRES]).astype(bool)
     # "unknown" is this release's word for "no genres listed".
-    genres = [[_GENRES_100K[i] for i in np.flatnonzero(row) if i > 0] for row in is_genre]
-    return movies_table(table["movieId"], table["title"].to_pylist(), genres, table[words.LINE])
+    genres = [[_GENRES[i] for i in np.flatnonzero(row) if i > 0] for row in is_genre]
+    return movies_table(table[words.MOVIE_ID], table[words.TITLE].to_pylist(), genres, table[words.LINE])

@@ -25,12 +25,14 @@ from recsys import columns as words
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive, Member
 from recsys.ingest.archives.plain_files import first_bytes, opened
-from recsys.ingest.formats import movielens, roles, tabular
+from recsys.ingest.formats import roles, tabular
+from recsys.ingest.formats.roles import Part
 from recsys.ingest.parsers.cells import Column, Text, Whole, split_cells
-from recsys.ingest.parsers.delimited import Shape, read_delimited
+from recsys.ingest.parsers.delimited import read_delimited
 from recsys.ingest.parsers.lines import Format, read_rows
 from recsys.ingest.parsers.literals import RECORDS, parse_records
-from recsys.ingest.parsers.parsed_tables import Draft, Fault, Rows
+from recsys.ingest.parsers.parsed_tables import Draft, Fault, movies_table, title_year
+from recsys.ingest.parsers.sniffing import Table, table_of
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,19 @@ _METADATA = (
     Column("release_date", Text(_DATE, "a date such as 1995-10-30")),
     Column("original_language", Text()),
 )
+_KEYWORDS = (_ID, _records("keywords"))
+_CREDITS = (_ID, _records("cast"), _records("crew"))
+_MOVIE_NAMES = {
+    words.TMDB_ID: "id",
+    words.TITLE: "title",
+    words.GENRES: "genres",
+    words.YEAR: "release_date",
+    words.LANGUAGE: "original_language",
+}
+_DETAILS = (
+    ("keywords.csv", _KEYWORDS, {words.TMDB_ID: "id", words.KEYWORDS: "keywords"}),
+    ("credits.csv", _CREDITS, {words.TMDB_ID: "id", words.ACTORS: "cast", words.DIRECTORS: "crew"}),
+)
 
 
 def find_metadata(archive: Archive) -> Member | None:
@@ -70,37 +85,50 @@ def find_ratings(archive: Archive, ratings_file: str | None = None) -> Member | 
     return archive.find("ratings.csv") or archive.find("ratings_small.csv")
 
 
-def parse_movies_dataset(archive: Archive, ratings_file: str | None = None) -> Draft:
-    """Parse what the archive holds of the data set.
+def find_parts(archive: Archive, ratings_file: str | None = None) -> list[Part]:
+    """Ratings, links, movies, and the files of details there are.
 
     Raises:
         DataError: ratings, links or movies are missing, or a file is not what its name says.
     """
-    draft = Draft("movies-dataset")
     ratings = find_ratings(archive, ratings_file) or archive.require(ratings_file or "ratings.csv")
     links = archive.find("links.csv") or archive.find("links_small.csv")
     links = links or archive.require("links.csv", ("links_small.csv",))
-    for part in (roles.part_of(archive, ratings, "ratings"), roles.part_of(archive, links, "links")):
-        tabular.add_part(draft, archive, part, tabular.How())
+    parts = [roles.part_of(archive, ratings, "ratings"), roles.part_of(archive, links, "links")]
     metadata = find_metadata(archive) or archive.require("movies_metadata.csv")
-    if metadata.name.lower() != "movies_metadata.csv":
-        log.info("%s: no movies_metadata.csv; %s stands in for it", archive.label, metadata.path)
-    movies = _add_movies(draft, archive, metadata)
-    facts = {name: dict[int, Any]() for name in ("keywords", "credits")}
-    for name, shape, fields in (
-        ("keywords", _keywords, (_records("keywords"),)),
-        ("credits", _credits, (_records("cast"), _records("crew"))),
-    ):
-        if found := archive.find(f"{name}.csv"):
-            rows = _read_rows(archive, found, (_ID, *fields), shape)
-            facts[name] = _add_facts(draft, archive, found, rows, set(movies["id"].to_pylist()))
-    draft.put("details", [metadata.path], _details(movies, facts["keywords"], facts["credits"]))
+    parts.append(Part("movies", (_table(archive, metadata, _METADATA),), _MOVIE_NAMES))
+    for name, columns, names in _DETAILS:
+        if found := archive.find(name):
+            parts.append(Part("details", (_table(archive, found, columns),), names))
+    return parts
+
+
+def parse_movies_dataset(archive: Archive, ratings_file: str | None = None) -> Draft:
+    """Parse what the archive holds of the data set.
+
+    Raises:
+        DataError: as `find_parts`.
+    """
+    draft = Draft("movies-dataset")
+    ratings, links, metadata, *details = find_parts(archive, ratings_file)
+    if archive.find("movies_metadata.csv") is None:
+        log.info("%s: no movies_metadata.csv; %s stands in for it", archive.label, metadata.tables[0].member.path)
+    for part in (ratings, links):
+        tabular.add_part(draft, archive, part, tabular.How())
+    movies = _add_movies(draft, archive, metadata.tables[0])
+    known = set(movies["id"].to_pylist())
+    facts: dict[int, dict[str, Any]] = {}
+    for part in details:
+        for tmdb_id, found in _add_facts(draft, archive, part, known).items():
+            facts.setdefault(tmdb_id, {}).update(found)
+    draft.put("details", [metadata.tables[0].member.path], _details(movies, facts))
     return draft
 
 
-def _add_movies(draft: Draft, archive: Archive, member: Member) -> pa.Table:
+def _add_movies(draft: Draft, archive: Archive, metadata: Table) -> pa.Table:
     """The movies that are linked, with ``id``, TMDB's."""
-    rows = _read_rows(archive, member, _METADATA, _shape_movies)
+    member = metadata.member
+    rows = read_delimited(archive, member, metadata.names, _METADATA, FORM, _shape_movies)
     kind = draft.tables["links"].schema.field(words.MOVIE_ID).type  # text, until ids are settled
     movie_ids = _movie_ids(draft.tables["links"], rows.table["id"].to_pylist())
     table = rows.table.append_column(words.MOVIE_ID, pa.array([found for found, _ in movie_ids], kind))
@@ -139,9 +167,12 @@ def _movie_ids(links: pa.Table, tmdb_ids: Iterable[int]) -> list[tuple[Any, str]
     return found
 
 
-def _add_facts(draft: Draft, archive: Archive, member: Member, rows: Rows, known: set[int]) -> dict[int, Any]:
+def _add_facts(draft: Draft, archive: Archive, part: Part, known: set[int]) -> dict[int, dict[str, Any]]:
     """What a file says of each movie, by TMDB's id: the first record counts, and those that repeat it agree."""
-    facts: dict[int, Any] = {}
+    (table,), member = part.tables, part.tables[0].member
+    columns, shape = (_KEYWORDS, _keywords) if words.KEYWORDS in part.names else (_CREDITS, _credits)
+    rows = read_delimited(archive, member, table.names, columns, FORM, shape)
+    facts: dict[int, dict[str, Any]] = {}
     rejected = []
     for row in rows.table.to_pylist():
         line, tmdb_id = row.pop(words.LINE), row.pop("id")
@@ -163,8 +194,8 @@ def _with_text(archive: Archive, member: Member, rejected: Sequence[tuple[int, s
     return [Fault(line, fault, texts[line], reason) for line, reason, fault in rejected]
 
 
-def _read_rows(archive: Archive, member: Member, columns: Sequence[Column], shape: Shape) -> Rows:
-    """Rows of a file with a header; a column that is missing is a `DataError`."""
+def _table(archive: Archive, member: Member, columns: Sequence[Column]) -> Table:
+    """A file with a header; a column that is missing is a `DataError`."""
     head = first_bytes(archive, member, _HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
     line = re.split(rb"[\r\n]", head, maxsplit=1)[0]
     names = split_cells(line.decode(errors="replace"), FORM.delimiter)
@@ -176,17 +207,13 @@ def _read_rows(archive: Archive, member: Member, columns: Sequence[Column], shap
                 f"{line[:200].decode(errors='replace')!r}. Nothing was published. Correct the header, or fetch the "
                 "archive again."
             )
-    return read_delimited(archive, member, names, columns, FORM, shape)
+    return table_of(archive, member, names, FORM)
 
 
-def _details(movies: pa.Table, keywords: dict[int, Any], credits_: dict[int, Any]) -> pa.Table:
-    tmdb_ids = movies["id"].to_pylist()
-
-    def of(facts: dict[int, Any], name: str) -> list[list[str]]:
-        return [facts.get(tmdb_id, {}).get(name, []) for tmdb_id in tmdb_ids]
-
-    lists = [of(keywords, words.KEYWORDS), *(of(credits_, name) for name in (words.DIRECTORS, words.ACTORS))]
-    arrays = [pa.array(values, pa.list_(pa.string())) for values in lists]
+def _details(movies: pa.Table, facts: dict[int, dict[str, Any]]) -> pa.Table:
+    of_each = [facts.get(tmdb_id, {}) for tmdb_id in movies["id"].to_pylist()]
+    names = (words.KEYWORDS, words.DIRECTORS, words.ACTORS)
+    arrays = [pa.array([found.get(name, []) for found in of_each], pa.list_(pa.string())) for name in names]
     values = [movies[words.MOVIE_ID], movies[words.LANGUAGE], *arrays, movies[words.LINE]]
     return pa.table(values, names=words.staged_schema("details").names)
 
@@ -199,12 +226,12 @@ def dated_title(title: str, release_date: str) -> str:
     """
     title = " ".join(title.split())
     year = release_date[:4]
-    return title if not year or movielens.title_year(title) == int(year) else f"{title} ({year})"
+    return title if not year or title_year(title) == int(year) else f"{title} ({year})"
 
 
 def _shape_movies(table: pa.Table) -> pa.Table:
     titles = list(map(dated_title, table["title"].to_pylist(), table["release_date"].to_pylist()))
-    movies = movielens.movies_table(table["id"], titles, _names(table["genres"]), table[words.LINE])
+    movies = movies_table(table["id"], titles, _names(table["genres"]), table[words.LINE])
     languages = [language.strip() or None for language in table["original_language"].to_pylist()]
     movies = movies.rename_columns(["id", *movies.column_names[1:]])
     return movies.append_column(words.LANGUAGE, pa.array(languages, pa.string()))

@@ -17,7 +17,7 @@ from recsys import columns as words
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive, Member
 from recsys.ingest.archives.plain_files import seekable
-from recsys.ingest.parsers.cells import LARGEST_ID, Column, Id, Kind, Real, Whole, places
+from recsys.ingest.parsers.cells import LARGEST_ID, Column, Id, Kind, Real, Whole, YesNo, places
 from recsys.ingest.parsers.delimited import MAX_MALFORMED, Shape, joined
 from recsys.ingest.parsers.lines import MAX_CONTENT
 from recsys.ingest.parsers.parsed_tables import Fault, Rows
@@ -61,7 +61,7 @@ def read_parquet(archive: Archive, member: Member, columns: Sequence[Column], sh
         empty = pa.RecordBatch.from_pylist([], schema=pa.schema([parquet.schema_arrow.field(name) for name in names]))
         for batch in (empty, *parquet.iter_batches(_BATCH_ROWS, columns=names)):
             batch.validate(full=True)
-            table, bad = _sift(batch, columns, n_rows)
+            table, bad = _sift(batch, columns, n_rows, archive.place(member.path))
             tables.append(shape(table))
             faults += bad
             n_rows += batch.num_rows
@@ -103,11 +103,11 @@ def _open(archive: Archive, member: Member) -> Iterator[pq.ParquetFile]:
             ) from error
 
 
-def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int) -> tuple[pa.Table, list[Fault]]:
+def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int, place: str) -> tuple[pa.Table, list[Fault]]:
     arrays: list[pa.ChunkedArray] = []
     faults: dict[int, str] = {}
     for column in columns:
-        raw = pa.chunked_array([_plain(batch[column.name])])
+        raw = pa.chunked_array([_plain(batch[column.name], column, place)])
         values = _typed(raw, column.kind)
         if values is None:
             values, is_wrong = column.read(pc.fill_null(raw.cast(pa.string()), ""))
@@ -128,19 +128,24 @@ def _sift(batch: pa.RecordBatch, columns: Sequence[Column], n_before: int) -> tu
     return table.filter(pa.array(is_good)), found
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def _plain(values: pa.Array, column: Column, place: str) -> pa.Array:
     """Values without their dictionary, of a type that can be judged.
 
     Raises:
-        ArrowInvalid: they are structures or the like.
+        DataError: they are structures or the like.
     """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         return pc.binary_join(values, "|")
+    if pa.types.is_boolean(kind) and isinstance(column.kind, YesNo):
+        return values.cast(pa.string())
     if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        raise pa.ArrowInvalid(f"a column of type {kind} holds neither numbers nor times nor text")
+        raise DataError(
+            f"{place}: column {column.name} is of type {kind}, not {column.kind.wanted}. Nothing was published. Write "
+            "the column as numbers or text, or say with columns=… which other one is meant."
+        )
     is_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
     return values.cast(pa.string()) if is_text else values
 

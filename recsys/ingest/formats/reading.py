@@ -26,14 +26,15 @@ from recsys.ingest.archives.archives import Archive, Limits, open_archive
 from recsys.ingest.archives.plain_files import PARQUET_MAGIC, first_bytes, opened
 from recsys.ingest.formats import movielens, movies_dataset, parquet_files, tabular
 from recsys.ingest.formats.known_releases import Layout
+from recsys.ingest.formats.roles import Part
 from recsys.ingest.formats.tabular import How
 from recsys.ingest.parsers import identity
-from recsys.ingest.parsers.column_names import check_mapping, match_columns
+from recsys.ingest.parsers.column_names import check_mapping
 from recsys.ingest.parsers.lines import read_rows
-from recsys.ingest.parsers.parsed_tables import Draft, Parsed
+from recsys.ingest.parsers.parsed_tables import Draft, Parsed, movies_table
 from recsys.ingest.parsers.sniffing import sniff
 
-PARSER_VERSION = "3"
+PARSER_VERSION = "4"
 """Part of every snapshot's id: raise it when the same archive would parse to other tables."""
 
 FILE_NAMES = (
@@ -77,11 +78,12 @@ def read_source(
         if "movies" not in draft.tables:
             draft.put("movies", draft.homes["ratings"], _rated_movies(draft))
         parsed = draft.finish([member.path for member in archive.members])
-    ratings = [account for account in parsed.files if account.table == "ratings"]
-    if not any(account.n_in for account in ratings):
-        raise DataError(
-            f"{path.name}: {ratings[0].file} holds no ratings. Nothing was published. Fetch the archive again."
-        )
+        ratings = [account for account in parsed.files if account.table == "ratings"]
+        if not any(account.n_in for account in ratings):
+            raise DataError(
+                f"{archive.place(ratings[0].file)} holds no ratings: it has no rows. Nothing was published. Give a "
+                "file with a row for each rating."
+            )
     return parsed
 
 
@@ -115,12 +117,23 @@ def kept_names(path: Path, how: How | None = None) -> tuple[str, ...]:
     with open_archive(path) as archive:
         layout = detect_layout(archive, how)
         found = [how.ratings_file] if how.ratings_file else []
-        if layout == "movies-dataset" and (metadata := movies_dataset.find_metadata(archive)):
-            found.append(metadata.name)
-        elif layout != "100k":
-            parts = tabular.find_tables(archive, how).values()
-            found += [table.member.path for part in parts for table in part.tables]
+        found += [table.member.path for part in find_parts(archive, layout, how) for table in part.tables]
     return tuple(dict.fromkeys((*FILE_NAMES, *found)))
+
+
+def find_parts(archive: Archive, layout: Layout, how: How) -> Sequence[Part]:
+    """The tables of a source of that layout, and what each of their columns is.
+
+    Raises:
+        DataError: files are missing, or not what their names say.
+    """
+    match layout:
+        case "100k":
+            return movielens.find_parts(archive)
+        case "movies-dataset":
+            return movies_dataset.find_parts(archive, how.ratings_file)
+        case _:
+            return tuple(tabular.find_tables(archive, how).values())
 
 
 def source_lines(path: Path, file: str, lines: Collection[int]) -> dict[int, str]:
@@ -149,7 +162,7 @@ def _rows_at(archive: Archive, file: str, lines: Collection[int]) -> dict[int, s
         return parquet_files.parquet_rows(archive, member, lines)
     form = _FIXED_FORMS.get(member.name.lower())
     if form is None:
-        table = sniff(archive, member, lambda names: len(match_columns(names)))
+        table = sniff(archive, member)
         form = table.form if table else None
     if form is None:
         return {}
@@ -175,4 +188,4 @@ def _rated_movies(draft: Draft) -> pa.Table:
     if dictionary := draft.ids.get("movie_ids"):
         names = dict(zip(*(column.to_pylist() for column in dictionary.columns), strict=True))
     titles: Sequence[str] = [f"Movie {names.get(movie_id, movie_id)}" for movie_id in first[words.MOVIE_ID].to_pylist()]
-    return movielens.movies_table(first[words.MOVIE_ID], titles, [[]] * len(titles), first[f"{words.LINE}_min"])
+    return movies_table(first[words.MOVIE_ID], titles, [[]] * len(titles), first[f"{words.LINE}_min"])

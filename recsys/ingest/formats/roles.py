@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
@@ -10,9 +11,9 @@ from urllib.parse import unquote
 from recsys import columns as words
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive, Member
-from recsys.ingest.archives.members import is_part
-from recsys.ingest.archives.plain_files import first_bytes
-from recsys.ingest.parsers.column_names import match_columns, plain_name
+from recsys.ingest.archives.members import NOT_READ, is_part
+from recsys.ingest.formats.refusals import headless, listed, no_table, unnamed
+from recsys.ingest.parsers.column_names import count_known, match_columns, plain_name
 from recsys.ingest.parsers.sniffing import Table, sniff
 
 Role = Literal["ratings", "movies", "links", "tags", "details"]
@@ -36,8 +37,6 @@ _STEMS: dict[Role, set[str]] = {
 _ID_OF_ITSELF = "id"  # a file of movies may call them so, a file of ratings numbers its rows
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _MAX_SNIFFED_FILES = 100
-_ZIP_MAGIC = b"PK\x03\x04"
-_NOT_READ = "Nothing was read or stored."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,18 @@ class Part:
         role: what it is.
         tables: the files, in order.
         names: the files' column for each column that is found.
+        genre_flags: columns that tell one genre each.
     """
 
     role: Role
     tables: tuple[Table, ...]
     names: dict[str, str]
+    genre_flags: tuple[str, ...] = ()
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What is read of the files: what each of their columns was taken for."""
+        return {column: name for name, column in self.names.items()} | dict.fromkeys(self.genre_flags, words.GENRES)
 
     @property
     def missing(self) -> list[str]:
@@ -82,15 +88,16 @@ def find_parts(
         archive: holds the files.
         mapping: the file's column for each of `column_names.USUAL_NAMES`; those with usual names need no entry.
         ratings_file: the file name of the ratings, where there are several.
-        optional: columns of ratings that need not be there.
+        optional: columns of ratings that need not be there; where `rating` is among them, it may say how often.
 
     Raises:
         DataError: no file fits as ratings, several fit as the same, or two columns could be the same thing.
     """
-    tables = _tables(archive, mapping)
+    tables, has_ratings = _tables(archive, mapping), words.RATING not in optional
     found: dict[Role, Part] = {}
     for role in _COLUMNS:
-        candidates = [part for group in _groups(tables) if (part := _part(role, group, mapping or {}))]
+        groups = _groups(tables)
+        candidates = [part for group in groups if (part := _part(role, group, mapping or {}, has_ratings=has_ratings))]
         if role == "ratings" and ratings_file:
             member = archive.require(ratings_file)
             candidates = [part for part in candidates if part.tables[0].member == member]
@@ -100,16 +107,17 @@ def find_parts(
         if len(fitting) > 1:
             raise DataError(
                 f"{archive.label}: {', '.join(part.tables[0].member.path for part in fitting)} could all be the "
-                f"{role}. {_NOT_READ} Keep one of them, or call it {role}.csv."
+                f"{role}. {NOT_READ} Keep one of them, or call it {role}.csv."
             )
         if fitting:
             found[role] = fitting[0]
-            _check_header(archive, fitting[0], mapping or {})
+            _check_header(archive, fitting[0], mapping or {}, has_ratings=has_ratings)
             _check_parts(archive, fitting[0], tables)
         elif role == "ratings":
-            raise _unknown(archive, candidates, tables, optional)
+            raise _unknown(archive, candidates, tables, optional, mapping or {})
         elif role in ("movies", "links"):
-            _check_named(archive, role, tables, mapping or {})
+            others = [table for table in tables if table not in found["ratings"].tables]
+            _check_named(archive, role, others, mapping or {})
     return found
 
 
@@ -119,22 +127,20 @@ def part_of(archive: Archive, member: Member, role: Role) -> Part:
     Raises:
         DataError: it is no table, or columns of the role are missing.
     """
-    table = sniff(archive, member, lambda names: len(match_columns(names)))
+    table = sniff(archive, member)
     part = table and Part(role, (table,), {name: found[0] for name, found in _columns(role, table, {}).items()})
     if not part or part.missing:
         missing = f"has no {' or '.join(part.missing)}" if part else "is no table"
         raise DataError(
             f"{archive.place(member.path)} {missing}; as {role} it has the columns {', '.join(_COLUMNS[role])}. "
-            f"{_NOT_READ} Correct its header, or fetch the archive again."
+            f"{NOT_READ} Correct its header, or fetch the archive again."
         )
     _check_header(archive, part, {})
     return part
 
 
 def _tables(archive: Archive, mapping: Mapping[str, str] | None) -> list[Table]:
-    def n_known(names: list[str]) -> int:
-        return len(match_columns([name.strip() for name in names], mapping))
-
+    n_known = partial(count_known, mapping=mapping)
     members = archive.members[:_MAX_SNIFFED_FILES]
     tables = [table for member in members if (table := sniff(archive, member, n_known)) is not None]
     return [replace(table, of_folders=_said_by_folders(table.member.path)) for table in tables]
@@ -166,23 +172,23 @@ def _groups(tables: Sequence[Table]) -> list[list[Table]]:
     return list(groups.values())
 
 
-def _part(role: Role, group: list[Table], mapping: Mapping[str, str]) -> Part | None:
+def _part(role: Role, group: list[Table], mapping: Mapping[str, str], *, has_ratings: bool = True) -> Part | None:
     """A group of files as a table of that role, if it could be one."""
     table = group[0]
     if not table.has_header and not mapping and table.form and table.form.delimiter == "::":
         return _as_movielens(role, group)
-    columns = _columns(role, table, mapping)
+    columns = _columns(role, table, mapping, has_ratings=has_ratings)
     if not _could_be(role, set(columns), table):
         return None
     return Part(role, tuple(group), {name: found[0] for name, found in columns.items()})
 
 
-def _columns(role: Role, table: Table, mapping: Mapping[str, str]) -> dict[str, list[str]]:
+def _columns(role: Role, table: Table, mapping: Mapping[str, str], *, has_ratings: bool = True) -> dict[str, list[str]]:
     if role != "ratings":  # what is said of the ratings may be called otherwise elsewhere
         mapping = {name: column for name, column in mapping.items() if column in table.names}
-    columns = match_columns(table.names, mapping, _COLUMNS[role])
+    columns = match_columns(table.names, mapping, _COLUMNS[role], has_ratings=has_ratings)
     missing = [name for name in _COLUMNS[role] if name not in columns]
-    columns |= match_columns([*table.of_folders], mapping, missing)
+    columns |= match_columns([*table.of_folders], mapping, missing, has_ratings=has_ratings)
     ids = [column for column in table.names if plain_name(column) == _ID_OF_ITSELF]
     if words.USER_ID not in _COLUMNS[role] and words.MOVIE_ID not in columns and ids:
         columns[words.MOVIE_ID] = ids
@@ -207,9 +213,10 @@ def _as_movielens(role: Role, group: list[Table]) -> Part | None:
     table = group[0]
     if stem_role(table.member.path) != role:
         return None
-    has_no_times = role == "ratings" and len(table.names) == len(_COLUMNS[role]) - 1
+    has_no_times = role == "ratings" and len([*filter(None, table.names)]) == len(_COLUMNS[role]) - 1
     names = list(_COLUMNS[role][:-1] if has_no_times else _COLUMNS[role])
-    tables = tuple(replace(table, names=names) for table in group)
+    blank = [name for name in table.names[len(names) :] if not name]  # behind delimiters at the lines' ends
+    tables = tuple(replace(table, names=[*names, *blank]) for table in group)
     return Part(role, tables, {name: name for name in names})
 
 
@@ -227,7 +234,7 @@ def _check_parts(archive: Archive, part: Part, tables: Sequence[Table]) -> None:
         if is_beside and table.names != part.tables[0].names:
             raise DataError(
                 f"{archive.place(str(path))}: lies beside {first} as a part of the same table, but has the columns "
-                f"{', '.join(table.names[:40])} and not {', '.join(part.tables[0].names[:40])}. {_NOT_READ} Give all "
+                f"{listed(table)} and not {listed(part.tables[0])}. {NOT_READ} Give all "
                 "parts the same header line, or take the file out."
             )
 
@@ -240,18 +247,18 @@ def _check_named(archive: Archive, role: Role, tables: Sequence[Table], mapping:
             wanted = [name for name in _COLUMNS[role] if name not in columns and name != words.GENRES]
             raise DataError(
                 f"{archive.place(table.member.path)} is called as the {role} are, but none of its columns "
-                f"{', '.join(table.names[:40])} is known as {' or '.join(wanted)}. {_NOT_READ} Say which it is: "
+                f"{listed(table)} is known as {' or '.join(wanted)}. {NOT_READ} Say which it is: "
                 f"columns={wanted[0]}=…, or take the file out."
             )
 
 
-def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str]) -> None:
+def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str], *, has_ratings: bool = True) -> None:
     """Refuse a file in which a column is named twice, or taken for two things, or two could be the same thing."""
-    for name, found in _columns(part.role, part.tables[0], mapping).items():
+    for name, found in _columns(part.role, part.tables[0], mapping, has_ratings=has_ratings).items():
         if len(set(found)) > 1 and part.tables[0].has_header:
             raise DataError(
                 f"{archive.place(part.tables[0].member.path)}: columns {' and '.join(found)} could both be {name}. "
-                f"{_NOT_READ} Say which it is: columns={name}={found[0]} or columns={name}={found[1]}."
+                f"{NOT_READ} Say which it is: columns={name}={found[0]} or columns={name}={found[1]}."
             )
     table = part.tables[0]
     taken = list(part.names.values())
@@ -259,49 +266,23 @@ def _check_header(archive: Archive, part: Part, mapping: Mapping[str, str]) -> N
         if table.names.count(column) > 1 or taken.count(column) > 1:
             raise DataError(
                 f"{archive.place(table.member.path)}: column {column}, taken for {name}, appears "
-                f"{table.names.count(column)} times in the header {', '.join(table.names[:40])}, or is named for "
-                f"another as well. {_NOT_READ} Give each its own column."
+                f"{table.names.count(column)} times in the header {listed(table)}, or is named for "
+                f"another as well. {NOT_READ} Give each its own column."
             )
 
 
-def _unknown(archive: Archive, parts: list[Part], tables: list[Table], optional: set[str]) -> DataError:
-    packed = [member.path for member in archive.members if first_bytes(archive, member, 4) == _ZIP_MAGIC]
-    if packed and not tables:
-        return DataError(
-            f"{archive.label}: {', '.join(packed[:5])} is an archive in an archive, which is not opened. {_NOT_READ} "
-            "Unpack it once, and give what is in it."
-        )
-    headless = [table for table in tables if not table.has_header]
-    if headless and all(not part.tables[0].has_header for part in parts):
-        return _headless(archive, headless[0])
+def _unknown(
+    archive: Archive, parts: list[Part], tables: list[Table], optional: set[str], mapping: Mapping[str, str]
+) -> DataError:
+    without = [table for table in tables if not table.has_header]
+    if without and all(not part.tables[0].has_header for part in parts):
+        return headless(archive, without[0])
     candidates = parts[:5]
     others: tuple[Role, ...] = ("tags", "movies", "links", "details")
     strange = [t for t in tables if len(t.names) > 2 and not any(_part(role, [t], {}) for role in others)]
     if not candidates and strange:
         candidates = [Part("ratings", (strange[0],), {})]
     if not candidates:
-        return DataError(
-            f"{archive.label}: looked for ratings.csv, ratings.dat, u.data, movies_metadata.csv, or any table of "
-            f"ratings; found {archive.listing()}. {_NOT_READ} Give an archive of a MovieLens release, The Movies "
-            "Dataset, or a CSV or Parquet file with the columns user_id, movie_id, rating and timestamp."
-        )
-    seen = "; ".join(
-        f"{archive.place(part.tables[0].member.path)} has the columns {', '.join(part.tables[0].names[:40])}, "
-        f"none of them known as {' or '.join(name for name in part.missing if name not in optional)}"
-        for part in candidates
-    )
-    missing = [name for name in candidates[0].missing if name not in optional]
-    advice = f"Say which of the file's columns they are: columns={','.join(f'{name}=…' for name in missing)}"
-    if words.TIMESTAMP in missing:
-        advice += "; or, where there is no time column, times=none"
-    if words.RATING in missing:
-        advice += "; or, where nothing was rated but only seen or bought, rating_scale=none"
-    return DataError(f"{seen}. {_NOT_READ} {advice}.")
-
-
-def _headless(archive: Archive, table: Table) -> DataError:
-    return DataError(
-        f"{archive.place(table.member.path)} has no header line: its first line, {table.first_line[:100]!r}, is "
-        f"data. {_NOT_READ} Name its {len(table.names)} columns by their places, as in "
-        "columns=user_id=column1,movie_id=column2,rating=column3,timestamp=column4, or put a header line above."
-    )
+        return no_table(archive, tables, _COLUMNS["ratings"])
+    missing = [[name for name in part.missing if name not in optional] for part in candidates]
+    return unnamed(archive, [part.tables[0] for part in candidates], missing, mapping)

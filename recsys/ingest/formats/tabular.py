@@ -14,17 +14,28 @@ import pyarrow.compute as pc
 from recsys import columns as words
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive
+from recsys.ingest.archives.members import NOT_READ
 from recsys.ingest.formats import parquet_files
-from recsys.ingest.formats.movielens import movies_table, split_genres
 from recsys.ingest.formats.roles import Part, Role, find_parts
-from recsys.ingest.parsers.cells import LARGEST_ID, MISSING, Column, Id, Real, Text, Whole
-from recsys.ingest.parsers.delimited import joined, read_delimited
-from recsys.ingest.parsers.parsed_tables import Draft, Rows, in_part
+from recsys.ingest.parsers.cells import LARGEST_ID, Blank, Column, Id, Real, Text, Whole, YesNo
+from recsys.ingest.parsers.delimited import Shape, joined, read_delimited
+from recsys.ingest.parsers.genres import SEPARATORS, split_column
+from recsys.ingest.parsers.parsed_tables import Draft, Rows, in_part, movies_table
 from recsys.ingest.parsers.sniffing import Table, with_text
-from recsys.ingest.parsers.times import DAY_FIRST, ISO, MONTH_FIRST, NONE, ORDERED_DATE, UTC_MS, Time, time_form
+from recsys.ingest.parsers.times import DAY_FIRST, ISO, MONTH_FIRST, NONE, UNCLEAR, UTC_MS, Time, time_form
 
 NO_TIME_MS = 946_684_800_000  # 2000-01-01: what all ratings without times get, so that none is before another
-_LIST = re.compile(r"\s*\|\s*")
+_WHY_UNCLEAR = {
+    "ambiguous": (
+        "whether the day or the month comes first, it does not say",
+        f"Say it: times={DAY_FIRST} or times={MONTH_FIRST}",
+    ),
+    "two digits": (
+        "a year of two digits tells neither the century nor its place in the date",
+        "Write the dates with years of four digits, as in 2018-12-02",
+    ),
+}
+_PEOPLE = ("|", ";")  # what separates names: "Last, First" is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class How:
         ratings_file: the file name of the ratings, where there are several.
         times: one of `times.FORMS`, or `times.NONE`; empty: as the first rows have them.
         ids: ``text`` or ``number``; empty: as the ids are.
-        has_ratings: whether a column says how a movie was liked; else each row counts as 1.
+        has_ratings: whether a column says how a movie was liked; else one may say how often, or each row counts as 1.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +86,8 @@ def add_part(draft: Draft, archive: Archive, part: Part, how: How) -> None:
         rows = _read(archive, part, table, how)
         tables.append(in_part(rows.table, number))
         draft.account(part.role, table.member.path, rows.n_in, rows.table.num_rows, rows.faults)
-    draft.put(part.role, [table.member.path for table in part.tables], joined(tables))
+    rows = joined(tables)
+    draft.put(part.role, [table.member.path for table in part.tables], _FINISHES.get(part.role, lambda it: it)(rows))
 
 
 def time_of(archive: Archive, part: Part, how: How) -> Time | None:
@@ -88,13 +100,15 @@ def time_of(archive: Archive, part: Part, how: How) -> Time | None:
         return None
     table, column = part.tables[0], part.names[words.TIMESTAMP]
     cells = table.cells(column)
-    form = (how.times if part.role == "ratings" else "") or time_form(cells) or how.times
-    if form == "ambiguous":
-        example = next(cell for cell in cells if ORDERED_DATE.fullmatch(cell))
+    form = (how.times if part.role == "ratings" else "") or time_form(cells)
+    if not form or (form == "ambiguous" and how.times in (DAY_FIRST, MONTH_FIRST)):
+        form = how.times  # what is said of the ratings' times
+    if form in UNCLEAR:
+        example = next(cell for cell in cells if UNCLEAR[form].fullmatch(cell))
+        why, way_out = _WHY_UNCLEAR[form]
         raise DataError(
-            f"{archive.place(table.member.path)}: column {column} holds dates such as {example.strip()!r}; whether "
-            f"the day or the month comes first, it does not say. Nothing was read or stored. Say it: "
-            f"times={DAY_FIRST} or times={MONTH_FIRST}."
+            f"{archive.place(table.member.path)}: column {column} holds dates such as {example.strip()!r}; {why}. "
+            f"{NOT_READ} {way_out}."
         )
     return Time(form or (ISO if cells else "seconds"))
 
@@ -106,7 +120,7 @@ def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str
     kinds = {
         words.USER_ID: (Id(), False),
         words.MOVIE_ID: (Id(), False),
-        words.RATING: (Real(comma), False),
+        words.RATING: (YesNo() if has_thumbs(part, table) else Real(comma), False),
         words.TIMESTAMP: (time, False),
         words.TITLE: (Text(), False),
         words.TAG: (Text(), False),
@@ -117,8 +131,7 @@ def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str
     found = {}
     for name, column in part.names.items():
         kind, is_optional = kinds.get(name, text)
-        is_left_out = kind is None or (name == words.RATING and not how.has_ratings)
-        if not is_left_out:
+        if kind is not None:
             found[name] = Column(column, kind, is_optional)  # type: ignore[arg-type]
     return found
 
@@ -134,12 +147,28 @@ def _read(archive: Archive, part: Part, table: Table, how: How) -> Rows:
         by_name = {name: _cells_of(rows, column, table) for name, column in columns.items()}
         return shape(by_name, rows[words.LINE])
 
-    if table.form is None:
-        return parquet_files.read_parquet(archive, table.member, own, shaped)
     form = table.form
-    if not form.is_quoted and part.role in ("movies", "tags"):
-        form = replace(form, text_column=len(table.names) - 2)
-    return read_delimited(archive, table.member, table.names, own, form, shaped)
+    if form is not None and not form.is_quoted and part.role in ("movies", "tags"):
+        text = columns[words.TITLE if part.role == "movies" else words.TAG].name
+        table = replace(table, form=replace(form, text_column=table.names.index(text)))
+    return read_columns(archive, table, own, shaped)
+
+
+def read_columns(archive: Archive, table: Table, columns: Sequence[Column], shape: Shape) -> Rows:
+    """These columns of a file, whatever it is written in; as `delimited.read_delimited`."""
+    if table.form is None:
+        return parquet_files.read_parquet(archive, table.member, columns, shape)
+    n_named = max(place for place, name in enumerate(table.names, 1) if name)
+    # Delimiters at the ends of all lines make columns without a name, which hold nothing.
+    blanks = [
+        Column(f"column {place}, which has no name,", Blank()) for place in range(n_named + 1, len(table.names) + 1)
+    ]
+    names = [*table.names[:n_named], *(column.name for column in blanks)]
+
+    def shaped(rows: pa.Table) -> pa.Table:
+        return shape(rows.drop_columns([column.name for column in blanks]))
+
+    return read_delimited(archive, table.member, names, [*columns, *blanks], table.form, shaped)
 
 
 def _cells_of(rows: pa.Table, column: Column, table: Table) -> pa.ChunkedArray:
@@ -155,6 +184,11 @@ def _cells_of(rows: pa.Table, column: Column, table: Table) -> pa.ChunkedArray:
     if is_wrong is not None:
         raise DataError(f"{table.member.path}: its folder says that {column.fault(text)}. Nothing was published.")
     return values
+
+
+def has_thumbs(part: Part, table: Table) -> bool:
+    """Whether the ratings of a file are words such as true and false."""
+    return words.RATING in part.names and YesNo.fits(table.cells(part.names[words.RATING]))
 
 
 def _has_decimal_comma(part: Part, table: Table) -> bool:
@@ -181,15 +215,18 @@ def _times(columns: _Columns, lines: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _movies(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
-    n_rows = len(lines)
-    cells = columns[words.GENRES].to_pylist() if words.GENRES in columns else [""] * n_rows
-    genres = [split_genres(cell or "") for cell in cells]
-    return movies_table(columns[words.MOVIE_ID], columns[words.TITLE].to_pylist(), genres, lines)
+    arrays = {name: columns.get(name, _no_texts(lines)) for name in (words.MOVIE_ID, words.TITLE, words.GENRES)}
+    return pa.table({**arrays, words.LINE: lines})
+
+
+def _finish_movies(rows: pa.Table) -> pa.Table:
+    titles, genres = (rows[name].to_pylist() for name in (words.TITLE, words.GENRES))
+    return movies_table(rows[words.MOVIE_ID], titles, split_column(genres), rows[words.LINE])
 
 
 def _links(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
     imdb, tmdb = columns.get(words.IMDB_ID), columns.get(words.TMDB_ID)
-    imdb_ids = pa.nulls(len(lines), pa.string()) if imdb is None else _imdb_ids(imdb)
+    imdb_ids = _no_texts(lines) if imdb is None else _imdb_ids(imdb)
     tmdb_ids = pa.nulls(len(lines), pa.int32()) if tmdb is None else tmdb.cast(pa.int32())
     return _table("links", [columns[words.MOVIE_ID], imdb_ids, tmdb_ids, lines])
 
@@ -201,15 +238,19 @@ def _imdb_ids(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _details(columns: _Columns, lines: pa.ChunkedArray) -> pa.Table:
-    language = columns.get(words.LANGUAGE, pa.nulls(len(lines), pa.string()))
-    lists = [_lists(columns.get(name), len(lines)) for name in (words.KEYWORDS, words.DIRECTORS, words.ACTORS)]
-    return _table("details", [columns[words.MOVIE_ID], language, *lists, lines])
+    names = words.staged_schema("details").names
+    return pa.table({**{name: columns.get(name, _no_texts(lines)) for name in names}, words.LINE: lines})
 
 
-def _lists(texts: pa.ChunkedArray | None, n_rows: int) -> pa.Array:
-    cells: Sequence[str | None] = [""] * n_rows if texts is None else texts.to_pylist()
-    found = [[word for word in _LIST.split(cell or "") if word.strip() not in MISSING] for cell in cells]
-    return pa.array(found, pa.list_(pa.string()))
+def _finish_details(rows: pa.Table) -> pa.Table:
+    for name, separators in ((words.KEYWORDS, SEPARATORS), (words.DIRECTORS, _PEOPLE), (words.ACTORS, _PEOPLE)):
+        values = pa.array(split_column(rows[name].to_pylist(), separators), pa.list_(pa.string()))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    return rows
+
+
+def _no_texts(lines: pa.ChunkedArray) -> pa.Array:
+    return pa.nulls(len(lines), pa.string())
 
 
 def _table(name: str, arrays: Sequence[pa.ChunkedArray | pa.Array]) -> pa.Table:
@@ -224,3 +265,5 @@ _SHAPES: dict[Role, Callable[[_Columns, pa.ChunkedArray], pa.Table]] = {
     "tags": _tags,
     "details": _details,
 }
+_FINISHES: dict[Role, Callable[[pa.Table], pa.Table]] = {"movies": _finish_movies, "details": _finish_details}
+"""What is made of a table when all its rows are there, as a column shows only as a whole how it lists values."""

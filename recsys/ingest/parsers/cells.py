@@ -5,6 +5,7 @@ sentence on a bad one.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -22,6 +23,7 @@ MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None", "\\N", "<NA>", "#
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 _WHOLE = r"^[ \t]*(?P<digits>-?[0-9]{1,18})(?:\.0*)?[ \t]*$"
 _BOM = "\ufeff"
+_NO, _YES = ("false", "no", "f", "n"), ("true", "yes", "t", "y")
 
 
 class Kind(Protocol):
@@ -106,6 +108,40 @@ class Real:
         values = numbers(texts if self.decimal == "." else pc.replace_substring(texts, self.decimal, "."))
         is_finite = pc.less_equal(pc.abs(values), _LARGEST_FLOAT32)
         return pc.if_else(is_finite, values, None).cast(pa.float32())
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """Nothing: what stands behind the last delimiter of lines that all end with one."""
+
+    wanted: str = "blank, as in the lines before"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """False for blank cells."""
+        return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), False, None)
+
+
+@dataclass(frozen=True, slots=True)
+class YesNo:
+    """Thumbs in words, as 1 and 0; capitals do not matter."""
+
+    wanted: str = "true or false, yes or no"
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Null for other words, numbers among them.
+
+        >>> YesNo().read(pa.chunked_array([["True", "no", "1"]])).to_pylist()
+        [1.0, 0.0, None]
+        """
+        answers = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+        is_no, is_yes = (pc.is_in(answers, pa.array(known)) for known in (_NO, _YES))
+        return pc.if_else(pc.or_(is_no, is_yes), is_yes, None).cast(pa.float32())
+
+    @staticmethod
+    def fits(texts: Sequence[str]) -> bool:
+        """Whether most of these cells are such words, so that the others are faults."""
+        filled = [text.strip().lower() for text in texts if text.strip() not in MISSING]
+        return 2 * sum(text in _NO + _YES for text in filled) > len(filled)
 
 
 @dataclass(frozen=True, slots=True)

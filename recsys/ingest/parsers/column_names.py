@@ -23,6 +23,12 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 """What columns are usually called; case, blanks, ``_``, ``-`` and ``.`` do not matter."""
 
+COUNT_NAMES = (
+    "plays", "playcount", "listens", "listencount", "views", "viewcount", "clicks", "purchases", "quantity", "qty",
+    "count", "counts", "weight",
+)  # fmt: skip
+"""What a column is called that says how often, where nobody rated."""
+
 
 def check_mapping(mapping: Mapping[str, str] | None) -> None:
     """Refuse a mapping with names that mean nothing here.
@@ -47,21 +53,39 @@ def plain_name(column: str) -> str:
 
 
 def match_columns(
-    header: Sequence[str], mapping: Mapping[str, str] | None = None, wanted: Iterable[str] = USUAL_NAMES
+    header: Sequence[str],
+    mapping: Mapping[str, str] | None = None,
+    wanted: Iterable[str] = USUAL_NAMES,
+    *,
+    has_ratings: bool = True,
 ) -> dict[str, list[str]]:
     """The file's columns for each that is wanted: the one the mapping says, else all with a usual name.
 
+    Without ratings, a column of `COUNT_NAMES` stands in their place.
+
     >>> match_columns(["Item ID", "User-Id", "stars", "when"], {"timestamp": "when"}, ("user_id", "timestamp"))
     {'user_id': ['User-Id'], 'timestamp': ['when']}
+    >>> match_columns(["user", "item", "Play Count"], None, ("rating",), has_ratings=False)
+    {'rating': ['Play Count']}
     """
     mapping = mapping or {}
+    usual = USUAL_NAMES if has_ratings else {**USUAL_NAMES, words.RATING: (*USUAL_NAMES[words.RATING], *COUNT_NAMES)}
     found = {}
     for name in wanted:
         if name in mapping:
             columns = [mapping[name]] if mapping[name] in header else []
         else:
             taken = set(mapping.values())
-            columns = [c for c in header if plain_name(c) in USUAL_NAMES[name] and c not in taken]
+            columns = [c for c in header if plain_name(c) in usual[name] and c not in taken]
         if columns:
             found[name] = columns
     return found
+
+
+def count_known(names: Iterable[str], mapping: Mapping[str, str] | None = None) -> int:
+    """How many columns would be found among these.
+
+    >>> count_known([" userId", "movieId", "colour"])
+    2
+    """
+    return len(match_columns([name.strip() for name in names], mapping))

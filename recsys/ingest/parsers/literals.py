@@ -20,6 +20,9 @@ _RECORD = rf"\{{(?:{_PAIR}(?:,{_PAIR})*+|\s*+)\}}"
 RECORDS = re.compile(rf"\s*+(?:\[\s*+(?:{_RECORD}\s*+(?:,\s*+{_RECORD}\s*+)*+)?+\]\s*+)?+", re.DOTALL)
 """A whole cell; an empty one holds no records."""
 
+_STRINGS = re.compile(rf"\[\s*+(?:{_STRING}\s*+(?:,\s*+{_STRING}\s*+)*+)?+\]", re.DOTALL)
+_ONE_STRING = re.compile(_STRING, re.DOTALL)
+
 _ONE_RECORD = re.compile(_RECORD, re.DOTALL)
 _ONE_PAIR = re.compile(rf"({_STRING})\s*+:\s*+({_VALUE})", re.DOTALL)
 _ESCAPE = re.compile(r"\\(x..|u....|U........|.)", re.DOTALL)
@@ -43,6 +46,17 @@ def parse_records(text: str, at_most: int | None = None, containing: str = "") -
     for record in islice(found, at_most):
         pairs = _ONE_PAIR.findall(record)
         yield {_string(key) or "": _string(value) for key, value in pairs}
+
+
+def parse_names(text: str) -> list[str] | None:
+    """The names in a cell that lists strings, or records with a ``name``; None where it lists neither.
+
+    >>> parse_names('["Sci-Fi", "Drama"]'), parse_names("[{'id': 18, 'name': 'Drama'}]"), parse_names("[Drama]")
+    (['Sci-Fi', 'Drama'], ['Drama'], None)
+    """
+    if _STRINGS.fullmatch(text):
+        return [_string(token) or "" for token in _ONE_STRING.findall(text)]
+    return [record.get("name") or "" for record in parse_records(text)] if RECORDS.fullmatch(text) else None
 
 
 def _string(token: str) -> str | None:

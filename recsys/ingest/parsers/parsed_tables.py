@@ -1,5 +1,6 @@
 """What a parser hands on: canonical tables, the rows it had to leave out, and an account of both."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -10,6 +11,8 @@ import pyarrow.compute as pc
 from recsys import columns
 from recsys.ingest.formats.known_releases import Layout
 from recsys.ingest.parsers.lines import MAX_CONTENT
+
+_LAST_BRACKET = re.compile(r"\(\s*(\d{4})\s*(?:[-–]\s*(?:\d{4})?)?\s*\)\s*$", re.ASCII)
 
 
 class Fault(NamedTuple):
@@ -132,6 +135,31 @@ class Draft:
         read = {account.file for account in self._files}
         unread = tuple(member for member in members if member not in read)
         return Parsed(self.layout, tables, faults, tuple(self._files), dict(self.homes), unread, self.ids)
+
+
+def title_year(title: str) -> int | None:
+    """The year in a title's last bracket; of a span, its first year.
+
+    >>> title_year("Toy Story (1995)"), title_year("Fawlty Towers (1975-1979)"), title_year("Babylon 5")
+    (1995, 1975, None)
+    >>> title_year("2001: A Space Odyssey (1968)"), title_year("Hyena Road (2015) (uncut)")
+    (1968, None)
+    """
+    match = _LAST_BRACKET.search(title)
+    return int(match[1]) if match else None
+
+
+def movies_table(
+    movie_ids: pa.Array | Sequence[int],
+    titles: Sequence[str],
+    genres: Sequence[Sequence[str]],
+    lines: pa.Array | Sequence[int],
+) -> pa.Table:
+    """Staged movies, their years taken from their titles."""
+    schema = columns.staged_schema("movies")
+    years = pa.array(map(title_year, titles), pa.int16())
+    arrays = [movie_ids, pa.array(titles, pa.string()), years, pa.array(genres, schema.field(3).type), lines]
+    return pa.table(arrays, names=schema.names)
 
 
 def in_part(rows: pa.Table, number: int) -> pa.Table:

@@ -22,7 +22,22 @@ FORMS = (*PER_SECOND, ISO, DAY_FIRST, MONTH_FIRST)
 
 NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", re.ASCII)
 ORDERED_DATE = re.compile(r"\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})\b.*", re.ASCII)
+_SHORT_DATE = re.compile(r"\s*([0-9]{1,2})[/.-]([0-9]{1,2}|[A-Za-z]{3,9})[/.-]([0-9]{2})(\s.*)?", re.ASCII)
+UNCLEAR = {"ambiguous": ORDERED_DATE, "two digits": _SHORT_DATE}
+"""Dates that mean one of several days; the order of those in `ORDERED_DATE` can be said."""
+
 _COMPACT_DATE = re.compile(r"\s*(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])\s*", re.ASCII)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"(?i:({'|'.join(_MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?)\.?"
+_DAY = r"([0-9]{1,2})(?:st|nd|rd|th)?"
+_WEEKDAY = r"(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
+_NAMED_MONTHS = {
+    rf"^{_WEEKDAY}{_DAY}(?:\s+|-){_MONTH}(?:,?\s+|-)([0-9]{{4}})\b,?": r"\3-\2-\1",
+    rf"^{_WEEKDAY}{_MONTH}\s+{_DAY},?\s+([0-9]{{4}})\b,?": r"\3-\1-\2",
+    rf"^{_WEEKDAY}{_MONTH}\s+{_DAY}\s+([0-9:]+(?:\s(?:[+-][0-9]{{4}}|UTC|GMT))?)\s+([0-9]{{4}})$": r"\4-\1-\2 \3",
+}
+"""Day and month in either order, and how they are turned round."""
+
 _ZONED = r"([Zz]|:[0-9]{2}(\.[0-9]+)?\s?[+-][0-9]{2}(:?[0-9]{2})?)$"
 _OTHER_FORMS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
 _UNIT_FROM = 10**11  # in its own unit March 1973 times ten and later; a thousand times as many are the next unit's
@@ -30,7 +45,7 @@ _EARLY = 10**8  # seconds until March 1973; no rating is older, so in a finer un
 
 
 def time_form(texts: Sequence[str]) -> str:
-    """How a column writes its times: one of `FORMS`, ``ambiguous`` for dates whose order no column can say, or nothing.
+    """How a column writes its times: one of `FORMS`, one of `UNCLEAR`, or nothing where they are no times.
 
     Numbers are told by their median: as seconds 10^11 is the year 5138, as milliseconds March 1973, and so on.
 
@@ -38,6 +53,8 @@ def time_form(texts: Sequence[str]) -> str:
     ('seconds', 'milliseconds', 'microseconds')
     >>> time_form(["2024-05-31"]), time_form(["20240531"]), time_form(["02/12/2018"]), time_form(["soon"])
     ('iso', 'iso', 'ambiguous', '')
+    >>> time_form(["02/12/18"]), time_form(["Dec 2, 2018"])
+    ('two digits', 'iso')
     """
     texts = [text for text in texts if text.strip()]
     numbers = [abs(float(text)) for text in texts if NUMBER.fullmatch(text)]
@@ -46,8 +63,9 @@ def time_form(texts: Sequence[str]) -> str:
     if 2 * len(numbers) > len(texts):
         middle = median_low(numbers)
         return next((unit for unit, n in PER_SECOND.items() if middle < _UNIT_FROM * n), "nanoseconds")
-    if 2 * sum(map(bool, map(ORDERED_DATE.fullmatch, texts))) > len(texts):
-        return "ambiguous"
+    for name, pattern in UNCLEAR.items():
+        if 2 * sum(map(bool, map(pattern.fullmatch, texts))) > len(texts):
+            return name
     n_dates = len(texts) - parse_times(pa.array(texts, pa.string())).null_count
     return ISO if 2 * n_dates >= len(texts) and texts else ""
 
@@ -63,7 +81,11 @@ class Time:
         """What a cell must be, to end "…, not"."""
         if self.form == ISO:
             return "a time such as 2024-05-31T12:30:00Z, 1970 or later"
-        return f"a time in {self.form}" if self.form in PER_SECOND else f"a date written {self.form}"
+        return (
+            f"a time in {self.form}"
+            if self.form in PER_SECOND
+            else f"a date written {self.form}, its year in four digits"
+        )
 
     def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         """As UTC; null where a text is no time of this form.
@@ -112,17 +134,18 @@ def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def parse_times(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
-    """ISO 8601 texts as UTC; those without a zone are UTC already. Finer than milliseconds is cut off.
+    """ISO 8601 texts as UTC, and dates with a month's name; those without a zone are UTC. Milliseconds are the finest.
 
     Null where a text is no time or lies outside 1970–9999.
 
     >>> parse_times(pa.array(["2024-05-31", "2024-05-31T02:00:00+02:00", "yesterday"])).cast(pa.int64()).to_pylist()
     [1717113600000, 1717113600000, None]
-    >>> parse_times(pa.array(["2018-12-02 05:14:24 UTC", "2018/12/02"])).null_count
+    >>> parse_times(pa.array(["2018-12-02 05:14:24 UTC", "2018/12/02", "Dec 2, 2018", "2 December 2018"])).null_count
     0
     """
     values = pa.chunked_array([texts]) if isinstance(texts, pa.Array) else texts
-    values = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"(\.[0-9]{3})[0-9]+", r"\1")
+    values = _months_as_numbers(pc.utf8_trim_whitespace(values))
+    values = pc.replace_substring_regex(values, r"(\.[0-9]{3})[0-9]+", r"\1")
     values = pc.replace_substring_regex(values, r"\s*(?:UTC|GMT)$", "Z")
     values = pc.replace_substring_regex(values, r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", r"\1-\2-\3")
     try:
@@ -135,6 +158,21 @@ def parse_times(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
             UTC_MS
         )
     return within_bounds(times)
+
+
+def _months_as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dates with an English month's name as ISO dates; other texts as they are.
+
+    >>> _months_as_numbers(pa.chunked_array([["Sun, 2 Dec 2018 05:14", "Sept. 30th, 2018 5:14 PM"]])).to_pylist()
+    ['2018-12-02 05:14', '2018-09-30 5:14 PM']
+    """
+    if not pc.any(pc.match_substring_regex(texts, _MONTH)).as_py():
+        return texts
+    for pattern, order in _NAMED_MONTHS.items():
+        texts = pc.replace_substring_regex(texts, pattern, order)
+    for number, name in enumerate(_MONTHS, 1):
+        texts = pc.replace_substring_regex(texts, rf"^([0-9]{{4}})-(?i:{name})-", rf"\1-{number:02}-")
+    return pc.replace_substring_regex(texts, r"^([0-9]{4}-[0-9]{2})-([0-9])(\s|$)", r"\1-0\2\3")
 
 
 def within_bounds(times: pa.ChunkedArray) -> pa.ChunkedArray:

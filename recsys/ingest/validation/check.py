@@ -61,7 +61,7 @@ def check(
     context = context or data_docs.new_context()
     source = context.data_sources.add_spark(run, persist=False)
     outcomes: list[Outcome] = []
-    with _quiet_spark(), _views(tables, tables["movies"] if movies is None else movies) as views:
+    with _quiet_spark(), _views(tables, tables["movies"] if movies is None else movies, limits) as views:
         for name, table in tables.items():
             whole = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
             batch = whole.get_batch(batch_parameters={"dataframe": table})
@@ -88,12 +88,12 @@ def _quiet_spark() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _views(tables: Mapping[str, "DataFrame"], movies: "DataFrame") -> Iterator[set[str]]:
+def _views(tables: Mapping[str, "DataFrame"], movies: "DataFrame", limits: Limits) -> Iterator[set[str]]:
     """The views that rules need; one is missing where its columns are, or are no ids."""
     views: dict[str, DataFrame] = {}
     if c.MOVIE_ID in movies.columns:
         views[KNOWN_MOVIES_VIEW] = movies.select(c.MOVIE_ID)
-    ratings = tables.get("ratings")
+    ratings = tables.get("ratings") if limits.stars else None
     if ratings is not None and {(c.USER_ID, "int"), (c.MOVIE_ID, "int")} <= set(ratings.dtypes):
         views[REPEATED_RATINGS_VIEW] = repeated_ratings(ratings).persist()  # read twice: counted and shown
     for name, view in views.items():

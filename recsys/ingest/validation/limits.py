@@ -83,7 +83,7 @@ class Limits:
         latest: no timestamp may be later (UTC).
         earliest: nor earlier; MovieLens' oldest ratings are of January 1995.
         min_ratings: fewer rows in `ratings` fail it.
-        stars: the values a rating may take, ascending.
+        stars: the values a rating may take, ascending; none where nobody rated, and counts stand in their place.
         n_rows: rows there must be, by table; tables that are not named are not compared.
         official: rows the publisher names, by table, less those that were quarantined.
         is_official_binding: whether another number is a fault (the release is frozen) or only remarkable.

@@ -17,6 +17,7 @@ from recsys.ingest.validation.rules import (
     expect,
     expect_no_rows,
 )
+from recsys.rating_scales import HALF_STARS, LARGEST_COUNT
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -54,7 +55,7 @@ def on_scale(stars: tuple[float, ...]) -> "Expectation":
     literals = ", ".join(f"{star!r}D" for star in stars)
     return expect(
         "ExpectColumnValuesToBeInSet",
-        f"rating is one of {shown} stars",
+        f"rating is one of {shown}{' stars' if stars[-1] == HALF_STARS[-1] else ''}",
         "The scale of this data. One NaN or infinity turns every factor of the model into NaN; another scale would be "
         "read as taste.",
         row=RowFault(
@@ -64,6 +65,26 @@ def on_scale(stars: tuple[float, ...]) -> "Expectation":
         ),
         column=c.RATING,
         value_set=list(stars),
+    )
+
+
+def count_above_zero() -> "Expectation":
+    """Where nobody rated: how often."""
+    span = f"above 0 and at most {LARGEST_COUNT:,.0f}"
+    return expect(
+        "ExpectColumnValuesToBeBetween",
+        f"the count is {span}",
+        "It says how often a user watched, bought or clicked. Zero says that nothing happened, and less that something "
+        "was taken back; what is larger is a misread column, such as a time.",
+        row=RowFault(
+            "bad_count",
+            f"NOT ({c.RATING} > 0 AND {c.RATING} <= {LARGEST_COUNT:.0f})",
+            f"concat('the count is ', {c.RATING}, ', not {span}')",
+        ),
+        column=c.RATING,
+        min_value=0,
+        strict_min=True,
+        max_value=LARGEST_COUNT,
     )
 
 

@@ -13,6 +13,7 @@ from recsys import columns as c
 from recsys.ingest.validation.drift import drift_rules
 from recsys.ingest.validation.limits import Limits
 from recsys.ingest.validation.row_rules import (
+    count_above_zero,
     counted_from_zero,
     genres_are_words,
     ids_elsewhere,
@@ -24,7 +25,7 @@ from recsys.ingest.validation.row_rules import (
     required,
     unique,
 )
-from recsys.ingest.validation.rules import SHAPE, expect
+from recsys.ingest.validation.rules import SHAPE, expect, expect_no_rows
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -100,20 +101,38 @@ def _row_counts(table: str, limits: Limits) -> list["Expectation"]:
 
 
 def _ratings(limits: Limits) -> list["Expectation"]:
+    own = [on_scale(limits.stars), rated_once()] if limits.stars else [count_above_zero()]
     return [
         *required(c.USER_ID, c.MOVIE_ID, c.RATING, c.TIMESTAMP),
         *counted_from_zero(c.USER_ID, c.MOVIE_ID),
-        on_scale(limits.stars),
-        rated_once(),
+        *own,
         known_movies("ratings", [c.USER_ID, c.MOVIE_ID, c.RATING]),
         plausible_time(limits),
-        expect(
-            "ExpectTableRowCountToBeBetween",
-            f"there are at least {limits.min_ratings:,} ratings",
-            "Fewer is a truncated or a wrong source; a model fitted on them would only echo popularity.",
-            min_value=limits.min_ratings,
-        ),
+        _enough_ratings(limits) if limits.stars else _enough_pairs(limits),
     ]
+
+
+_FEW = "Fewer is a truncated or a wrong source; a model fitted on them would only echo popularity."
+
+
+def _enough_ratings(limits: Limits) -> "Expectation":
+    return expect(
+        "ExpectTableRowCountToBeBetween",
+        f"there are at least {limits.min_ratings:,} ratings",
+        _FEW,
+        min_value=limits.min_ratings,
+    )
+
+
+def _enough_pairs(limits: Limits) -> "Expectation":
+    """Of counts, whose rows are summed, the pairs are what a model learns from."""
+    n_pairs = f"count(DISTINCT {c.USER_ID}, {c.MOVIE_ID})"
+    return expect_no_rows(
+        f"there are at least {limits.min_ratings:,} pairs of user and movie",
+        _FEW,
+        f"SELECT {n_pairs} AS n_pairs FROM {{batch}} HAVING {n_pairs} < {limits.min_ratings}",  # noqa: S608 - own names
+        [c.USER_ID, c.MOVIE_ID],
+    )
 
 
 def _movies(limits: Limits) -> list["Expectation"]:

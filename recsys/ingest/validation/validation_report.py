@@ -8,7 +8,7 @@ from typing import Any
 from recsys.ingest.validation.outcomes import N_SAMPLES, Outcome
 from recsys.ingest.validation.quarantine import Examination, Removal
 from recsys.ingest.validation.rules import SUPERSEDED
-from recsys.pages import render
+from recsys.pages.rendering import render
 
 _LABELS = {
     "failed": "Failed",
@@ -29,6 +29,7 @@ def page(
     checked_at: datetime,
     advice: str = "",
     not_read: Sequence[str] = (),
+    summed: str = "",
     data_docs: str = "",
 ) -> str:
     """One self-contained HTML page: the verdict, what was quarantined, then a table per suite with what failed first.
@@ -41,6 +42,7 @@ def page(
         checked_at: when (UTC).
         advice: what to do about too many faulty rows.
         not_read: files of the source that hold nothing of the tables.
+        summed: what becomes of rows with counts, where nobody rated.
         data_docs: address of Great Expectations' own pages, relative to this one; empty: no link.
     """
     verdict = found.verdict
@@ -51,6 +53,7 @@ def page(
         headline=headline(found),
         next_step=_next_step(found, advice),
         not_read=not_read,
+        summed=summed,
         dataset=dataset,
         ingest_id=ingest_id,
         is_invented=is_invented,
@@ -81,6 +84,7 @@ def document(
     checked_at: datetime,
     advice: str = "",
     not_read: Sequence[str] = (),
+    summed: str = "",
 ) -> dict[str, Any]:
     """The same as JSON: ``{success, headline, ingest_id, …, quarantined: [...], as_parsed: [...], remaining: [...]}``.
 
@@ -91,6 +95,7 @@ def document(
         "headline": headline(found),
         "advice": advice,
         "not_read": list(not_read),
+        "summed": summed,
         "ingest_id": ingest_id,
         "dataset": dataset,
         "is_invented": is_invented,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 _LOOKS = {
     "challenger": ("this run's model", ACCENT),
@@ -171,15 +171,15 @@ def calibration(rows: Sequence[Mapping[str, float]], confidence: float) -> Panel
         hovertemplate="predicted %{x:.2f}<br>actual %{y:.2f}<extra></extra>",
     )
     figure.update_layout(
-        xaxis={"title": {"text": "predicted stars"}},
-        yaxis={"title": {"text": "actual stars"}},
+        xaxis={"title": {"text": "predicted rating"}},
+        yaxis={"title": {"text": "actual rating"}},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         margin={"t": 36},
     )
     worst = max(rows, key=lambda row: abs(row["predicted"] - row["actual"]))
     return Panel(
         name="calibration",
-        title="Calibration of predicted stars",
+        title="Calibration of predicted ratings",
         caption=f"Held-out ratings in {len(rows)} groups by prediction, with {confidence:.0%} intervals of their mean. "
         f"Furthest off: {worst['predicted']:.2f} predicted where {worst['actual']:.2f} were given.",
         spec=specification(figure),

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recsys.pages import render
 from recsys.pages.charts import Panel, figures_json, library
+from recsys.pages.rendering import render
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Space
 from recsys.search.trial import Objective, Trial
@@ -99,12 +99,14 @@ def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
     if evaluation["calibration"]:
         panels.append(holdout_figures.calibration(evaluation["calibration"], confidence))
     sentences = [f"{evaluation['n_users']:,} users were examined. Gate: {evaluation['reason']}."]
-    stars = evaluation.get("models", {}).get("challenger")
-    if stars:
+    stars = evaluation.get("models", {}).get("challenger", {})
+    if stars and "rmse" not in stars:
+        sentences.append("These data have no ratings: there is no rating model, and no rating is predicted.")
+    if "rmse" in stars:
         sentences.append(
-            f"Predicted stars: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages alone "
-            f"{evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out ratings are "
-            "of a user and a movie that were both in training; the others are predicted by the averages."
+            f"Predicted ratings: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages "
+            f"alone {evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out "
+            "ratings are of a user and a movie that were both in training; the others are predicted by the averages."
         )
     sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
     duel = evaluation.get("duel")

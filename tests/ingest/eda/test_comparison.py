@@ -74,4 +74,4 @@ def test_an_equal_snapshot_has_no_gains_to_show(compared):
     assert (same.n_new, same.n_vanished, same.gained.num_rows) == (0, 0, 0)
     assert comparison_figures.turnover(same) == "The catalogue holds the same movies as before."
     (panel,) = comparison_figures.panels(same)
-    assert panel.caption == "No star's share moved by as much as a tenth of a point."
+    assert panel.caption == "No rating's share moved by as much as a tenth of a point."

@@ -72,6 +72,120 @@ def test_the_order_of_day_and_month_is_asked_for_and_then_held(tmp_path):
     assert ratings(path, How(times="month-day-year"))[0][3] == datetime(2018, 2, 12, tzinfo=UTC)
 
 
+def test_the_order_of_day_and_month_holds_for_tags_too(tmp_path):
+    write(tmp_path / "ratings.csv", table("2/12/2018"))
+    write(tmp_path / "tags.csv", "user,item,tag,time\n1,10,slow,3/12/2018\n")
+    tags = read_source(tmp_path, How(times="day-month-year")).tables["tags"]
+    assert tags["timestamp"].to_pylist() == [datetime(2018, 12, 3, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        '"Dec 2, 2018 05:14:24"', '"December 2nd, 2018 5:14:24 AM"', "2 Dec 2018 05:14:24", "02-Dec-2018 05:14:24",
+        "2 december 2018 05:14:24 UTC", '"Sun, 02 Dec 2018 06:14:24 +0100"', "Sun Dec  2 05:14:24 2018",
+        "Sun Dec 02 05:14:24 +0000 2018", "Sun Dec 02 05:14:24 UTC 2018",
+    ],
+)  # fmt: skip
+def test_months_with_their_names_are_read(tmp_path, time):
+    assert ratings(write(tmp_path / "a.csv", table(time))) == EXPECTED
+
+
+def test_every_month_is_known_by_its_names(tmp_path):
+    names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
+    rows = [f'{i},1,4,"{name} 1, 2018"\n{i},2,4,3 {name[:3]} 2018' for i, name in enumerate(names, 1)]
+    found = ratings(write(tmp_path / "a.csv", "\n".join(["user,item,rating,time", *rows])))
+    assert [(at.month, at.day) for *_, at in found] == [(month, day) for month in range(1, 13) for day in (1, 3)]
+
+
+@pytest.mark.parametrize("time", ["02/12/18", "2.12.18 05:14", "02-DEC-18"])
+def test_years_of_two_digits_are_refused_with_the_reason(tmp_path, time):
+    path = write(tmp_path / "a.csv", table(time))
+    with pytest.raises(DataError, match=rf"timestamp holds dates such as '{time}'; a year of two digits .* 2018-12-02"):
+        read_source(path)
+    parsed = read_source(path, How(times="day-month-year"))
+    assert parsed.tables["ratings"].num_rows == 0
+    assert "not a date written day-month-year, its year in four digits" in parsed.quarantine["fault"][0].as_py()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "user_id,movie_id,rating,timestamp,\n1,10,4.5,{t},\n1,11,3,{t},\n2,10,.5,{t},\n",
+        "user_id,movie_id,rating,timestamp\n1,10,4.5,{t},\n1,11,3,{t},\n2,10,.5,{t},\n",
+        "user_id,movie_id,rating,timestamp,\n1,10,4.5,{t}\n1,11,3,{t}\n2,10,.5,{t}\n",
+        "user_id;movie_id;rating;timestamp;;;\n1;10;4,5;{t};;;\n1;11;3;{t};;;\n2;10;0,5;{t};;;\n",
+        "user_id\tmovie_id\trating\ttimestamp\n1\t10\t4.5\t{t}\t\n1\t11\t3\t{t}\t\n2\t10\t.5\t{t}\t\n",
+    ],
+)
+def test_delimiters_at_the_ends_of_lines_are_no_column(tmp_path, content):
+    parsed = read_source(write(tmp_path / "a.csv", content.format(t=SECONDS)))
+    assert parsed.quarantine.num_rows == 0
+    assert ratings(tmp_path / "a.csv") == EXPECTED
+
+
+def test_delimiters_at_the_ends_of_lines_without_a_header_are_no_column(tmp_path):
+    write(tmp_path / "ratings.dat", "".join(f"{user}::{movie}::{stars}::{SECONDS}::\n" for user, movie, stars in ROWS))
+    write(tmp_path / "movies.dat", "10::Heat :: 2 (1995)::Crime::\n11::Ran (1985)::War::\n")
+    assert ratings(tmp_path) == EXPECTED
+    assert read_source(tmp_path).tables["movies"]["title"].to_pylist() == ["Heat :: 2 (1995)", "Ran (1985)"]
+    path = write(tmp_path / "a.csv", "".join(f"{user},{movie},{stars},{SECONDS},\n" for user, movie, stars in ROWS))
+    names = ("user_id", "movie_id", "rating", "timestamp")
+    assert ratings(path, How({name: f"column{place}" for place, name in enumerate(names, 1)})) == EXPECTED
+
+
+def test_a_row_with_more_behind_its_delimiters_is_kept_out(tmp_path):
+    parsed = read_source(write(tmp_path / "a.csv", table() + f"3,10,4,{SECONDS},,x\n"))
+    assert parsed.quarantine["fault"].to_pylist() == ["6 cells where 4 belong"]
+
+
+@pytest.mark.parametrize("header", ["user_id,movie_id,rating,timestamp,\n", ""])
+def test_text_behind_the_delimiters_at_the_ends_of_lines_is_told_however_far_down(tmp_path, header):
+    rows = [f"{n},10,4.0,{SECONDS},\n" for n in range(1, 3001)]
+    rows[2500] = f"2501,10,4.0,{SECONDS},more\n"
+    names = ("user_id", "movie_id", "rating", "timestamp")
+    how = None if header else How({name: f"column{place}" for place, name in enumerate(names, 1)})
+    parsed = read_source(write(tmp_path / "a.csv", header + "".join(rows)), how)
+    assert parsed.tables["ratings"].num_rows == 2_999
+    (fault,) = parsed.quarantine.to_pylist()
+    assert (fault["line"], fault["fault"]) == (
+        2501 + bool(header),
+        "column 5, which has no name, is 'more', not blank, as in the lines before",
+    )
+
+
+@pytest.mark.parametrize(("yes", "no"), [("True", "False"), ("true", "false"), ("yes", "no"), ("Y", "N")])
+def test_thumbs_in_words_are_one_and_zero(tmp_path, yes, no):
+    path = write(tmp_path / "a.csv", f"user,item,rating,time\n1,10,{yes},0\n1,11,{no},0\n2,10,maybe,0\n")
+    parsed = read_source(path)
+    assert parsed.tables["ratings"]["rating"].to_pylist() == [1.0, 0.0]
+    assert parsed.quarantine["fault"].to_pylist() == ["rating is 'maybe', not true or false, yes or no"]
+
+
+def test_thumbs_of_parquet_are_one_and_zero(tmp_path):
+    columns = {"user": [1, 2, 3], "item": [10, 10, 10], "rating": [True, False, None], "time": [SECONDS] * 3}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert [row[2] for row in ratings(tmp_path / "a.parquet")] == [1.0, 0.0]
+
+
+def test_a_word_among_numbers_is_no_thumb(tmp_path):
+    parsed = read_source(write(tmp_path / "a.csv", table() + f"3,10,yes,{SECONDS}\n"))
+    assert parsed.quarantine["fault"].to_pylist() == ["rating is 'yes', not a finite number"]
+
+
 @pytest.mark.parametrize(("usual", "odd"), [(1, 1000), (1000, 1)])
 def test_times_in_another_unit_than_the_others_are_kept_out_with_their_lines(tmp_path, usual, odd):
     rows = [f"{user},1,4,{SECONDS * (odd if user == 3 else usual)}" for user in range(1, 9)]
@@ -274,7 +388,7 @@ def test_files_that_are_not_read_are_named(tmp_path):
 def test_an_archive_in_an_archive_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as outer:
         outer.writestr("inner.zip", b"PK\x03\x04rest")
-    with pytest.raises(DataError, match=r"inner\.zip is an archive in an archive.*Unpack it once"):
+    with pytest.raises(DataError, match=r"inner\.zip is an archive in an archive that is not opened.*Unpack it once"):
         read_source(tmp_path / "a.zip")
 
 

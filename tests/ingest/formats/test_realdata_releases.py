@@ -8,6 +8,8 @@ import pytest
 from recsys.config import PROJECT_ROOT
 from recsys.ingest.formats.known_releases import RELEASES, Counts
 from recsys.ingest.formats.reading import read_source
+from recsys.ingest.formats.tabular import How
+from recsys.ingest.inspection import look_at
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))
 
@@ -45,6 +47,26 @@ def test_a_release_has_its_official_counts(release, file, n_without_year):
         first = tables["links"].slice(0, 1).to_pylist()
         assert first == [{"movie_id": 1, "imdb_id": "tt0114709", "tmdb_id": 862, "line": 2}]
         assert tables["links"]["tmdb_id"].null_count == 8
+
+
+@pytest.mark.parametrize(
+    ("file", "roles"),
+    [
+        ("ml-latest-small.zip", ["ratings", "tags", "movies", "links"]),
+        ("ml-100k.zip", ["ratings", "movies"]),
+        ("ml-1m-reconstructed.zip", ["ratings", "movies"]),
+        ("the-movies-dataset-partial.zip", ["ratings", "links", "movies", "details"]),
+    ],
+)
+def test_the_columns_of_a_release_are_recognised_before_it_is_read(file, roles):
+    path = FOLDER / file
+    if not path.is_file():
+        pytest.skip(f"{file} is not in {FOLDER}")
+    seen = look_at(path, How())
+    assert [found.role for found in seen.files] == roles
+    assert [*filter(None, seen.files[0].columns.values())] == ["user_id", "movie_id", "rating", "timestamp"]
+    assert all(len(row) == len(found.columns) for found in seen.files for row in found.first_rows)
+    assert seen.times == "seconds"
 
 
 def test_the_movies_dataset_adds_up_and_its_three_broken_records_are_quarantined():

@@ -5,7 +5,9 @@ import math
 import pytest
 
 from recsys.ingest.validation.check import check
+from recsys.ingest.validation.drift import drift_rules
 from recsys.ingest.validation.limits import Baseline, Limits
+from recsys.rating_scales import parse_scale
 from tests.ingest.validation.healthy import NOW, tables
 
 pytestmark = pytest.mark.spark
@@ -62,3 +64,18 @@ def test_another_scale_diverges(spark):
     before = Baseline("s-1", dict.fromkeys((1.0, 2.0, 3.0, 4.0, 5.0), 20_000))
     verdict, _ = compare(spark, before)
     assert KL in {o.expectation for o in verdict.faults}
+
+
+@pytest.mark.parametrize(("n_each", "is_compared"), [(1, False), (50, True)])
+def test_how_ratings_are_spread_over_a_fine_scale_is_compared_only_where_there_are_many(n_each, is_compared):
+    stars = parse_scale("-10-10/0.01")
+    limits = Limits.at(NOW, stars=stars, baseline=Baseline("s-1", dict.fromkeys(stars, n_each)))
+    rules = [rule.meta["rule"] for rule in drift_rules("ratings", limits)]
+    assert [rule.startswith("the stars are spread") for rule in rules] == ([True, False] if is_compared else [False])
+
+
+def test_counts_are_not_compared_as_stars_nor_with_stars():
+    stars, counts = Baseline("s-1", {4.0: 9}, {"ratings": 9}), Baseline("s-1", {}, {"ratings": 9})
+    for before, scale in ((stars, ()), (counts, ()), (counts, parse_scale("1-5/1"))):
+        rules = [rule.meta["rule"] for rule in drift_rules("ratings", Limits.at(NOW, stars=scale, baseline=before))]
+        assert rules == ["ratings has at least 8 rows, 90% of the 9 in s-1"]

@@ -84,7 +84,7 @@ def train_model() -> None:
             champion = tasks.promote(shared.workspace(), *challenger, shared.config(plan))
         except RefusedError as refusal:  # no failure, and `score_users` is not started
             raise AirflowSkipException(str(refusal)) from refusal
-        return shared.announce(outlet_events, shared.CHAMPION, champion.flat(), plan)
+        return shared.announce(outlet_events, shared.CHAMPION, champion, plan)
 
     plan = shared.configure(shared.RATINGS)
     evaluated = evaluate(fit(search(split(plan), plan), plan), plan)

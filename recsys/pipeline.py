@@ -40,7 +40,7 @@ def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
     _timed(quality.validate, parsed, config, settings)
     snapshot: dict[str, Any] = _timed(publishing.publish, parsed, settings)
     _timed(eda_task.explore, snapshot["snapshot_id"], settings)
-    _timed(retention.prune, snapshot["dataset"], config.keep_snapshots, settings)
+    _timed(retention.prune, Workspace(settings), snapshot["dataset"], config.keep_snapshots)
     return snapshot
 
 
@@ -54,19 +54,19 @@ def train_model(workspace: Workspace, snapshot_id: str, config: TrainConfig) -> 
     return _timed(training_tasks.promote, workspace, evaluated, registered, config)
 
 
-def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Settings) -> dict[str, Any]:
-    """Score lists and similar movies and publish both; returns the release."""
+def score_users(workspace: Workspace, champion: ChampionRef, config: ScoreConfig) -> PublishedTables:
+    """Score lists and similar movies and publish both."""
     scoring_id = run_id("score")
-    lists = _timed(scoring_tasks.score_lists, champion, config, scoring_id, settings)
-    similar = _timed(scoring_tasks.score_similar, champion, config, scoring_id, settings)
-    return dict(_timed(scoring_tasks.publish, lists, similar, champion, config, settings))
+    lists = _timed(scoring_tasks.score_lists, workspace, champion, config, scoring_id)
+    similar = _timed(scoring_tasks.score_similar, workspace, champion, config, scoring_id)
+    return _timed(scoring_tasks.publish, workspace, lists, similar, champion, config)
 
 
 def fetch_posters(
     workspace: Workspace, config: PosterConfig, tables: PublishedTables | None = None
 ) -> PosterManifestRef:
     """Plan, fetch and list the posters of a published version, by default the current one; returns a summary."""
-    tables = tables or PublishedTables(version_id=releases.current(workspace.store)["version_id"])
+    tables = tables or PublishedTables(version_id=releases.current(workspace.store).version_id)
     plan = _timed(posters_tasks.plan, workspace, tables, config)
     fetched = [
         entry for batch in plan.batches for entry in _timed(posters_tasks.fetch, workspace, batch, tables, config)

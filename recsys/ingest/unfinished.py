@@ -75,7 +75,7 @@ def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:
     """Whether any release is of this model and this snapshot; the newest ones are looked at first."""
     for release in reversed(releases.history(store)):
         with contextlib.suppress(NotFoundError):  # tables that were removed by hand are no lists
-            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
-            if (lineage["run_id"], lineage["snapshot_id"]) == (run_id, snapshot_id):
+            lineage = releases.read_manifest(store, release.version_id).lineage
+            if (lineage.run_id, lineage.snapshot_id) == (run_id, snapshot_id):
                 return True
     return False

@@ -9,14 +9,13 @@ that fills the whole window takes it along.
 
 import contextlib
 from pathlib import PurePosixPath
-from typing import Any
 
 from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store, check_key
+from recsys.storage.releases import Lineage
 from recsys.storage.tables import read_json
 from recsys.webapp.inputs import excerpt
-from recsys.webapp.queries import release
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -65,20 +64,16 @@ def policy(key: str) -> str:
     return _DRAWN_POLICY if is_drawn else _STILL_POLICY
 
 
-def current(store: Store, lineage: dict[str, Any] | None = None) -> dict[str, str]:
+def current(store: Store, lineage: Lineage) -> dict[str, str]:
     """Keys of the reports there are on the snapshot behind a release, by what they are called.
 
     Args:
         store: where they are.
-        lineage: of the release; by default of the current one.
-
-    Raises:
-        NotFoundError: nothing is published yet.
+        lineage: of the release.
     """
-    lineage = lineage or release(store)["lineage"]
-    keys = of_snapshot(lineage["snapshot_id"])
+    keys = of_snapshot(lineage.snapshot_id)
     with contextlib.suppress(NotFoundError):  # the snapshot was removed, and with it the name of its ingest
-        snapshot = read_json(store, layout.snapshot_manifest(lineage["snapshot_id"]))
+        snapshot = read_json(store, layout.snapshot_manifest(lineage.snapshot_id))
         if ingest_id := snapshot.get("lineage", {}).get("ingest_id"):
             keys |= of_ingest(ingest_id)
     # Data Docs are many pages. Shown in Airflow's frame a sandboxed page cannot lead to the next: no cookie goes along.

@@ -14,6 +14,7 @@ from recsys.storage.opening import open_store
 from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training import runs
 from recsys.workspace import Workspace
+from tests.storage.versions import lineage
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}
 CONFIG = IngestConfig(dataset="sample", **SAMPLE)
@@ -59,7 +60,7 @@ def train_to_the_end(tracking, store, downloaded, *, promoted=True):
 
 
 def publish_lists(store, version_id, run_id, snapshot_id):
-    releases.publish(store, version_id, {}, {"run_id": run_id, "snapshot_id": snapshot_id})
+    releases.publish(store, version_id, {}, lineage(run_id=run_id, snapshot_id=snapshot_id))
 
 
 def test_what_was_trained_and_has_lists_is_unchanged(settings, store, tracking, downloaded):

@@ -45,7 +45,7 @@ def test_splits_of_every_kind_stay_and_go_with_their_snapshot(store, settings, s
     for day in (1, 2):
         publish_ratings(store, f"a-{day}", day)
     old, live = (split(store, settings, f"a-{day}", strategy) for day in (1, 2))
-    assert retention.prune(None, 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
     assert read_table(store, live.train_key).num_rows + read_table(store, live.holdout_key).num_rows == 9
     assert split(store, settings, "a-2", strategy) == live
     assert [store.exists(key) for key in (old.train_key, old.holdout_key)] == [False, False]
@@ -75,10 +75,10 @@ def test_what_a_model_was_trained_on_is_remembered_while_it_has_an_alias(store, 
     pairs = split(store, settings, "a-1")
     tags = {"train": pairs.train_key}
     register(tracking, tmp_path, "gone", CHAMPION, tags=tags)  # the registry names no snapshot that is there
-    assert retention.prune(None, 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
     assert len(stored.trained_on(store, read_record(store, "run", tags))) == pairs.n_train
     register(tracking, tmp_path, "a-2", CHAMPION)
-    retention.prune(None, 1, settings)
+    retention.prune(Workspace(settings), None, 1)
     assert not store.exists(pairs.train_key)
 
 

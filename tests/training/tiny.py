@@ -9,7 +9,6 @@ import pyarrow as pa
 from recsys import columns
 from recsys.config import Settings, TrainConfig
 from recsys.ingest import eda_task, quality
-from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import write_json, write_table
@@ -73,7 +72,7 @@ def train_once(workspace, training_id, snapshot_id="tiny-1", config=CONFIG):
 
 
 def share_session(patch, spark):
-    for job in (eda_task, quality, scoring_tasks):
+    for job in (eda_task, quality):
         patch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
 
 

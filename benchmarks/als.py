@@ -59,9 +59,9 @@ def read(path: Path) -> tuple[Ratings, Ratings]:
 def labels_of(train: Ratings, params: AlsParams) -> NDArray[np.float32]:
     """Stars for the implicit objective, what the biases leave over for the explicit one."""
     if params.alpha is not None:
-        return train.stars
-    biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-    return train.stars - biases.predict(train.user_ids, train.movie_ids)
+        return train.ratings
+    biases = fit_biases(train.user_ids, train.movie_ids, train.ratings)
+    return train.ratings - biases.predict(train.user_ids, train.movie_ids)
 
 
 def iteration(fit_n: Callable[[int], object], n: int, repeats: int) -> Times:
@@ -120,7 +120,7 @@ def differences(
         evaluator, name = Evaluator(train, some, 10, 4.0), "ndcg_at_10"
         values = [evaluator.evaluate_ranking(factors)[0][name] for factors in (ours, theirs)]
     else:
-        biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
+        biases = fit_biases(train.user_ids, train.movie_ids, train.ratings)
         evaluator, name = Evaluator(train, test, 10, 4.0), "rmse"
         values = [evaluator.evaluate_rating(RatingModel(biases, factors, 0.5, 5.0))[name] for factors in (ours, theirs)]
     return {name: abs(values[0] - values[1])}
@@ -143,7 +143,7 @@ def peer(path: Path, params: AlsParams, repeats: int, is_cg: bool) -> Times:
     from scipy.sparse import csr_matrix
 
     train, _ = read(path)
-    matrix = csr_matrix((train.stars, (train.user_ids, train.movie_ids)))
+    matrix = csr_matrix((train.ratings, (train.user_ids, train.movie_ids)))
 
     def fit_n(n: int) -> None:
         model = AlternatingLeastSquares(

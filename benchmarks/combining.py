@@ -64,7 +64,7 @@ def problems(path: Path, shares: Iterable[float]) -> Iterable[tuple[str, Evaluat
     ratings = read_ratings(path)
     in_time = ratings.where(np.argsort(ratings.timestamps, kind="stable"))
     for share in shares:
-        first: Ratings = in_time.where(np.arange(len(in_time.stars)) < share * len(in_time.stars))
+        first: Ratings = in_time.where(np.arange(len(in_time.ratings)) < share * len(in_time.ratings))
         plan = PLANS[PROTOCOL]
         yield f"{path.stem}, first {share:.0%}", plan.evaluator(first, plan.parts(first)[0])
 

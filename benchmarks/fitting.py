@@ -46,7 +46,7 @@ def ranking_job(train: Ratings, point: Params, max_iter: int, seed: int) -> Job:
     `strength` is the confidence that the average label adds, whatever the flavour's unit: alpha times that label.
     """
     flavour = FLAVOURS[point["flavour"]]
-    labels = preference(train.stars, train.user_ids, train.timestamps, **flavour)
+    labels = preference(train.ratings, train.user_ids, train.timestamps, **flavour)
     alpha = point["strength"] / float(np.abs(labels[labels != 0]).mean())
     params = AlsParams(
         rank=point["rank"], reg_param=point["reg_param"], alpha=float(f"{alpha:.4g}"), max_iter=max_iter, seed=seed
@@ -61,25 +61,25 @@ def as_fitted(train: Ratings, point: Params) -> Params:
 
 def rating_job(train: Ratings, biases: Biases, point: Params, max_iter: int, seed: int) -> Job:
     """An explicit fit on what the biases leave over; a point is rank and reg_param."""
-    rest = train.stars - biases.predict(train.user_ids, train.movie_ids)
+    rest = train.ratings - biases.predict(train.user_ids, train.movie_ids)
     return Job(train, rest, AlsParams(**point, max_iter=max_iter, seed=seed))
 
 
 def stars_job(train: Ratings, point: Params, max_iter: int, seed: int) -> Job:
     """An explicit fit on the stars as they are, as tutorials do it."""
-    return Job(train, train.stars, AlsParams(**point, max_iter=max_iter, seed=seed))
+    return Job(train, train.ratings, AlsParams(**point, max_iter=max_iter, seed=seed))
 
 
 def rating_model(train: Ratings, rest: Factors) -> RatingModel:
     """Biases of the training ratings, with factors for what they leave over."""
-    biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-    return RatingModel(biases, rest, float(train.stars.min()), float(train.stars.max()))
+    biases = fit_biases(train.user_ids, train.movie_ids, train.ratings)
+    return RatingModel(biases, rest, float(train.ratings.min()), float(train.ratings.max()))
 
 
 def stars_model(train: Ratings, factors: Factors) -> RatingModel:
     """Stars as the dot product alone; pairs that are cold get the mean of all stars, for want of anything better."""
     none, nothing = np.empty(0, np.int32), np.empty(0, np.float32)
-    mean = float(train.stars.mean(dtype=np.float64))
+    mean = float(train.ratings.mean(dtype=np.float64))
     shifted = Factors(
         factors.user_ids,
         np.column_stack([factors.user_factors, np.full(len(factors.user_ids), -mean, np.float32)]),
@@ -87,7 +87,7 @@ def stars_model(train: Ratings, factors: Factors) -> RatingModel:
         np.column_stack([factors.movie_factors, np.ones(len(factors.movie_ids), np.float32)]),
     )
     biases = Biases(mean, none, nothing, none, nothing)
-    return RatingModel(biases, shifted, float(train.stars.min()), float(train.stars.max()))
+    return RatingModel(biases, shifted, float(train.ratings.min()), float(train.ratings.max()))
 
 
 class Fits:

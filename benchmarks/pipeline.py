@@ -17,7 +17,6 @@ import typer
 from benchmarks.ingest import download, explore, parse, publish, validate
 from benchmarks.measuring import Cost, interrupt, measure, report
 from recsys.config import IngestConfig, ScoreConfig, Settings, TrainConfig
-from recsys.messages import ChampionRef
 from recsys.workspace import Workspace
 
 _LARGE = 25_000_000, 59_000
@@ -42,13 +41,13 @@ def split(snapshot: Any, config: TrainConfig, settings: Settings) -> Any:
 def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
     from recsys.scoring import tasks as scoring_tasks
 
-    return getattr(scoring_tasks, name)(Workspace(settings), ChampionRef.read(champion), config, "benchmark")
+    return getattr(scoring_tasks, name)(Workspace(settings), champion, config, "benchmark")
 
 
 def publish_tables(lists: Any, similar: Any, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
     from recsys.scoring import tasks as scoring_tasks
 
-    return scoring_tasks.publish(Workspace(settings), lists, similar, ChampionRef.read(champion), config)
+    return scoring_tasks.publish(Workspace(settings), lists, similar, champion, config)
 
 
 def proportions(n_ratings: int) -> tuple[int, int]:
@@ -91,12 +90,12 @@ def run(
     for name in ("search", "fit", "evaluate"):
         evaluated = step(name, train_step, name, config, settings, evaluated)
     version = step("register", train_step, "register", config, settings, evaluated)
-    state = step("promote", train_step, "promote", config, settings, evaluated, version).flat()
+    champion = step("promote", train_step, "promote", config, settings, evaluated, version)
     scoring = ScoreConfig()
     lists, similar = (
-        step(name, score_step, name, state, scoring, settings) for name in ("score_lists", "score_similar")
+        step(name, score_step, name, champion, scoring, settings) for name in ("score_lists", "score_similar")
     )
-    step("publish_tables", publish_tables, lists, similar, state, scoring, settings)
+    step("publish_tables", publish_tables, lists, similar, champion, scoring, settings)
     return costs, evaluated.metrics
 
 

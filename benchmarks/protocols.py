@@ -60,7 +60,7 @@ def latest_fifth_of_liked(ratings: Ratings, share: float = 0.2) -> list[Part]:
     >>> part.train.tolist(), part.test.tolist()  # nobody rated movie 7 before
     ([True, True, False, False, False], [False, False, False, True, False])
     """
-    liked = ratings.stars >= 3
+    liked = ratings.ratings >= 3
     instants = np.sort(ratings.timestamps[liked])
     begin = instants[int(len(instants) * (1 - share))]
     train = liked & (ratings.timestamps < begin)

@@ -103,7 +103,7 @@ def fit_chosen_blend(fits: Fits, train: Ratings, choice: Choice) -> RatingModel:
 def _job(train: Ratings, point: Params, max_iter: int) -> Job:
     if "flavour" in point:
         return ranking_job(train, point, max_iter, seed=1)
-    return rating_job(train, fit_biases(train.user_ids, train.movie_ids, train.stars), point, max_iter, seed=1)
+    return rating_job(train, fit_biases(train.user_ids, train.movie_ids, train.ratings), point, max_iter, seed=1)
 
 
 def _score_out_of_fold(fits: Fits, evaluators: Sequence[Evaluator], points: Sequence[Params]) -> OutOfFold:
@@ -114,6 +114,6 @@ def _score_out_of_fold(fits: Fits, evaluators: Sequence[Evaluator], points: Sequ
         train, pairs = evaluator.train, (evaluator.test.user_ids, evaluator.test.movie_ids)
         scores = np.column_stack([next(models).dot(*pairs) for _ in points])
         columns.append(blend_columns(scores, Support.of(train.user_ids, train.movie_ids), *pairs))
-        base.append(fit_biases(train.user_ids, train.movie_ids, train.stars).predict(*pairs))
-    stars = np.concatenate([evaluator.test.stars for evaluator in evaluators])
+        base.append(fit_biases(train.user_ids, train.movie_ids, train.ratings).predict(*pairs))
+    stars = np.concatenate([evaluator.test.ratings for evaluator in evaluators])
     return OutOfFold(np.concatenate(columns), stars, np.concatenate(base))

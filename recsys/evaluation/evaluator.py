@@ -28,11 +28,11 @@ _DIVERSITY_USERS = 2_000
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings as columns: users, movies, stars and UTC timestamps, all of shape (n,)."""
+    """Ratings as columns: users, movies, ratings and UTC timestamps, all of shape (n,)."""
 
     user_ids: NDArray[np.int32]
     movie_ids: NDArray[np.int32]
-    stars: NDArray[np.float32]
+    ratings: NDArray[np.float32]
     timestamps: NDArray[np.datetime64]
 
     @classmethod
@@ -43,7 +43,7 @@ class Ratings:
         return len(self.user_ids)
 
     def where(self, keep: NDArray[np.bool_]) -> "Ratings":
-        return Ratings(self.user_ids[keep], self.movie_ids[keep], self.stars[keep], self.timestamps[keep])
+        return Ratings(self.user_ids[keep], self.movie_ids[keep], self.ratings[keep], self.timestamps[keep])
 
     def pairs(self) -> NDArray[np.int64]:
         """User and movie of each rating as one number."""
@@ -57,7 +57,7 @@ class Evaluator:
         train: what the models were fitted on; its movies are the catalogue that lists are drawn from.
         test: ratings kept back from the models.
         k: list length.
-        relevant_rating: stars from which a held-out movie counts as a good recommendation.
+        relevant_rating: rating from which a held-out movie counts as a good recommendation.
         has_cold_users: whether lists are asked for users without a training rating too.
         ranking_metrics: what `evaluate_lists` computes, by name.
     """
@@ -75,7 +75,7 @@ class Evaluator:
         self._ranking_metrics = ranking_metrics
         self.train, self.test, self.k, self.relevant_rating = train, test, k, relevant_rating
         self.catalogue = distinct(train.movie_ids)
-        liked = test.where(test.stars >= relevant_rating)
+        liked = test.where(test.ratings >= relevant_rating)
         if not has_cold_users:
             liked = liked.where(np.isin(liked.user_ids, train.user_ids))
         self.user_ids = distinct(liked.user_ids)
@@ -132,7 +132,7 @@ class Evaluator:
     @cached_property
     def matrix(self) -> RatingMatrix:
         """The training ratings as the baselines are fitted on them."""
-        return rating_matrix(self.train.user_ids, self.train.movie_ids, self.train.stars)
+        return rating_matrix(self.train.user_ids, self.train.movie_ids, self.train.ratings)
 
     @cached_property
     def _raters(self) -> Any:
@@ -150,7 +150,7 @@ class Evaluator:
             ConfigError: nothing held out counts as a good recommendation, so no list can be right.
         """
         if not len(self.user_ids):
-            raise ConfigError(none_relevant(self.test.stars, self.relevant_rating))
+            raise ConfigError(none_relevant(self.test.ratings, self.relevant_rating))
         hit = metrics.hits(_index(self._all_movies, lists), self._relevant, len(self._all_movies))
         per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in self._ranking_metrics.items()}
         means = {name: float(np.nanmean(values)) for name, values in per_user.items()}
@@ -176,11 +176,11 @@ class Evaluator:
         }
 
     def evaluate_rating(self, model: RatingModel) -> dict[str, float]:
-        """RMSE, MAE and R² of the stars over all held-out ratings, cold users and movies included.
+        """RMSE, MAE and R² of the predicted ratings over all held-out ratings, cold users and movies included.
 
         `rating_coverage` is the share of them whose user and movie both have factors; the rest gets the bias part.
         """
-        predicted, actual = self.stars(model)
+        predicted, actual = self.predictions(model)
         warm = positions(model.residuals.user_ids, self.test.user_ids) >= 0
         warm &= positions(model.residuals.movie_ids, self.test.movie_ids) >= 0
         return {
@@ -195,9 +195,9 @@ class Evaluator:
         rows = positions(self.user_ids, self.train.user_ids)
         return np.bincount(rows[rows >= 0], minlength=len(self.user_ids))
 
-    def stars(self, model: RatingModel) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Predicted and actual stars of all held-out ratings."""
-        return model.predict(self.test.user_ids, self.test.movie_ids), self.test.stars
+    def predictions(self, model: RatingModel) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Predicted and actual ratings of everything held out."""
+        return model.predict(self.test.user_ids, self.test.movie_ids), self.test.ratings
 
     def _top(self, vectors: NDArray[np.float32], factors: Factors, user_ids: NDArray[np.int32]) -> Lists:
         indptr, indices = self._seen(user_ids, factors.movie_ids)
@@ -220,15 +220,15 @@ class Evaluator:
         return indptr, indices.astype(np.int32, copy=False)
 
 
-def none_relevant(stars: NDArray[np.floating], relevant_rating: float) -> str:
+def none_relevant(ratings: NDArray[np.floating], relevant_rating: float) -> str:
     """What to say where none of the ratings that lists are judged by reaches `relevant_rating`.
 
     >>> none_relevant(np.array([1.0, 3.5]), 4.0).split(". ")[0]
     'None of the 2 ratings that lists are judged by reaches relevant_rating 4, the highest is 3.5'
     """
-    highest = f"the highest is {stars.max():g}" if len(stars) else "as there are none"
+    highest = f"the highest is {ratings.max():g}" if len(ratings) else "as there are none"
     return (
-        f"None of the {len(stars):,} ratings that lists are judged by reaches relevant_rating {relevant_rating:g}, "
+        f"None of the {len(ratings):,} ratings that lists are judged by reaches relevant_rating {relevant_rating:g}, "
         f"{highest}. Lists cannot be judged so, and nothing was trained. Lower relevant_rating to what counts as liked "
         "on this scale, or hold out more ratings (holdout_fraction, fewer n_folds)."
     )

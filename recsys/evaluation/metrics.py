@@ -108,7 +108,7 @@ def hit_rate_at_k(hit: Hits, n_relevant: NDArray[np.integer]) -> PerUser:
 
 
 def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
-    """Root mean squared error, in stars.
+    """Root mean squared error, in units of the ratings.
 
     >>> rmse(np.array([3.0, 5.0]), np.array([4.0, 4.0]))
     1.0
@@ -117,7 +117,7 @@ def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float
 
 
 def mae(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
-    """Mean absolute error, in stars.
+    """Mean absolute error, in units of the ratings.
 
     >>> mae(np.array([3.0, 5.0]), np.array([4.0, 4.5]))
     0.75
@@ -126,16 +126,16 @@ def mae(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
 
 
 def rsquared(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
-    """R²: the share of the stars' variance that the predictions explain; negative when worse than their mean.
+    """R²: the share of the ratings' variance that the predictions explain; negative when worse than their mean.
 
-    NaN when all stars are equal: there is no variance to explain.
+    NaN when all ratings are equal: there is no variance to explain.
 
     >>> rsquared(np.array([3.0, 4.0, 5.0]), np.array([3.0, 3.0, 6.0]))  # 1 - (0 + 1 + 1) / (1 + 1 + 4)
     0.6666666666666667
     """
-    stars = actual.astype(np.float64)
-    spread = float(np.sum((stars - stars.mean()) ** 2))
-    return 1 - float(np.sum((predicted.astype(np.float64) - stars) ** 2)) / spread if spread else float("nan")
+    ratings = actual.astype(np.float64)
+    spread = float(np.sum((ratings - ratings.mean()) ** 2))
+    return 1 - float(np.sum((predicted.astype(np.float64) - ratings) ** 2)) / spread if spread else float("nan")
 
 
 RANKING_METRICS = {

@@ -159,15 +159,15 @@ class Fitter:
 
     Hyper-parameters are ``rank``, ``reg_param`` and, for the ranking model, ``preference``, ``alpha`` and perhaps
     ``half_life_days``; `max_iter` holds where they do not say otherwise. `alpha` is the confidence that the average
-    rating adds, whatever the unit of its preference: the scales of stars and of ones are the same to it. A movie is
-    `liked` from `relevant_rating` stars on.
+    rating adds, whatever the unit of its preference: ratings and ones are the same to it. A movie is
+    `liked` from `relevant_rating` on.
     """
 
     def __init__(self, engine: Engine, train: Ratings, seed: int, max_iter: int, relevant_rating: float = 4.0) -> None:
         self.train, self._seed, self._max_iter, self._liked = train, seed, max_iter, relevant_rating
         self._engine = engine
         self._sizes: dict[str, float] = {}  # mean sizes of labels, by preference
-        self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
+        self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.ratings)
 
     def ranking(self, params: Params, seed: int | None = None) -> Factors:
         """Implicit ALS on what the ratings say about wanting a movie."""
@@ -188,7 +188,7 @@ class Fitter:
 
     def with_biases(self, residuals: Factors) -> RatingModel:
         """Factors of the residuals, with the biases."""
-        return RatingModel(self.biases, residuals, float(self.train.stars.min()), float(self.train.stars.max()))
+        return RatingModel(self.biases, residuals, float(self.train.ratings.min()), float(self.train.ratings.max()))
 
     def member(self, params: Params) -> Member:
         """What folding users in later needs to know of a fit."""
@@ -216,7 +216,7 @@ class Fitter:
     def _preference(self, params: Params) -> NDArray[np.float32]:
         train = self.train
         return preference(
-            train.stars,
+            train.ratings,
             train.user_ids,
             train.timestamps,
             **PREFERENCES[params["preference"]],
@@ -225,7 +225,7 @@ class Fitter:
         )
 
     def _residuals(self) -> NDArray[np.float32]:
-        residuals: NDArray[np.float32] = self.train.stars - self.biases.predict(
+        residuals: NDArray[np.float32] = self.train.ratings - self.biases.predict(
             self.train.user_ids, self.train.movie_ids
         )
         return residuals

@@ -44,7 +44,7 @@ def gain_check(opponent: str, metric: str, mean: float, low: float, confidence: 
 
 
 def loss_check(opponent: str, rmse: float, opponent_rmse: float, max_loss: float) -> Check:
-    """A better order must not be paid for with clearly worse stars. NaN never passes.
+    """Better lists must not come with clearly worse predicted ratings. NaN never passes.
 
     >>> loss_check("champion", 0.86, 0.85, 0.02).passed
     True

@@ -24,7 +24,7 @@ from recsys.training.documents import (
     Verdict,
 )
 from recsys.training.gate import Check, decide, gain_check, loss_check
-from recsys.training.groups import by_activity, calibration
+from recsys.training.report.groups import by_activity, calibration
 
 log = logging.getLogger(__name__)
 Models = dict[str, Metrics]
@@ -74,7 +74,7 @@ def evaluate(
         checks += _champion_checks(comparison, config)
         models["champion"] = comparison.metrics.champion
         per_user |= {} if comparison.metrics.n_seen else {"champion": comparison.per_user["champion"]}
-    groups = calibration(*evaluator.stars(challenger.rating), config.confidence) if challenger.rating else []
+    groups = calibration(*evaluator.predictions(challenger.rating), config.confidence) if challenger.rating else []
     return Evaluation(
         **dict(verdict(checks, comparison and comparison.metrics, champion.registered if champion else None)),
         models=models,
@@ -174,22 +174,22 @@ def _compare(
         log.warning("%s held-out ratings trained the champion; both are compared without them", f"{seen.sum():,}")
     means, per_user = {}, {}
     has_ratings = config.has_rating_model and present.rating is not None
-    for name, pair in {"challenger": challenger, "champion": present}.items():
-        lists = evaluator.rank(pair.ranking)
+    for name, recommender in {"challenger": challenger, "champion": present}.items():
+        lists = evaluator.rank(recommender.ranking)
         accuracy, values = evaluator.evaluate_lists(lists)
-        stars = evaluator.evaluate_rating(pair.rating) if has_ratings and pair.rating else {}
-        means[name] = {**accuracy, **evaluator.describe_lists(lists), **stars}
+        predicted = evaluator.evaluate_rating(recommender.rating) if has_ratings and recommender.rating else {}
+        means[name] = {**accuracy, **evaluator.describe_lists(lists), **predicted}
         per_user[name] = values[f"ndcg_at_{evaluator.k}"]
     return ChampionComparison(ComparisonMetrics(n_seen=int(seen.sum()), **means), per_user)
 
 
 def _own_checks(models: Models, per_user: PerUser, config: TrainConfig) -> list[Check]:
-    """What holds whoever is champion: order against popularity, stars, if any, against the biases alone."""
+    """What holds whoever is champion: lists against popularity, predicted ratings, if any, against the biases alone."""
     return _checks("popularity", per_user, "biases", models["challenger"], models.get("biases", {}), config)
 
 
 def _champion_checks(comparison: ChampionComparison, config: TrainConfig) -> list[Check]:
-    """Order and stars against the champion; order alone where one of both has no rating model."""
+    """Lists and predicted ratings against the champion; lists alone where one of both has no rating model."""
     return _checks(
         "champion", comparison.per_user, "champion", comparison.metrics.challenger, comparison.metrics.champion, config
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
-# What a further member must bring on the fold, or it is not worth its fit: nDCG, and stars of RMSE.
+# What a further member must bring on the fold, or it is not worth its fit: nDCG, and RMSE.
 _LEAST_NDCG, _LEAST_RMSE = 5e-4, 2e-4
 # Fewer validated ratings than this say too little about a blend's weights.
 _LEAST_RATINGS = 1_000
@@ -130,7 +130,7 @@ def finalists(searched: Searched, n: int) -> list[Params]:
 
 
 def fit(spark: "SparkSession", ratings: Ratings, composition: Composition, config: TrainConfig) -> Recommender:
-    """The pair that is served, all its parts fitted on the same ratings by MLlib.
+    """The recommender that is served, all its parts fitted on the same ratings by MLlib.
 
     A part that stands twice in the ranking model is fitted with another seed the second time.
     """
@@ -203,7 +203,11 @@ def _choose_rating(
         few = f"{len(test):,} ratings of a fold are too few to weigh others"
         return parts[:1], None, f"The rating model is its best candidate: {few}."
     base = fitter.biases.predict(test.user_ids, test.movie_ids)
-    residuals, low, high = test.stars - base, float(evaluator.train.stars.min()), float(evaluator.train.stars.max())
+    residuals, low, high = (
+        test.ratings - base,
+        float(evaluator.train.ratings.min()),
+        float(evaluator.train.ratings.max()),
+    )
     scores = np.column_stack([model.dot(test.user_ids, test.movie_ids) for model in models])
     support = Support.of(evaluator.train.user_ids, evaluator.train.movie_ids)
 
@@ -211,7 +215,7 @@ def _choose_rating(
         return blend_columns(scores[:, list(chosen)], support, test.user_ids, test.movie_ids)
 
     def value(chosen: tuple[int, ...]) -> float:
-        return -rmse(np.clip(base + crossfitted(columns(chosen), residuals), low, high), test.stars)
+        return -rmse(np.clip(base + crossfitted(columns(chosen), residuals), low, high), test.ratings)
 
     alone = evaluator.evaluate_rating(fitter.with_biases(models[0]))["rmse"]
     members, gained = grow(value, len(parts), n_members, _LEAST_RMSE, start=(0,), repeats=False)

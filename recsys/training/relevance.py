@@ -25,15 +25,15 @@ def relevant_on(scale: str, asked: float = 0.0) -> float:
     >>> relevant_on("0.5-5/0.5"), relevant_on("1-5/1"), relevant_on("1-10/1"), relevant_on("0-1/1"), relevant_on("none")
     (4.0, 4.0, 8.0, 1.0, 1.0)
     """
-    stars = stars_on(scale)
-    if not stars:
+    ratings = stars_on(scale)
+    if not ratings:
         return asked or 1.0
-    if asked > stars[-1]:
+    if asked > ratings[-1]:
         raise ConfigError(
             f"relevant_rating {asked:g} is above the highest rating of the scale {scale}, so no movie could be a good "
-            f"recommendation. Nothing was started. Set relevant_rating to {stars[-1]:g} or less, or to 0."
+            f"recommendation. Nothing was started. Set relevant_rating to {ratings[-1]:g} or less, or to 0."
         )
-    return asked or next(star for star in stars if star >= stars[0] + _HIGH * (stars[-1] - stars[0]))
+    return asked or next(rating for rating in ratings if rating >= ratings[0] + _HIGH * (ratings[-1] - ratings[0]))
 
 
 def on_scale(config: TrainConfig, manifest: Mapping[str, Any]) -> TrainConfig:
@@ -67,7 +67,7 @@ def for_counts(config: TrainConfig, summed: Mapping[str, float]) -> TrainConfig:
 
     Args:
         config: what was asked for.
-        summed: ``lowest`` and ``highest`` count of a pair, where they are known.
+        summed: ``lowest`` and ``highest`` count of a user and a movie, where they are known.
 
     Raises:
         ConfigError: none of the preferences that were asked for says anything of counts.

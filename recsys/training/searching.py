@@ -78,22 +78,22 @@ def search_models(
         first: by model, a candidate to begin with, such as the champion's.
         clock: seconds.
     """
-    known = {model: (finished or {}).get(model, ()) for model in models(config)}
+    finished, first = finished or {}, first or {}
     # The limit is for all attempts together.
-    spent_s = sum(trial.seconds for trials in known.values() for trial in trials) / folds.n_parallel
+    spent_s = sum(trial.seconds for trials in finished.values() for trial in trials) / folds.n_parallel
     started = clock() - spent_s
     found = []
     for model in models(config):
         goal, searched = objective(model, config), space(model, config)
         outcome = cross_validate(
             model,
-            strategy(model, config, (first or {}).get(model)),
+            strategy(model, config, first.get(model)),
             config.n_folds,
             partial(folds.evaluate, model),
             partial(on_trial, model),
             goal,
             n_parallel=folds.n_parallel,
-            known=known[model],
+            known=finished.get(model, ()),
             limit_s=_limit_s(model, config) - (clock() - started),
             clock=clock,
         )

@@ -26,7 +26,7 @@ def test_a_problem_is_the_first_part_of_a_release_and_its_test_is_later_than_its
     for evaluator, n_ratings in ((half, 300), (whole, 600)):
         assert evaluator.train.timestamps.max() < evaluator.test.timestamps.min()
         # Movies and users that are new leave the test, nothing else does.
-        assert 0.95 * n_ratings < len(evaluator.train.stars) + len(evaluator.test.stars) <= n_ratings
+        assert 0.95 * n_ratings < len(evaluator.train.ratings) + len(evaluator.test.ratings) <= n_ratings
     assert half.test.timestamps.max() < whole.test.timestamps.min()
 
 

@@ -64,7 +64,7 @@ def test_train_and_test_never_meet(protocol):
 def test_the_time_split_tests_later_liked_ratings_of_known_users_and_movies():
     ratings = drawn_ratings(2, 400)
     [part] = latest_fifth_of_liked(ratings)
-    assert ratings.stars[part.train | part.test].min() == 3
+    assert ratings.ratings[part.train | part.test].min() == 3
     assert ratings.timestamps[part.train].max() < ratings.timestamps[part.test].min()
     assert np.isin(ratings.user_ids[part.test], ratings.user_ids[part.train]).all()
     assert np.isin(ratings.movie_ids[part.test], ratings.movie_ids[part.train]).all()

@@ -41,7 +41,7 @@ def test_a_release_is_read_in_the_order_of_its_file(tmp_path, name, kind):
     ratings = read_ratings({"file": path, "folder": tmp_path / "ml", "archive": tmp_path / "ml.zip"}[kind])
     assert ratings.user_ids.tolist() == [196, 186]
     assert ratings.movie_ids.tolist() == [242, 302]
-    assert ratings.stars.tolist() == [3, 4]
+    assert ratings.ratings.tolist() == [3, 4]
     assert ratings.timestamps.astype("int64").tolist() == [881250949, 891717742]
 
 
@@ -145,7 +145,7 @@ def test_everything_is_chosen_inside_train(protocol):
         for inner in plan.carve(train):
             assert not (inner.train & inner.test).any()
             used = train.where(inner.train | inner.test)
-            assert used.stars.size
+            assert used.ratings.size
             assert tested.isdisjoint(used.pairs().tolist())
     if protocol == "replay-1m":
         [part] = plan.parts(ratings)

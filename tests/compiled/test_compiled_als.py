@@ -244,8 +244,8 @@ def both_engines(spark, train, labels, params):
 @pytest.mark.parametrize(("rank", "reg_param"), [(10, 0.05), (64, 0.15)])
 def test_explicit_fits_predict_as_mllib_does(spark, invented, rank, reg_param):
     train, test = invented
-    biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-    labels = train.stars - biases.predict(train.user_ids, train.movie_ids)
+    biases = fit_biases(train.user_ids, train.movie_ids, train.ratings)
+    labels = train.ratings - biases.predict(train.user_ids, train.movie_ids)
     theirs, ours = both_engines(spark, train, labels, AlsParams(rank=rank, reg_param=reg_param, max_iter=8))
     np.testing.assert_allclose(ours.user_factors, theirs.user_factors, atol=1e-3)
     evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
@@ -259,7 +259,7 @@ def test_explicit_fits_predict_as_mllib_does(spark, invented, rank, reg_param):
 def test_implicit_fits_rank_as_mllib_does(spark, invented, rank, alpha, centre):
     train, test = invented
     params = AlsParams(rank=rank, reg_param=0.1, max_iter=8, alpha=alpha)
-    theirs, ours = both_engines(spark, train, train.stars - np.float32(centre), params)
+    theirs, ours = both_engines(spark, train, train.ratings - np.float32(centre), params)
     np.testing.assert_allclose(ours.user_factors, theirs.user_factors, atol=1e-3)
     evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
     ndcg = [evaluator.evaluate_ranking(factors)[0]["ndcg_at_10"] for factors in (ours, theirs)]
@@ -272,9 +272,9 @@ def test_beginnings_of_our_own_do_as_well_as_mllib_s(spark, invented):
     """The mean of three seeds each. One seed of MLlib differs from another by up to 0.011 here."""
     train, test = invented
     evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
-    frame = training_frame(spark, train.user_ids, train.movie_ids, train.stars, 2)
+    frame = training_frame(spark, train.user_ids, train.movie_ids, train.ratings, 2)
     data = Interactions.of(train.user_ids, train.movie_ids)
-    labels = data.arranged(train.stars)
+    labels = data.arranged(train.ratings)
     each = [AlsParams(rank=16, reg_param=0.1, max_iter=8, alpha=1.0, seed=seed) for seed in (1, 2, 3)]
     ours = [evaluator.evaluate_ranking(fit(data, labels, params))[0]["ndcg_at_10"] for params in each]
     theirs = [evaluator.evaluate_ranking(fit_als(frame, params, 2))[0]["ndcg_at_10"] for params in each]

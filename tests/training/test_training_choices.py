@@ -169,7 +169,7 @@ def test_the_frame_not_used_for_longest_leaves_the_memory_of_spark(settings, spa
     monkeypatch.setattr(fitting, "_CACHED_RATINGS", 2 * len(ratings))  # two frames
     engine, params, made = fitting.Mllib(spark, ratings), AlsParams(rank=2, reg_param=0.1, max_iter=1), []
     for scheme in ("one", "other", "one", "third", "one", "other"):
-        engine.fit(scheme, lambda scheme=scheme: made.append(scheme) or ratings.stars, params)
+        engine.fit(scheme, lambda scheme=scheme: made.append(scheme) or ratings.ratings, params)
     assert made == ["one", "other", "third", "other"]
 
     frames, kept = fitting.Frames(2), {size: spark.range(size).cache() for size in (1, 2, 3)}
@@ -238,7 +238,7 @@ def test_folding_in_a_known_user_gives_back_what_all_members_were_fitted_to(sett
     composition = member_selection.Composition(implicit, [explicit, implicit[3]], blend, [])
     pair = Recommender.from_bytes(member_selection.fit(spark, ratings, composition, CONFIG).to_bytes())
     some = np.isin(ratings.user_ids, [1, 2, 77, 200])
-    new = pair.fold_in(*(column[some] for column in (ratings.user_ids, ratings.movie_ids, ratings.stars)),
+    new = pair.fold_in(*(column[some] for column in (ratings.user_ids, ratings.movie_ids, ratings.ratings)),
                        ratings.timestamps[some])  # fmt: skip
     assert new.user_ids.tolist() == [1, 2, 77, 200]
     at = np.searchsorted(pair.ranking.user_ids, new.user_ids)
@@ -250,7 +250,7 @@ def test_folding_in_a_known_user_gives_back_what_all_members_were_fitted_to(sett
     # Under an id nobody has, the same ratings lead to the same scores and stars.
     own = ratings.user_ids == 77
     stranger = pair.with_users(
-        pair.fold_in(np.full(own.sum(), 5_000), ratings.movie_ids[own], ratings.stars[own], ratings.timestamps[own])
+        pair.fold_in(np.full(own.sum(), 5_000), ratings.movie_ids[own], ratings.ratings[own], ratings.timestamps[own])
     )
     movies = np.arange(1, 61, dtype=np.int32)
     for scores in (

@@ -45,7 +45,8 @@ def test_a_first_model_that_beats_popularity_becomes_champion(settings, champion
     assert kinds == ["biases", "popularity", "ranking", "ranking", "rating", "svd"]
     assert {r["tags"]["dataset_fingerprint"] for r in nested} == {"f" * 64}
     trials = read_trials(open_store(settings.resolved_store_url), champion.model_prefix, "ranking")
-    shown = [r for r in nested if r["tags"].get("model") == "ranking"][::-1]
+    shown = [r for r in nested if r["tags"].get("model") == "ranking"]
+    shown.sort(key=lambda run: run["tags"]["mlflow.runName"])  # which says its number
     assert len(trials) == len(shown) == CONFIG.ranking_trials
     for trial, run in zip(trials, shown, strict=True):
         assert run["params"].items() >= {name: str(value) for name, value in trial.params.items()}.items()

@@ -1,4 +1,4 @@
-"""The pictures of the holdout: list quality by how active a user is, and whether predicted stars mean what they say."""
+"""The pictures of the holdout: list quality by how active a user is, and how far predicted ratings are off."""
 
 from collections.abc import Sequence
 
@@ -143,7 +143,7 @@ def by_activity(groups: Sequence[ActivityGroup], metric: str, confidence: float)
 
 
 def calibration(groups: Sequence[CalibrationGroup], confidence: float) -> Panel:
-    """Mean actual stars against mean predicted stars.
+    """Mean actual ratings against mean predicted ratings.
 
     Args:
         groups: by ascending prediction.

@@ -41,12 +41,12 @@ def by_activity(
 def calibration(
     predicted: NDArray[np.floating], actual: NDArray[np.floating], confidence: float, n_bins: int = 10
 ) -> list[CalibrationGroup]:
-    """Mean actual stars in groups of about as many ratings each, by ascending prediction.
+    """Mean actual ratings in groups of about as many ratings each, by ascending prediction.
 
     Args:
-        predicted: stars; shape (n,).
-        actual: stars; shape (n,).
-        confidence: of the intervals of the mean actual stars (normal approximation).
+        predicted: ratings; shape (n,).
+        actual: ratings; shape (n,).
+        confidence: of the intervals of the mean actual ratings (normal approximation).
         n_bins: groups at most.
 
     >>> found = calibration(np.array([2.0, 4.0, 2.0, 4.0]), np.array([1.0, 5.0, 2.0, 5.0]), 0.95, n_bins=2)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def tracked_settings(settings: Settings, _migrated_mlflow: Path) -> Settings:
     target.parent.mkdir(parents=True)
     shutil.copyfile(_migrated_mlflow, target)
     return settings
+
+
+@pytest.fixture
+def workspace(settings: Settings, spark):
+    """Of `settings`; its tasks share the Spark session of the tests, which must outlive them."""
+    from recsys.workspace import Workspace
+
+    return Workspace(settings, lambda *_, **__: nullcontext(spark))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from recsys.cli import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.messages import PublishedTables
+from recsys.messages import PublishedTables, SnapshotRef
 from recsys.workspace import Workspace
 
 app = typer.Typer(
@@ -48,8 +48,8 @@ def run(
     ingest_config = _pick(IngestConfig, {**values, "dataset": dataset})
     train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
     poster_config = _pick(PosterConfig, values)
-    snapshot = pipeline.ingest_ratings(ingest_config, settings)
-    champion = pipeline.train_model(snapshot["snapshot_id"], train_config, settings)
+    snapshot = pipeline.ingest_ratings(Workspace(settings), ingest_config).snapshot
+    champion = pipeline.train_model(snapshot.snapshot_id, train_config, settings)
     release = pipeline.score_users(champion, score_config, settings)
     pipeline.fetch_posters(Workspace(settings), poster_config, PublishedTables.read(release))
     summary(user_id=None)
@@ -65,7 +65,8 @@ def ingest(
     from recsys import pipeline
 
     more = {"append_to": append_to} if append_to else {}
-    print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
+    config = _config(IngestConfig, given, dataset=dataset, **more)
+    print_json(pipeline.ingest_ratings(Workspace.open(), config).to_json())
 
 
 @app.command()
@@ -75,10 +76,12 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is recognised in a file, and what is in doubt, before anything is ingested."""
+    from recsys.ingest.formats.tabular import How
     from recsys.ingest.inspection import inspect_source
-    from recsys.ingest.source_archives import how_of
+    from recsys.ingest.snapshot_recipe import reading_of
 
-    found = inspect_source(path, how_of(_config(IngestConfig, given, dataset=str(path))))
+    config = _config(IngestConfig, given, dataset=str(path))
+    found = inspect_source(path, How.of(reading_of(config)))
     if as_json:
         print_json(found.to_dict())
     else:
@@ -96,7 +99,7 @@ def tune(
     from recsys import pipeline
 
     settings = Settings.load()
-    snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
+    snapshot_id = snapshot_id or _latest(settings).snapshot_id
     print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
 
 
@@ -113,11 +116,11 @@ def score(
 
     settings = Settings.load()
     snapshot = (
-        snapshots.snapshot_info(open_store(settings.resolved_store_url), snapshot_id)
+        snapshots.snapshot_ref(open_store(settings.resolved_store_url), snapshot_id)
         if snapshot_id
         else _latest(settings)
     )
-    champion = champions.serving(snapshot["dataset"], snapshot["snapshot_id"], settings)
+    champion = champions.serving(snapshot.dataset, snapshot.snapshot_id, settings)
     print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
 
 
@@ -322,12 +325,12 @@ def _refuse_unknown(values: dict[str, Any]) -> None:
         raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")
 
 
-def _latest(settings: Settings) -> dict[str, Any]:
+def _latest(settings: Settings) -> SnapshotRef:
     from recsys.storage.opening import open_store
-    from recsys.storage.snapshots import latest, snapshot_info
+    from recsys.storage.snapshots import latest, snapshot_ref
 
     store = open_store(settings.resolved_store_url)
-    return snapshot_info(store, latest(store))
+    return snapshot_ref(store, latest(store))
 
 
 def _retention(keep: int, dataset: str) -> Any:

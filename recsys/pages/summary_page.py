@@ -34,9 +34,8 @@ _METRICS = {
 def print_summary(found: dict[str, Any], console: Console) -> None:
     """Print what `recsys.webapp.summary.summary` collected."""
     lineage = found["lineage"]
-    dataset = lineage.get("dataset") or (found["snapshot"] or {}).get(
-        "dataset", "a data set that is not known any more"
-    )
+    of_snapshot = found["snapshot"].dataset if found["snapshot"] else "a data set that is not known any more"
+    dataset = lineage.get("dataset") or of_snapshot
     console.rule(f"[bold]{escape(lineage['model_version'])} on {escape(dataset)}")
     if lineage.get("is_invented"):
         console.print("[bold yellow]These movies, users and ratings are invented: the data comes from a generator.")

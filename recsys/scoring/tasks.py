@@ -30,7 +30,7 @@ from recsys.spark import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
-from recsys.storage.snapshots import has_ratings, read_ids, seen_key
+from recsys.storage.snapshots import has_ratings, read_ids, read_manifest, seen_key
 from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
 
 if TYPE_CHECKING:
@@ -281,13 +281,13 @@ def _remove_strangers(store: Store, version_id: str, files: dict[str, Rows]) -> 
 
 
 def _lineage(store: Store, champion: dict[str, Any], config: ScoreConfig, report: dict[str, Any]) -> dict[str, Any]:
-    snapshot = read_json(store, layout.snapshot_manifest(champion["snapshot_id"]))
+    snapshot = read_manifest(store, champion["snapshot_id"])
     return {
         **{name: champion[name] for name in ("snapshot_id", "model_version", "model_uri", "run_id")},
         **config.model_dump(),
-        "dataset": snapshot["dataset"],
-        "rating_scale": snapshot.get("rating_scale", ""),
-        "is_invented": bool(snapshot.get("is_invented", False)),
+        "dataset": snapshot.dataset,
+        "rating_scale": snapshot.rating_scale,
+        "is_invented": snapshot.is_invented,
         "checks": report,
     }
 

@@ -9,9 +9,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from recsys.config import NO_RATINGS, Preference, Settings, TrainConfig
 from recsys.errors import ConfigError
 from recsys.rating_scales import stars_on
-from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.storage.tables import read_json
+from recsys.storage.snapshots import SnapshotManifest, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +56,14 @@ def on_scale(
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Settings)]
         store = open_store((given[0] if given else Settings.load()).resolved_store_url)
         snapshot_id = first if isinstance(first, str) else first["snapshot_id"]
-        manifest = read_json(store, layout.snapshot_manifest(snapshot_id))
+        manifest = read_manifest(store, snapshot_id)
         _check_times(manifest, config)
-        if manifest.get("rating_scale") == NO_RATINGS:
+        if not manifest.has_ratings:
             log.info(
                 "%s has no ratings: the ranking model learns from counts, and there is no rating model", snapshot_id
             )
-            return job(first, for_counts(config, manifest.get("summed", {})), *args, **kwargs)
-        relevant = relevant_on(manifest.get("rating_scale", ""), config.relevant_rating)
+            return job(first, for_counts(config, manifest.summed.to_json() if manifest.summed else {}), *args, **kwargs)
+        relevant = relevant_on(manifest.rating_scale, config.relevant_rating)
         return job(first, config.model_copy(update={"relevant_rating": relevant}), *args, **kwargs)
 
     return scaled
@@ -103,10 +102,10 @@ def for_counts(config: TrainConfig, summed: Mapping[str, Any]) -> TrainConfig:
     return config.model_copy(update=changed)
 
 
-def _check_times(manifest: Mapping[str, Any], config: TrainConfig) -> None:
-    has_times = manifest.get("lineage", {}).get("reading", {}).get("times") != "none"
+def _check_times(manifest: SnapshotManifest, config: TrainConfig) -> None:
+    has_times = manifest.lineage.reading.times != "none"
     if not has_times and config.split in ("time", "last_n"):
         raise ConfigError(
-            f"{manifest['snapshot_id']} was taken in with times=none, so split={config.split} has no times to split "
+            f"{manifest.snapshot_id} was taken in with times=none, so split={config.split} has no times to split "
             "by. Nothing was started. Choose split=random, per_user or per_movie."
         )

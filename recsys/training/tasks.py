@@ -20,6 +20,7 @@ from recsys.spark import is_local, spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
+from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import cluster, holdout, member_selection, runs, searching
@@ -42,7 +43,7 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
     """
     settings = settings or Settings.load()
     store = open_store(settings.resolved_store_url)
-    snapshot = read_json(store, layout.snapshot_manifest(snapshot_id))
+    snapshot = read_manifest(store, snapshot_id)
     split_id = f"{snapshot_id}-{split_name(config)}"
     prefix = layout.split(split_id)
     manifest = f"{prefix}/{layout.MANIFEST}"
@@ -62,8 +63,8 @@ def split(snapshot_id: str, config: TrainConfig, training_id: str, settings: Set
     return {
         "training_id": training_id,
         "snapshot_id": snapshot_id,
-        "dataset": snapshot["dataset"],
-        "fingerprint": snapshot["fingerprint"],
+        "dataset": snapshot.dataset,
+        "fingerprint": snapshot.fingerprint,
         "train": parts["train"]["key"],
         "holdout": parts["holdout"]["key"],
         "n_train": n_train,

@@ -14,7 +14,7 @@ from typing import Any
 from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store, check_key
-from recsys.storage.tables import read_json
+from recsys.storage.snapshots import read_manifest
 from recsys.webapp.inputs import excerpt
 from recsys.webapp.queries import release
 
@@ -78,9 +78,7 @@ def current(store: Store, lineage: dict[str, Any] | None = None) -> dict[str, st
     lineage = lineage or release(store)["lineage"]
     keys = of_snapshot(lineage["snapshot_id"])
     with contextlib.suppress(NotFoundError):  # the snapshot was removed, and with it the name of its ingest
-        snapshot = read_json(store, layout.snapshot_manifest(lineage["snapshot_id"]))
-        if ingest_id := snapshot.get("lineage", {}).get("ingest_id"):
-            keys |= of_ingest(ingest_id)
+        keys |= of_ingest(read_manifest(store, lineage["snapshot_id"]).lineage.ingest_id)
     # Data Docs are many pages. Shown in Airflow's frame a sandboxed page cannot lead to the next: no cookie goes along.
     keys.pop("Data Docs", None)
     return existing(store, keys)

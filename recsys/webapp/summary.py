@@ -10,6 +10,7 @@ from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
+from recsys.storage.snapshots import SnapshotManifest, read_manifest
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp import queries
 from recsys.webapp.source_id_lookup import user_name, user_number
@@ -35,7 +36,7 @@ def summary(settings: Settings | None = None, user: str | None = None) -> dict[s
     version_id = release["version_id"]
     manifest = releases.read_manifest(store, version_id)
     lineage = manifest["lineage"]
-    snapshot = _document(store, layout.snapshot_manifest(lineage["snapshot_id"]))
+    snapshot = _snapshot(store, lineage["snapshot_id"])
     if user is None:
         user_id = _sample_user(store, lineage["snapshot_id"], manifest["tables"]["recommendations"])
     else:
@@ -58,6 +59,13 @@ def summary(settings: Settings | None = None, user: str | None = None) -> dict[s
     }
 
 
+def _snapshot(store: Store, snapshot_id: str) -> SnapshotManifest | None:
+    try:
+        return read_manifest(store, snapshot_id)
+    except NotFoundError:
+        return None
+
+
 def _document(store: Store, key: str) -> dict[str, Any] | None:
     try:
         return dict(read_json(store, key))
@@ -77,12 +85,16 @@ def _sample_user(store: Store, snapshot_id: str, lists: list[dict[str, Any]]) ->
 
 
 def _places(
-    store: Store, settings: Settings, release: dict[str, Any], lineage: dict[str, Any], snapshot: dict[str, Any] | None
+    store: Store,
+    settings: Settings,
+    release: dict[str, Any],
+    lineage: dict[str, Any],
+    snapshot: SnapshotManifest | None,
 ) -> dict[str, str]:
     """Where things are, of those that are there."""
     reports = {"EDA report": layout.eda_report(lineage["snapshot_id"]), "posters": layout.POSTER_MANIFEST}
-    if ingest_id := (snapshot or {}).get("lineage", {}).get("ingest_id"):
-        reports["validation report"] = layout.validation_report(ingest_id)
+    if snapshot:
+        reports["validation report"] = layout.validation_report(snapshot.lineage.ingest_id)
     return {
         "tables": store.uri(f"{layout.TABLES}/{release['path']}"),
         "pointer": store.uri(layout.CURRENT),

@@ -50,7 +50,7 @@ def test_parsing_a_dag_file_loads_none_of_the_heavy_libraries():
         "print(sorted(heavy & set(sys.modules)), len([m for m in sys.modules if m.startswith('recsys')]))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[] 5"  # recsys and its config, errors, redaction, private_files
+    assert answer.stdout.strip() == "[] 6"  # recsys and its config, errors, messages, private_files, redaction
 
 
 @pytest.mark.parametrize("name", list(CHAIN))

@@ -19,6 +19,7 @@ from recsys.storage.s3_store import S3Store
 from recsys.storage.tables import write_json
 from recsys.tracking import CHALLENGER, CHAMPION, Tracking
 from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401
+from tests.storage.manifests import write_manifest
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=2)  # leftovers of today are then old enough
@@ -45,14 +46,14 @@ def publish(store, snapshot_id, day, dataset="ml", base=None, archive=None, cont
         store.put(layout.snapshot_table(snapshot_id, name), b"x")
     write_json(store, layout.staging_manifest(f"ingest-{snapshot_id}"), {})
     lineage = {"archive": archive, "ingest_id": f"ingest-{snapshot_id}", "base_snapshot_id": base}
-    manifest = {
-        "snapshot_id": snapshot_id,
-        "dataset": dataset,
-        "created_at": f"2026-01-{day:02}T04:00:00+00:00",
-        "counts": {"n_ratings": 1_000 * day},
-        "lineage": {**lineage, "contains": list(contains)},
-    }
-    write_json(store, layout.snapshot_manifest(snapshot_id), manifest)
+    write_manifest(
+        store,
+        snapshot_id,
+        dataset=dataset,
+        created_at=f"2026-01-{day:02}T04:00:00+00:00",
+        counts={"n_ratings": 1_000 * day},
+        lineage={**lineage, "contains": list(contains)},
+    )
     split = layout.split(f"{snapshot_id}-seed42-holdout0.2")
     store.put(f"{split}/train.parquet", b"x")
     write_json(store, f"{split}/{layout.MANIFEST}", {"snapshot_id": snapshot_id})

@@ -63,7 +63,7 @@ def test_the_whole_chain_runs_against_an_s3_endpoint(settings, bucket):
     users = {row["user_id"] for row in rows}
     assert len(rows) == 5 * len(users)
     found = summary(settings)
-    assert len(users) == found["snapshot"]["counts"]["n_users"]
+    assert len(users) == found["snapshot"].counts["n_users"]
     assert found["places"]["tables"].startswith("s3://movies/recsys/tables/version=")
     assert store.exists(layout.eda_report(found["lineage"]["snapshot_id"]))
     assert len(list(store.list(f"{layout.POSTERS}/images/"))) == 3

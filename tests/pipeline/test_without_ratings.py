@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from recsys import pipeline
 from recsys.cli.commands import app
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
+from recsys.messages import PublishedTables
 from recsys.models.factors import Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import Recommender
@@ -26,6 +27,7 @@ from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
+from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
@@ -52,10 +54,10 @@ def chain(settings, folder):
     path.write_text(purchases())
     columns = {"user_id": "customer", "movie_id": "isbn", "timestamp": "bought_at"}
     ingested = IngestConfig(dataset=str(path), columns=columns, rating_scale="none")
-    snapshot = pipeline.ingest_ratings(ingested, settings)
+    snapshot = pipeline.ingest_ratings(Workspace(settings), ingested).to_json()
     champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
     release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), settings)
-    pipeline.fetch_posters(PosterConfig(max_posters=3), settings, {"version_id": release["version_id"]})
+    pipeline.fetch_posters(Workspace(settings), PosterConfig(max_posters=3), PublishedTables.read(release))
     return snapshot, champion, release
 
 

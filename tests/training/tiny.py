@@ -9,12 +9,12 @@ import pytest
 
 from recsys import columns
 from recsys.config import Settings, TrainConfig
-from recsys.ingest import eda_task, quality
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.storage.tables import write_json, write_table
+from recsys.storage.tables import write_table
 from recsys.training import tasks as training_tasks
+from tests.storage.manifests import write_manifest
 
 CONFIG = TrainConfig(
     relevant_rating=4.0,
@@ -52,7 +52,7 @@ def write_snapshot(settings, snapshot_id="tiny-1", *, taste=True):
     )
     store = open_store(settings.resolved_store_url)
     write_table(store, layout.snapshot_table(snapshot_id, "ratings"), table)
-    write_json(store, layout.snapshot_manifest(snapshot_id), {"dataset": "tiny", "fingerprint": "f" * 64})
+    write_manifest(store, snapshot_id)
     return snapshot_id
 
 
@@ -64,7 +64,7 @@ def train_once(settings, training_id, snapshot_id="tiny-1", config=CONFIG):
 
 
 def share_session(patch, spark):
-    for job in (eda_task, quality, scoring_tasks, training_tasks):
+    for job in (scoring_tasks, training_tasks):
         patch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
 
 

@@ -7,11 +7,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as words
+from recsys.config import NO_RATINGS
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive
 from recsys.ingest.archives.members import NOT_READ
@@ -23,6 +25,7 @@ from recsys.ingest.parsers.genres import SEPARATORS, split_column
 from recsys.ingest.parsers.parsed_tables import Draft, Rows, in_part, movies_table
 from recsys.ingest.parsers.sniffing import Table, with_text
 from recsys.ingest.parsers.times import DAY_FIRST, ISO, MONTH_FIRST, NONE, UNCLEAR, UTC_MS, Time, time_form
+from recsys.messages import Reading
 
 NO_TIME_MS = 946_684_800_000  # 2000-01-01: what all ratings without times get, so that none is before another
 _WHY_UNCLEAR = {
@@ -55,6 +58,12 @@ class How:
     times: str = ""
     ids: str = ""
     has_ratings: bool = True
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """The part of a snapshot's reading that the parsers use."""
+        has_ratings = reading.rating_scale != NO_RATINGS
+        return cls(reading.columns, reading.ratings_file, reading.times, reading.ids, has_ratings)
 
     @property
     def optional(self) -> set[str]:

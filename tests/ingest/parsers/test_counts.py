@@ -12,7 +12,7 @@ from recsys.ingest.formats.reading import read_source
 from recsys.ingest.formats.tabular import How
 from recsys.ingest.inspection import inspect_source
 from recsys.ingest.parsers.counts import summed
-from recsys.ingest.source_archives import how_of
+from recsys.ingest.snapshot_recipe import reading_of
 
 SECONDS = 1_543_727_664
 COUNTS = How(has_ratings=False)
@@ -76,11 +76,11 @@ def test_names_of_counts_are_none_of_ratings(tmp_path):
 def test_inspect_proposes_none_for_counts_and_says_what_is_summed(tmp_path):
     path = write(tmp_path)
     asked = {"dataset": str(path)}
-    unread = inspect_source(path, how_of(IngestConfig(**asked)))
+    unread = inspect_source(path, How.of(reading_of(IngestConfig(**asked))))
     assert "rating_scale=none (then quantity says how often)" in unread.doubts[0]
-    mapped = inspect_source(path, how_of(IngestConfig(**asked, columns={"rating": "quantity"})))
+    mapped = inspect_source(path, How.of(reading_of(IngestConfig(**asked, columns={"rating": "quantity"}))))
     assert mapped.doubts[0] == "quantity seems to say how often, not how somebody liked it; say rating_scale=none"
-    found = inspect_source(path, how_of(IngestConfig(**asked, rating_scale="none")))
+    found = inspect_source(path, How.of(reading_of(IngestConfig(**asked, rating_scale="none"))))
     assert found.scale == (
         "none: nobody rated, quantity says how often; 3 rows of 2 pairs of user and movie, whose counts are summed"
     )

@@ -90,7 +90,7 @@ def compiled(path: Path, params: AlsParams, repeats: int) -> Times:
 
 
 def mllib(path: Path, params: AlsParams, repeats: int, is_native: bool) -> Times:
-    from recsys.spark import spark_session
+    from recsys.spark.session import spark_session
 
     if not is_native:
         os.environ["JDK_JAVA_OPTIONS"] = "-Ddev.ludovic.netlib.blas.nativeLib=none.so"

@@ -19,14 +19,13 @@ import numpy as np
 import typer
 
 from benchmarks.fitting import Job, ranking_job
-from benchmarks.judge import Exam, rows
 from benchmarks.measuring import report
 from benchmarks.plans import PLANS
-from benchmarks.protocols import Columns
-from benchmarks.ranking import Budget, combine, finalists
+from benchmarks.ranking import Budget, Scored, all_scores, combine, finalists, ndcg
 from benchmarks.releases import read_ratings
 from recsys.compiled.compiled_als import fit
 from recsys.compiled.interactions import Interactions
+from recsys.evaluation.evaluator import Exam, Ratings
 from recsys.models.factors import Factors
 
 PROTOCOL = "replay-1m"
@@ -63,9 +62,9 @@ class CompiledFits:
 def problems(path: Path, shares: Iterable[float]) -> Iterable[tuple[str, Exam]]:
     """The first parts of a release by time, each with its latest fifth as test."""
     ratings = read_ratings(path)
-    in_time = rows(ratings, np.argsort(ratings.timestamps, kind="stable"))
+    in_time = ratings.where(np.argsort(ratings.timestamps, kind="stable"))
     for share in shares:
-        first: Columns = rows(in_time, np.arange(len(in_time.stars)) < share * len(in_time.stars))
+        first: Ratings = in_time.where(np.arange(len(in_time.stars)) < share * len(in_time.stars))
         plan = PLANS[PROTOCOL]
         yield f"{path.stem}, first {share:.0%}", plan.exam(first, plan.parts(first)[0])
 
@@ -77,10 +76,11 @@ def judge(exam: Exam, n_points: int) -> dict[str, float]:
     search = Budget(n_points, plan.n_folds, min(_N_FINALISTS, n_points), n_members=1, n_seeds=1)
     points, models = finalists(fits, inner, plan.ranking_points(n_points), search)
     jobs = [partial(ranking_job, exam.train, point, fits.max_iter, 1) for point in points]
-    scores = [exam.scores(model) for model in fits.all("finalists on train", jobs)]
+    scores = [all_scores(exam, model) for model in fits.all("finalists on train", jobs)]
     for name, (n_start, n_members) in WAYS.items():
         members = combine(inner, points, models, search._replace(n_start=n_start, n_members=n_members)).members
-        found[name] = exam.ndcg(np.sum([scores[points.index(member)] for member in members], axis=0))
+        sum_of_members = np.sum([scores[points.index(member)] for member in members], axis=0)
+        found[name] = ndcg(exam, exam.rank_all(Scored(exam, sum_of_members)))
         print(f"  {name}: {found[name]:.4f}", file=sys.stderr)
     return found
 
@@ -94,7 +94,7 @@ def main(
     found = {}
     for path in data:
         for name, exam in problems(path, [float(share) for share in shares.split(",")]):
-            print(f"{name}: {len(exam.user_rows)} users tested", file=sys.stderr)
+            print(f"{name}: {len(exam.user_ids)} users tested", file=sys.stderr)
             found[name] = judge(exam, points)
     means = {way: float(np.mean([values[way] for values in found.values()])) for way in WAYS}
     lines = [[name, *(f"{values[way]:.4f}" for way in WAYS)] for name, values in {**found, "mean": means}.items()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.protocols import Columns
+from recsys.evaluation.evaluator import Ratings
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
 from recsys.models.factors import Biases, Factors
@@ -35,12 +35,12 @@ FLAVOURS: dict[str, dict[str, Any]] = {
 class Job(NamedTuple):
     """One fit: on these ratings, with these labels."""
 
-    train: Columns
+    train: Ratings
     labels: NDArray[np.float32]
     params: AlsParams
 
 
-def ranking_job(train: Columns, point: Point, max_iter: int, seed: int) -> Job:
+def ranking_job(train: Ratings, point: Point, max_iter: int, seed: int) -> Job:
     """An implicit fit of a point: flavour, strength, rank and reg_param.
 
     `strength` is the confidence that the average label adds, whatever the flavour's unit: alpha times that label.
@@ -54,29 +54,29 @@ def ranking_job(train: Columns, point: Point, max_iter: int, seed: int) -> Job:
     return Job(train, labels, params)
 
 
-def as_fitted(train: Columns, point: Point) -> Point:
+def as_fitted(train: Ratings, point: Point) -> Point:
     """The point as MLlib was told it: with the alpha that its strength came to."""
     return {**point, "alpha": ranking_job(train, point, 1, 0).params.alpha} if "flavour" in point else point
 
 
-def rating_job(train: Columns, biases: Biases, point: Point, max_iter: int, seed: int) -> Job:
+def rating_job(train: Ratings, biases: Biases, point: Point, max_iter: int, seed: int) -> Job:
     """An explicit fit on what the biases leave over; a point is rank and reg_param."""
     rest = train.stars - biases.predict(train.user_ids, train.movie_ids)
     return Job(train, rest, AlsParams(**point, max_iter=max_iter, seed=seed))
 
 
-def stars_job(train: Columns, point: Point, max_iter: int, seed: int) -> Job:
+def stars_job(train: Ratings, point: Point, max_iter: int, seed: int) -> Job:
     """An explicit fit on the stars as they are, as tutorials do it."""
     return Job(train, train.stars, AlsParams(**point, max_iter=max_iter, seed=seed))
 
 
-def rating_model(train: Columns, rest: Factors) -> RatingModel:
+def rating_model(train: Ratings, rest: Factors) -> RatingModel:
     """Biases of the training ratings, with factors for what they leave over."""
     biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
     return RatingModel(biases, rest, float(train.stars.min()), float(train.stars.max()))
 
 
-def stars_model(train: Columns, factors: Factors) -> RatingModel:
+def stars_model(train: Ratings, factors: Factors) -> RatingModel:
     """Stars as the dot product alone; pairs that are cold get the mean of all stars, for want of anything better."""
     none, nothing = np.empty(0, np.int32), np.empty(0, np.float32)
     mean = float(train.stars.mean(dtype=np.float64))

@@ -3,7 +3,7 @@
 Each step runs in a process of its own, as a task of the scheduler does, so that nothing a step leaves behind is
 counted for the next. Memory is the sum of the proportional set sizes (PSS) of the process and all below it, Spark's
 JVM and Python workers included, sampled twice a second: summing the pages of large processes takes the kernel tens of
-milliseconds, and ten times a second that took a sixth of a core from what was measured. This needs Linux.
+milliseconds, and ten times a second that took a sixth of a core from what was measured. Only Linux tells PSS.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -169,37 +169,29 @@ class _Scale(threading.Thread):
 
 def _family(pid: int) -> list[int]:
     """A process and all below it."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal() and (fields := _stat(folder)):
-            children.setdefault(int(fields[1]), []).append(int(folder.name))
-    found, queue = [], [pid]
-    while queue:
-        found.append(queue.pop())
-        queue += children.get(found[-1], [])
-    return found
-
-
-def _stat(folder: Path) -> list[str]:
-    """The fields of ``/proc/<pid>/stat`` from the state on; none of a process that ended meanwhile."""
     try:
-        return (folder / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
 
 
 def _is_running(pid: int) -> bool:
-    return _stat(Path(f"/proc/{pid}"))[:1] not in ([], ["Z"])
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _cpu_s(pid: int) -> float:
-    fields = _stat(Path(f"/proc/{pid}"))
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _pss_bytes(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
+        return int(psutil.Process(pid).memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ends
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

@@ -10,28 +10,30 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from benchmarks.fitting import Point
-from benchmarks.judge import Exam, rows
-from benchmarks.protocols import PARTS, Columns, Part, latest_fifth_of_liked, shuffled_folds
+from benchmarks.protocols import PARTS, Part, latest_fifth_of_liked, shuffled_folds
 from benchmarks.ranking import Budget, candidates
 from recsys.errors import NotFoundError
+from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.metrics import RANKING_METRICS, average_precision_at_k, average_precision_of_all_at_k
 from recsys.search.space import LogUniform, Space
 
-Parts = Callable[[Columns], list[Part]]
+Parts = Callable[[Ratings], list[Part]]
+K = 10
 _CARVE_SEED = 1
 
 
-def tenths(train: Columns) -> list[Part]:
+def tenths(train: Ratings) -> list[Part]:
     """Ten random folds of train: with more held out, what suits a sparser matrix than the final one would win."""
     return shuffled_folds(train, 10, seed=_CARVE_SEED)
 
 
-def two_periods(train: Columns) -> list[Part]:
+def two_periods(train: Ratings) -> list[Part]:
     """The latest fifth of train, as the test is the latest of all, and the latest fifth of what comes before that.
 
     The second is shorter of ratings; together they speak of twice as many users.
     """
     [late] = latest_fifth_of_liked(train)
-    [early] = latest_fifth_of_liked(rows(train, late.train))
+    [early] = latest_fifth_of_liked(train.where(late.train))
     spread = Part(np.zeros_like(late.train), np.zeros_like(late.train))
     spread.train[late.train], spread.test[late.train] = early
     return [late, spread]
@@ -59,7 +61,10 @@ class RatingPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A protocol's split, its questions and its searches; a search that is None is not made."""
+    """A protocol's split, its questions and its searches; a search that is None is not made.
+
+    `is_map_of_all`: MAP divides by all relevant movies, not by at most k.
+    """
 
     parts: Parts
     relevant_rating: float = 0.0
@@ -73,9 +78,17 @@ class Plan:
     rating: RatingPlan | None = None
     max_iter: int = 12
 
-    def exam(self, ratings: Columns, part: Part) -> Exam:
-        train, test = rows(ratings, part.train), rows(ratings, part.test)
-        return Exam(train, test, self.relevant_rating, is_map_of_all=self.is_map_of_all)
+    def exam(self, ratings: Ratings, part: Part) -> Exam:
+        """What is asked about one part; nothing about users without a training rating."""
+        average_precision = average_precision_of_all_at_k if self.is_map_of_all else average_precision_at_k
+        return Exam(
+            ratings.where(part.train),
+            ratings.where(part.test),
+            K,
+            self.relevant_rating,
+            has_cold_users=False,
+            ranking_metrics={**RANKING_METRICS, "map": average_precision},
+        )
 
     def ranking_points(self, n: int) -> list[Point]:
         """Points drawn from the space of the ranking model."""

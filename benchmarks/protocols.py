@@ -10,18 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.evaluation.evaluator import Ratings
 from recsys.splitting.split import Split
 
 Mask = NDArray[np.bool_]
-
-
-class Columns(NamedTuple):
-    """Ratings in file order; four arrays of shape (n,)."""
-
-    user_ids: NDArray[np.integer]
-    movie_ids: NDArray[np.integer]
-    stars: NDArray[np.floating]
-    timestamps: NDArray[np.generic]
 
 
 class Part(NamedTuple):
@@ -31,7 +23,7 @@ class Part(NamedTuple):
     test: Mask
 
 
-def item_stratified(ratings: Columns, ratio: float = 0.75, seed: int = 42) -> list[Part]:
+def item_stratified(ratings: Ratings, ratio: float = 0.75, seed: int = 42) -> list[Part]:
     """recommenders-team/recommenders: ``python_stratified_split(ratio=0.75, filter_by="item", seed=42)``.
 
     One uniform draw per row from NumPy's legacy generator; of each movie's n ratings, those with the round(ratio * n)
@@ -40,7 +32,7 @@ def item_stratified(ratings: Columns, ratio: float = 0.75, seed: int = 42) -> li
     Source: recommenders 1.2.1, datasets/python_splitters.py and examples/06_benchmarks/movielens.ipynb.
 
     >>> ones = np.ones(4)
-    >>> item_stratified(Columns(np.arange(4), ones, ones, ones))[0].test.tolist()  # the highest of .37 .95 .73 .60
+    >>> item_stratified(Ratings(np.arange(4), ones, ones, ones))[0].test.tolist()  # the highest of .37 .95 .73 .60
     [False, True, False, False]
     """
     # Their draws are reproducible with the legacy generator alone.
@@ -53,7 +45,7 @@ def item_stratified(ratings: Columns, ratio: float = 0.75, seed: int = 42) -> li
     return [Part(train, ~train)]
 
 
-def latest_fifth_of_liked(ratings: Columns, share: float = 0.2) -> list[Part]:
+def latest_fifth_of_liked(ratings: Ratings, share: float = 0.2) -> list[Part]:
     """sb-ai-lab/RePlay: ratings of 3 and more, ``TimeSplitter(0.2, drop_cold_items=True, drop_cold_users=True)``.
 
     With n such ratings in order of time, the test begins at the instant of row int(n * (1 - share)), counted from 0;
@@ -64,7 +56,7 @@ def latest_fifth_of_liked(ratings: Columns, share: float = 0.2) -> list[Part]:
     669,181 ratings of 5,397 users and 3,569 movies, test 86,542 ratings of 1,139 users and 3,279 movies.
 
     >>> users, movies, times = np.array([1, 1, 2, 1, 1]), np.array([5, 6, 5, 5, 7]), np.array([1, 2, 3, 4, 4])
-    >>> part = latest_fifth_of_liked(Columns(users, movies, np.array([3, 4, 2, 5, 5]), times), share=0.25)[0]
+    >>> part = latest_fifth_of_liked(Ratings(users, movies, np.array([3, 4, 2, 5, 5]), times), share=0.25)[0]
     >>> part.train.tolist(), part.test.tolist()  # nobody rated movie 7 before
     ([True, True, False, False, False], [False, False, False, True, False])
     """
@@ -76,14 +68,14 @@ def latest_fifth_of_liked(ratings: Columns, share: float = 0.2) -> list[Part]:
     return [Part(train, liked & ~train & warm)]
 
 
-def shuffled_folds(ratings: Columns, n_folds: int = 5, seed: int = 0) -> list[Part]:
+def shuffled_folds(ratings: Ratings, n_folds: int = 5, seed: int = 0) -> list[Part]:
     """NicolasHug/Surprise: ``KFold(n_splits=5, random_state=0)``.
 
     The rows are shuffled once by NumPy's legacy generator and cut into consecutive folds; where n does not divide,
     the first folds get one more. Source: surprise/model_selection/split.py and examples/benchmark.py.
 
     >>> ones = np.ones(5)
-    >>> [int(part.test.sum()) for part in shuffled_folds(Columns(ones, ones, ones, ones), n_folds=2)]
+    >>> [int(part.test.sum()) for part in shuffled_folds(Ratings(ones, ones, ones, ones), n_folds=2)]
     [3, 2]
     """
     n = len(ratings.user_ids)
@@ -97,21 +89,21 @@ def shuffled_folds(ratings: Columns, n_folds: int = 5, seed: int = 0) -> list[Pa
     return parts
 
 
-def random_fifth(ratings: Columns, share: float = 0.2, seed: int = 42) -> list[Part]:
+def random_fifth(ratings: Ratings, share: float = 0.2, seed: int = 42) -> list[Part]:
     """A random 80/20, as in the public notebooks on ml-latest-small.
 
     They take Spark's randomSplit, whose rows depend on the partitioning; no two machines agree on them. This is our
     own `random` split, which depends on nothing but the pairs and the seed.
 
     >>> users, ones = np.arange(1000), np.ones(1000)
-    >>> 150 < random_fifth(Columns(users, users, ones, ones))[0].test.sum() < 250
+    >>> 150 < random_fifth(Ratings(users, users, ones, ones))[0].test.sum() < 250
     np.True_
     """
     test = Split("random", share, seed=seed).holdout(ratings.user_ids, ratings.movie_ids, ratings.timestamps)
     return [Part(~test, test)]
 
 
-PARTS: dict[str, Callable[[Columns], list[Part]]] = {
+PARTS: dict[str, Callable[[Ratings], list[Part]]] = {
     "recommenders-100k": item_stratified,
     "replay-1m": latest_fifth_of_liked,
     "surprise-100k": shuffled_folds,

@@ -9,25 +9,26 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import ranking, rating, references
 from benchmarks.fitting import Fits, as_fitted, stars_model
-from benchmarks.judge import Exam, mean_of_folds
 from benchmarks.plans import PLANS, Plan, plan_of
-from benchmarks.protocols import Columns
 from benchmarks.releases import read_ratings
 from recsys.baselines.baselines import BASELINES
 from recsys.config import Settings
 from recsys.errors import RecsysError
+from recsys.evaluation.evaluator import Exam, Lists, Ratings
 from recsys.models.recommender import RatingModel
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 
 log = logging.getLogger("benchmarks.quality")
 METRICS = (
-    *("ndcg_at_10", "map_at_10", "precision_at_10", "recall_at_10", "mrr", "hit_rate"),
+    *("ndcg_at_10", "map_at_10", "precision_at_10", "recall_at_10", "mrr_at_10", "hit_rate_at_10"),
     *("coverage", "gini", "novelty", "rmse", "mae"),
 )
 Line = dict[str, Any]
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(protocol: str, ratings: Columns, *, is_quick: bool = False) -> Iterator[Line]:
+def run(protocol: str, ratings: Ratings, *, is_quick: bool = False) -> Iterator[Line]:
     """One line per model: ours first, then the baselines; metrics are means over the protocol's folds."""
     plan = plan_of(protocol, is_quick=is_quick)
     with spark_session(Settings(), "benchmarks.quality", n_partitions=2) as spark:
@@ -75,7 +76,7 @@ def _judge_all(fits: Fits, plan: Plan, exam: Exam) -> Iterator[Line]:
         yield from _our_ratings(fits, plan, exam, inner[: plan.rating.n_carves])
     yield from _explicit_als(fits, plan, exam, inner[0])
     if plan.rating:
-        yield _measured("biases", {"damping": 5.0}, lambda: exam.judge_stars(references.biases_alone(exam.train)))
+        yield _measured("biases", {"damping": 5.0}, lambda: exam.judge_rating(references.biases_alone(exam.train)))
     if plan.budget:
         yield from _baselines(exam, inner[: plan.n_baseline_folds])
 
@@ -91,7 +92,7 @@ def _our_rankings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iter
         n_seeds = plan.budget.n_seeds if len(members) > 1 else 1
 
         def judged(members: list[dict[str, Any]] = members, n_seeds: int = n_seeds) -> dict[str, float]:
-            return exam.judge_lists(exam.scores(ranking.fit_members(fits, exam.train, members, n_seeds)))
+            return _judge_lists(exam, exam.rank(ranking.fit_members(fits, exam.train, members, n_seeds)))
 
         params = {
             "members": [as_fitted(exam.train, point) for point in members],
@@ -118,7 +119,7 @@ def _our_ratings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Itera
     ):
 
         def judged(fit: Callable[..., RatingModel] = fit) -> dict[str, float]:
-            return exam.judge_stars(fit(fits, exam.train, choice))
+            return exam.judge_rating(fit(fits, exam.train, choice))
 
         yield _measured(name, params, judged, searched) | {"validation": value}
 
@@ -131,8 +132,8 @@ def _explicit_als(fits: Fits, plan: Plan, exam: Exam, inner: Exam) -> Iterator[L
 
     def judged() -> dict[str, float]:
         factors = references.fit_stars(fits, exam.train, point)
-        stars = exam.judge_stars(stars_model(exam.train, factors)) if plan.rating else {}
-        return stars | (exam.judge_lists(exam.scores(factors)) if plan.budget else {})
+        stars = exam.judge_rating(stars_model(exam.train, factors)) if plan.rating else {}
+        return stars | (_judge_lists(exam, exam.rank(factors)) if plan.budget else {})
 
     yield _measured("als-explicit", {**point, "max_iter": fits.max_iter}, judged, searched)
 
@@ -144,9 +145,14 @@ def _baselines(exam: Exam, inner: list[Exam]) -> Iterator[Line]:
         searched = time.monotonic() - begun
 
         def judged(fit: Callable[..., Any] = fit, point: dict[str, Any] = point) -> dict[str, float]:
-            return exam.judge_lists(exam.scores(fit(exam.matrix.stars, **point)))
+            return _judge_lists(exam, exam.rank_all(fit(exam.matrix.stars, **point)))
 
         yield _measured(name.replace("_", "-"), point, judged, searched)
+
+
+def _judge_lists(exam: Exam, lists: Lists) -> dict[str, float]:
+    """All ranking metrics and what the lists are like, as means over users."""
+    return exam.judge_lists(lists)[0] | exam.describe_lists(lists)
 
 
 def _measured(
@@ -169,6 +175,15 @@ def _line(protocol: str, folds: list[Line]) -> Line:
         line["validation"] = round(sum(fold["validation"] for fold in folds) / len(folds), 6)
     line |= {"n_folds": len(folds), "params": params[0] if len(params) == 1 else params}
     return line | {"seconds": round(sum(fold["seconds"] for fold in folds), 1)}
+
+
+def mean_of_folds(results: list[Mapping[str, float]]) -> dict[str, float]:
+    """Each metric's mean over folds.
+
+    >>> mean_of_folds([{"rmse": 1.0}, {"rmse": 3.0}])
+    {'rmse': 2.0}
+    """
+    return {name: float(np.mean([fold[name] for fold in results])) for name in results[0]}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.fitting import Fits, Point, ranking_job
-from benchmarks.judge import Exam
-from benchmarks.protocols import Columns
+from recsys.baselines.scorers import Rows
+from recsys.evaluation.evaluator import Exam, Lists, Ratings
+from recsys.ids import positions
 from recsys.models.ensemble import grow, weighted_sum
-from recsys.models.factors import Factors
+from recsys.models.factors import Factors, Floats
 from recsys.search.space import Space, different, halton
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,40 @@ class Choice(NamedTuple):
     value: float
 
 
+class Scored:
+    """Scores that are known of every movie for the users of an exam: sums of scores, which are asked about often.
+
+    Args:
+        exam: whose users and movies they are.
+        scores: shape (n_users, n_movies).
+    """
+
+    def __init__(self, exam: Exam, scores: Floats) -> None:
+        self._rows, self._scores = positions(exam.matrix.user_ids, exam.user_ids), scores
+
+    def scores(self, user_rows: Rows) -> Floats:
+        """As of `Scorer`."""
+        return self._scores[np.searchsorted(self._rows, user_rows)]
+
+
+def all_scores(exam: Exam, factors: Factors) -> Floats:
+    """Scores of every movie for the users of an exam, 0 of those the model does not know; shape (n_users, n_movies)."""
+    users, movies = (
+        np.where((at >= 0)[:, None], vectors[at], np.float32(0))
+        for at, vectors in (
+            (positions(factors.user_ids, exam.user_ids), factors.user_factors),
+            (positions(factors.movie_ids, exam.catalogue), factors.movie_factors),
+        )
+    )
+    scores: Floats = users @ movies.T
+    return scores
+
+
+def ndcg(exam: Exam, lists: Lists) -> float:
+    """Mean nDCG of lists."""
+    return exam.judge_lists(lists)[0][f"ndcg_at_{exam.k}"]
+
+
 def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Point], seed: int = 42) -> list[Point]:
     """`first`, then drawn points whose flavours, if any, take turns; `n` in all. A drawn rank is rounded.
 
@@ -79,11 +114,13 @@ def combine(
     exams: Sequence[Exam], points: Sequence[Point], models: Sequence[Sequence[Factors]], budget: Budget
 ) -> Choice:
     """The best of the finalists, and the best of their combinations; `models` by point, then by exam."""
-    scores = [[exam.scores(m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
+    scores = [[all_scores(exam, m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
 
     def value(chosen: tuple[int, ...]) -> float:
         sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(exams)))
-        return float(np.mean([exam.ndcg(total) for exam, total in zip(exams, sums, strict=True)]))
+        return float(
+            np.mean([ndcg(exam, exam.rank_all(Scored(exam, total))) for exam, total in zip(exams, sums, strict=True)])
+        )
 
     singles = [value((i,)) for i in range(len(points))]
     for i in np.argsort(singles)[::-1]:
@@ -95,7 +132,7 @@ def combine(
     return Choice(points[best], singles[best], [points[i] for i in members], ensemble_value)
 
 
-def fit_members(fits: Fits, train: Columns, members: Sequence[Point], n_seeds: int) -> Factors:
+def fit_members(fits: Fits, train: Ratings, members: Sequence[Point], n_seeds: int) -> Factors:
     """The mean of fits of all members on `train`, each from several seeds; a member chosen twice counts twice."""
     tasks = [
         (point, 1 + i * n_seeds + seed)
@@ -113,7 +150,7 @@ def finalists(
     """The points that did best on the first folds, and their models by point, then by fold."""
     first, later = exams[: budget.n_first_folds], exams[budget.n_first_folds :]
     models = _fit_all(fits, "ranking search", first, points)
-    values = [np.mean([e.ndcg(e.scores(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
+    values = [np.mean([ndcg(e, e.rank(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
     order = np.argsort(values)[::-1][: budget.n_finalists]
     best = [points[i] for i in order]
     more = _fit_all(fits, "ranking finalists", later, best)

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fitting import Fits, Job, Point, ranking_job, rating_job, rating_model
-from benchmarks.judge import Exam
-from benchmarks.protocols import Columns
+from recsys.evaluation.evaluator import Exam, Ratings
 from recsys.evaluation.metrics import rmse
 from recsys.models.biases import fit_biases
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
@@ -89,19 +88,19 @@ def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], n_members
     return Choice(single, min(alone), chosen, fit_blend(held.of(members), rest), -gained)
 
 
-def fit_single(fits: Fits, train: Columns, choice: Choice) -> RatingModel:
+def fit_single(fits: Fits, train: Ratings, choice: Choice) -> RatingModel:
     """Biases and the best explicit fit on all of `train`."""
     [factors] = fits.all("rating model", [partial(_job, train, choice.single, fits.max_iter)])
     return rating_model(train, factors)
 
 
-def fit_chosen_blend(fits: Fits, train: Columns, choice: Choice) -> RatingModel:
+def fit_chosen_blend(fits: Fits, train: Ratings, choice: Choice) -> RatingModel:
     """Biases and the blend, its members fitted on all of `train`, its weights as validation gave them."""
     members = fits.all("blend members", [partial(_job, train, point, fits.max_iter) for point in choice.members])
     return rating_model(train, blended(members, choice.blend, Support.of(train.user_ids, train.movie_ids)))
 
 
-def _job(train: Columns, point: Point, max_iter: int) -> Job:
+def _job(train: Ratings, point: Point, max_iter: int) -> Job:
     if "flavour" in point:
         return ranking_job(train, point, max_iter, seed=1)
     return rating_job(train, fit_biases(train.user_ids, train.movie_ids, train.stars), point, max_iter, seed=1)
@@ -112,7 +111,7 @@ def _score_out_of_fold(fits: Fits, exams: Sequence[Exam], points: Sequence[Point
     models = iter(fits.all("rating search", jobs))
     columns, base = [], []
     for exam in exams:
-        train, pairs = exam.train, exam.test[:2]
+        train, pairs = exam.train, (exam.test.user_ids, exam.test.movie_ids)
         scores = np.column_stack([next(models).dot(*pairs) for _ in points])
         columns.append(blend_columns(scores, Support.of(train.user_ids, train.movie_ids), *pairs))
         base.append(fit_biases(train.user_ids, train.movie_ids, train.stars).predict(*pairs))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fitting import Fits, Point, rating_model, stars_job, stars_model
-from benchmarks.judge import Exam
-from benchmarks.protocols import Columns
+from benchmarks.ranking import ndcg
 from recsys.baselines.baselines import BASELINES
+from recsys.evaluation.evaluator import Exam, Ratings
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel
 
@@ -33,7 +33,7 @@ def choose_baseline(name: str, exams: Sequence[Exam]) -> Point:
     if len(points) == 1:
         return points[0]
     values = [
-        np.mean([exam.ndcg(exam.scores(BASELINES[name](exam.matrix.stars, **p))) for exam in exams]) for p in points
+        np.mean([ndcg(exam, exam.rank_all(BASELINES[name](exam.matrix.stars, **p))) for exam in exams]) for p in points
     ]
     best = int(np.argmax(values))
     log.info("%s: validation nDCG %.4f with %s", name, values[best], points[best])
@@ -44,17 +44,17 @@ def choose_stars(fits: Fits, exam: Exam) -> Point:
     """The setting of explicit ALS on raw stars with the lowest RMSE: what tuning it for lists usually means."""
     jobs = [partial(stars_job, exam.train, point, fits.max_iter, 1) for point in STARS_GRID]
     models = [stars_model(exam.train, factors) for factors in fits.all("explicit ALS", jobs)]
-    errors = [exam.judge_stars(model)["rmse"] for model in models]
+    errors = [exam.judge_rating(model)["rmse"] for model in models]
     return STARS_GRID[int(np.argmin(errors))]
 
 
-def fit_stars(fits: Fits, train: Columns, point: Point) -> Factors:
+def fit_stars(fits: Fits, train: Ratings, point: Point) -> Factors:
     """Explicit ALS on raw stars."""
     [factors] = fits.all("explicit ALS", [partial(stars_job, train, point, fits.max_iter, 1)])
     return factors
 
 
-def biases_alone(train: Columns) -> RatingModel:
+def biases_alone(train: Ratings) -> RatingModel:
     """Damped user and movie averages."""
     none, nothing = np.empty(0, np.int32), np.empty((0, 1), np.float32)
     return rating_model(train, Factors(none, nothing, none, nothing))

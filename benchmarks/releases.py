@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.protocols import Columns
 from recsys.errors import DataError, NotFoundError
+from recsys.evaluation.evaluator import Ratings
 
 # Name of the ratings file, its separator, and how many lines of header it has.
 LAYOUTS = {"u.data": ("\t", 0), "ratings.dat": (":", 0), "ratings.csv": (",", 1)}
 
 
-def read_ratings(path: Path) -> Columns:
+def read_ratings(path: Path) -> Ratings:
     """Ratings of a release: its zip archive, its unpacked folder, or the ratings file itself.
 
     Raises:
@@ -33,7 +33,7 @@ def read_ratings(path: Path) -> Columns:
             f"{path}: {name} is not a table of user, movie, stars and time ({error}). Nothing was read. "
             "Take the release as its publisher made it."
         ) from error
-    return Columns(
+    return Ratings(
         users.astype(np.int32), movies.astype(np.int32), stars.astype(np.float32), seconds.astype("datetime64[s]")
     )
 

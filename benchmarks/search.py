@@ -107,7 +107,7 @@ def main(
     repeats: Annotated[int, typer.Option(help="Searches of each kind; the median of their costs counts.")] = 1,
 ) -> None:
     """Search both models with every strategy."""
-    found = Ratings(*read_ratings(Path(data))) if data else invent(ratings // 165, movies, ratings)
+    found = read_ratings(Path(data)) if data else invent(ratings // 165, movies, ratings)
     config = TrainConfig(
         ranking_trials=trials, rating_trials=trials, max_iter=iterations, n_folds=folds, relevant_rating=4.0
     )

@@ -16,7 +16,7 @@ from recsys.config import Settings
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring.user_lists import write_lists
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.seen_lists import seen_lists

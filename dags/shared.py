@@ -229,7 +229,7 @@ def settings() -> Settings:
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 
-    from recsys.spark import on_cluster
+    from recsys.spark.masters import on_cluster
 
     found = Settings.load()
     if "spark_master" in found.model_fields_set:

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from recsys.config import Settings
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from recsys.tracking import Tracking
+    from recsys.tracking.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Workspace:
 
     @cached_property
     def tracking(self) -> "Tracking":
-        from recsys.tracking import Tracking  # importing MLflow takes 2.6 s
+        from recsys.tracking.tracking import Tracking  # importing MLflow takes 2.6 s
 
         return Tracking(self.settings)
 
     def spark(self, app_name: str, **options: Any) -> AbstractContextManager["SparkSession"]:
-        """A Spark session for a ``with`` block; `options` as of `recsys.spark.spark_session`."""
+        """A Spark session for a ``with`` block; `options` as of `recsys.spark.session.spark_session`."""
         return self.start_spark(self.settings, app_name, **options)

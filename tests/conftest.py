@@ -58,7 +58,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """One Spark session for all tests that compute on tables: small ones, where compiling outweighs computing."""
-    from recsys.spark import spark_session
+    from recsys.spark.session import spark_session
 
     with spark_session(
         Settings(state_dir=tmp_path_factory.mktemp("spark"), spark_master="local[2]"),
@@ -72,7 +72,7 @@ def spark(tmp_path_factory):
 @pytest.fixture(scope="session")
 def _migrated_mlflow(tmp_path_factory) -> Path:
     """An empty MLflow database, migrated once: doing it anew costs seconds per test."""
-    from recsys.tracking import Tracking
+    from recsys.tracking.tracking import Tracking
 
     settings = Settings(state_dir=tmp_path_factory.mktemp("mlflow"))
     Tracking(settings).find_runs("Default", {"none": "none"})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from recsys.cli import log_to_terminal
+from recsys.cli.entry import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
@@ -335,7 +335,7 @@ def _latest(settings: Settings) -> SnapshotRef:
 
 def _retention(keep: int, dataset: str) -> Any:
     from recsys.lifecycle import retention
-    from recsys.tracking import Tracking
+    from recsys.tracking.tracking import Tracking
 
     return retention.plan(_store(), Tracking(Settings.load()), keep, dataset or None)
 

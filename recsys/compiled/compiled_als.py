@@ -6,11 +6,13 @@ found here holds there. What does not depend on a candidate is prepared once: `I
 `Labels` per scheme. Fits share both and run side by side in threads, without the interpreter's lock.
 """
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from cachetools import LRUCache
 
 from recsys.compiled import ridge_kernels
 from recsys.compiled.interactions import Interactions, Labels, Side
@@ -57,8 +59,7 @@ class StatesInMemory:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._states: dict[tuple[str, AlsParams], State] = {}
+        self._states: LRUCache[tuple[str, AlsParams], State] = LRUCache(limit_bytes, lambda state: state.size_bytes)
         self._lock = threading.Lock()
 
     def get(self, scheme: str, params: AlsParams) -> State | None:
@@ -66,11 +67,9 @@ class StatesInMemory:
             return self._states.get((scheme, params))
 
     def put(self, scheme: str, params: AlsParams, state: State) -> None:
-        with self._lock:
-            before = self._states.pop((scheme, params), state)
+        with self._lock, contextlib.suppress(ValueError):  # a state larger than the limit is not kept
+            before = self._states.get((scheme, params), state)
             self._states[scheme, params] = max(before, state, key=lambda each: each.n_iterations)
-            while sum(each.size_bytes for each in self._states.values()) > self._limit_bytes:
-                del self._states[next(iter(self._states))]
 
 
 class Fits:

@@ -1,5 +1,6 @@
 """How a model is judged: the wiring between models, the top-k kernel and the metrics."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from recsys.topk.exact import select_top, top_k
 
 PerUser = dict[str, NDArray[np.float64]]
 Lists = NDArray[np.int64]
+RankingMetric = Callable[[NDArray[np.bool_], NDArray[np.integer]], NDArray[np.float64]]
 _USER_BLOCK = 512
 # Diversity compares all raters of the listed movies: at 25 million ratings that is only affordable for some users.
 _DIVERSITY_USERS = 2_000
@@ -56,12 +58,26 @@ class Exam:
         test: ratings kept back from the models.
         k: list length.
         relevant_rating: stars from which a held-out movie counts as a good recommendation.
+        has_cold_users: whether lists are asked for users without a training rating too.
+        ranking_metrics: what `judge_lists` computes, by name.
     """
 
-    def __init__(self, train: Ratings, test: Ratings, k: int, relevant_rating: float) -> None:
+    def __init__(
+        self,
+        train: Ratings,
+        test: Ratings,
+        k: int,
+        relevant_rating: float,
+        *,
+        has_cold_users: bool = True,
+        ranking_metrics: Mapping[str, RankingMetric] = metrics.RANKING_METRICS,
+    ) -> None:
+        self._ranking_metrics = ranking_metrics
         self.train, self.test, self.k, self.relevant_rating = train, test, k, relevant_rating
         self.catalogue = distinct(train.movie_ids)
         liked = test.where(test.stars >= relevant_rating)
+        if not has_cold_users:
+            liked = liked.where(np.isin(liked.user_ids, train.user_ids))
         self.user_ids = distinct(liked.user_ids)
         # Movies nobody rated in training cannot be recommended, yet they count as missed.
         self._all_movies = np.union1d(self.catalogue, liked.movie_ids)
@@ -136,7 +152,7 @@ class Exam:
         if not len(self.user_ids):
             raise ConfigError(none_relevant(self.test.stars, self.relevant_rating))
         hit = metrics.hits(_index(self._all_movies, lists), self._relevant, len(self._all_movies))
-        per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in metrics.RANKING_METRICS.items()}
+        per_user = {f"{name}_at_{self.k}": f(hit, self._n_relevant) for name, f in self._ranking_metrics.items()}
         means = {name: float(np.nanmean(values)) for name, values in per_user.items()}
         ranked = _index(self.catalogue, lists)
         means["coverage"] = beyond_accuracy.catalogue_coverage(ranked, len(self.catalogue))

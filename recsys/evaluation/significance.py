@@ -1,4 +1,15 @@
-"""How sure are we: of one model's mean over users, and of one model being better than another on the same users?"""
+"""How sure are we: of one model's mean over users, and of one model being better than another on the same users?
+
+SciPy has both, `bootstrap` and `permutation_test`, with equal intervals. Why these stay: core-seconds for 10,000
+resamples of 600, 6,000 and 20,000 users, and the memory they take; SciPy 1.17 in batches of 100, vectorized.
+
+::
+
+    paired_bootstrap      0.06   0.2   0.5     1 MB
+    bootstrap             0.02   0.2   0.8    46 MB   3 GB without batches; refuses a single user
+    paired_permutation    0.06   0.2   0.4     1 MB
+    permutation_test      0.35   3.9  13     165 MB   12 GB without batches
+"""
 
 from dataclasses import dataclass
 
@@ -124,7 +135,8 @@ def paired_permutation(
         far = np.abs((1 - 2 * flipped) @ difference) >= threshold
         return PermutationTest(float(difference.mean()), float(far.mean()), n)
     rng = np.random.default_rng(seed)
-    sums = (difference @ (1 - 2 * rng.integers(0, 2, n, dtype=np.int8)) for _ in range(n_permutations))
+    # Not by `@`: from 10,000 users on BLAS starts threads for each product, which takes 20 times as long.
+    sums = ((difference * (1 - 2 * rng.integers(0, 2, n, dtype=np.int8))).sum() for _ in range(n_permutations))
     n_far = sum(abs(total) >= threshold for total in sums)
     return PermutationTest(float(difference.mean()), float((1 + n_far) / (1 + n_permutations)), n)
 

@@ -205,7 +205,7 @@ def _base(store: Store, append_to: str) -> SnapshotManifest | None:
 def _log_report(
     workspace: Workspace, manifest: SnapshotManifest, html: str, metrics: dict[str, float], tags: dict[str, str]
 ) -> str:
-    from recsys.tracking import log_report
+    from recsys.tracking.tracking import log_report
 
     with tempfile.TemporaryDirectory(dir=workspace.settings.tmp_dir) as folder:
         path = Path(folder) / "eda.html"

@@ -16,7 +16,7 @@ from recsys.storage import releases, snapshots
 from recsys.storage.base import Store
 
 if TYPE_CHECKING:
-    from recsys.tracking import Tracking
+    from recsys.tracking.tracking import Tracking
 
 log = logging.getLogger(__name__)
 Due = Literal["training", "lists", "nothing"]

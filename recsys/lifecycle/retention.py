@@ -32,7 +32,7 @@ from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.snapshots import SnapshotManifest, read_manifest
 from recsys.storage.tables import read_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,9 @@ from threading import Lock
 from urllib.robotparser import RobotFileParser
 
 from recsys.errors import ConfigError, NotFoundError, TransientError
-from recsys.posters.fetcher import USER_AGENT, BusyError, Fetcher, origin_of
+from recsys.http.origins import origin_of
+from recsys.http.retrying import BusyError
+from recsys.posters.fetcher import USER_AGENT, Fetcher
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 
 log = logging.getLogger(__name__)
 

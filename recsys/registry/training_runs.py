@@ -1,6 +1,6 @@
 """Training runs in MLflow, as other stages ask about them: where they are, and whether one came to its end."""
 
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 
 EXPERIMENT = "recsys-training"
 NO_RATING_MODEL = "none: these data have no ratings"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from recsys.spark import as_raised
+from recsys.spark.shipping import as_raised
 from recsys.storage.base import Store
 from recsys.storage.tables import write_table
 

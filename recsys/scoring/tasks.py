@@ -26,7 +26,7 @@ from recsys.scoring.similar import similar_model
 from recsys.scoring.source_id_columns import SourceIds, without
 from recsys.scoring.table_rules import check_lists, check_similar
 from recsys.scoring.user_lists import write_lists
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store

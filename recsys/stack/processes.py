@@ -1,8 +1,8 @@
 """Processes by identity: start them in sessions of their own, recognise them later, end exactly those.
 
 A process id alone is not an identity, because ids are used again. Here a process is its id together with
-the moment it started, as the kernel tells it. What a killed parent leaves behind is found by the
-session it belongs to, or by a marker in its environment.
+the moment it started. What a killed parent leaves behind is found by the session it belongs to, or by a
+marker in its environment.
 """
 
 import contextlib
@@ -10,11 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux alone has it; psutil does not read it
 GRACE_S = 25.0  # Airflow's shutdown takes 2 to 17 s when it works, and for ever when it does not
 _TASKS_GRACE_S = 6.0  # Airflow's workers pass SIGTERM over while a task runs
 
@@ -49,12 +51,13 @@ def start_time(pid: int) -> str | None:
     """When a process started, as an opaque text; None when it does not run (a zombie does not)."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # a child of ours that ended must not linger as a zombie
-    if PROC.joinpath("self").exists():
-        stat = _stat(pid)
-        return f"{_boot_id()}:{stat[19]}" if stat else None
-    answer = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, started = answer.stdout.strip().partition(" ")
-    return started.strip() if state and not state.startswith("Z") else None
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return f"{_boot_id()}:{_ticks(process)}" if psutil.LINUX else str(process.create_time())
+    except psutil.Error:  # gone, or not ours to look at
+        return None
 
 
 def leftovers(marker: str, processes: Iterable[Process], folder: Path) -> list[int]:
@@ -68,7 +71,7 @@ def leftovers(marker: str, processes: Iterable[Process], folder: Path) -> list[i
     """
     sessions = {process.pid: process for process in processes}
     own = _ancestry()
-    return [pid for pid, session in _sessions() if pid not in own and _belongs(pid, session, marker, sessions, folder)]
+    return [pid for pid in psutil.pids() if pid not in own and _belongs(pid, marker, sessions, folder)]
 
 
 def stop(processes: Iterable[Process], find: Callable[[], list[int]], grace_s: float = GRACE_S) -> int:
@@ -113,63 +116,45 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _belongs(pid: int, session: int, marker: str, sessions: Mapping[int, Process], folder: Path) -> bool:
+def _belongs(pid: int, marker: str, sessions: Mapping[int, Process], folder: Path) -> bool:
+    name, _, value = marker.partition("=")
     try:
-        if marker.encode() in (PROC / str(pid) / "environ").read_bytes().split(b"\0"):
-            return True
-    except OSError:
-        pass  # another user's, or gone
-    leader = sessions.get(session)
-    if leader is None:
+        process = psutil.Process(pid)
+        with contextlib.suppress(psutil.AccessDenied):  # another user's
+            if process.environ().get(name) == value:
+                return True
+        leader = sessions.get(session := os.getsid(pid))
+        # The id of a session is not given away while a member lives, so a leader that runs must be the recorded one.
+        if leader is None or start_time(session) not in (leader.started, None):
+            return False
+        works_in = Path(process.cwd())
+    except (psutil.Error, OSError):  # gone, or another user's
         return False
-    # The id of a session is not given away while a member lives, so a leader that runs must be the recorded one.
-    if start_time(session) not in (leader.started, None):
-        return False
-    try:
-        return not PROC.joinpath("self").exists() or folder in [
-            path := (PROC / str(pid) / "cwd").readlink(),
-            *path.parents,
-        ]
-    except OSError:
-        return False
+    return folder in [works_in, *works_in.parents]
 
 
-def _sessions() -> Iterator[tuple[int, int]]:
-    """Every live process of this machine with its session (with its group where there is no /proc)."""
-    if PROC.joinpath("self").exists():
-        for entry in PROC.iterdir():
-            if entry.name.isdigit() and (stat := _stat(int(entry.name))):
-                yield int(entry.name), int(stat[3])
-        return
-    answer = subprocess.run(["ps", "-axo", "pid=,pgid=,stat="], capture_output=True, text=True, check=False)
-    for line in answer.stdout.splitlines():
-        pid, group, state = line.split()
-        if not state.startswith("Z"):
-            yield int(pid), int(group)
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Fields 3 and on of /proc/PID/stat: state, parent, group, session, ..., the 20th the start time in ticks."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-    return None if fields[0] in "ZX" else fields
+def _ticks(process: psutil.Process) -> int:
+    """When a process started, in the kernel's ticks after the machine did: no change of the clock moves it."""
+    before, created, after = psutil.boot_time(), process.create_time(), psutil.boot_time()
+    if before != after:  # the clock was changed in between
+        return _ticks(process)
+    since_boot_s: float = created - before
+    return round(since_boot_s * os.sysconf("SC_CLK_TCK"))
 
 
 def _ancestry() -> set[int]:
     """This process and those it descends from."""
-    pids = {os.getpid(), os.getppid()}
-    pid = os.getppid()
-    while (stat := _stat(pid)) and int(stat[1]) > 0:
-        pid = int(stat[1])
-        pids.add(pid)
+    pids: set[int] = set()
+    pid = os.getpid()
+    with contextlib.suppress(psutil.Error):
+        while pid > 0:
+            pids.add(pid)
+            pid = psutil.Process(pid).ppid()
     return pids
 
 
 def _boot_id() -> str:
     try:
-        return (PROC / "sys/kernel/random/boot_id").read_text().strip()[:8]
+        return _BOOT_ID.read_text().strip()[:8]
     except OSError:
         return "boot"

@@ -26,7 +26,10 @@ from recsys.evaluation.evaluator import Ratings
 from recsys.models.als import AlsParams
 from recsys.models.factors import Factors
 from recsys.search.space import Point
-from recsys.spark import as_raised, blas_in_use, is_local, machine_mb
+from recsys.spark.masters import is_local
+from recsys.spark.memory import machine_mb
+from recsys.spark.session import blas_in_use
+from recsys.spark.shipping import as_raised
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.training.folds import Fold, Folds, Judges

@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from recsys.compiled.compiled_als import Fits, States, StatesInMemory
@@ -21,7 +21,7 @@ from recsys.models.preferences import preference
 from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
 from recsys.search.space import Point
-from recsys.spark import task_bytes
+from recsys.spark.memory import task_bytes
 from recsys.splitting.split import Split
 
 if TYPE_CHECKING:
@@ -72,13 +72,22 @@ class Engine(Protocol):
         ...
 
 
+class Frames(LRUCache[str, "DataFrame"]):
+    """Frames in Spark's memory, by scheme; the least recently used leaves it first."""
+
+    def popitem(self) -> tuple[str, "DataFrame"]:
+        scheme, frame = super().popitem()
+        frame.unpersist()  # a fit that still reads it makes it again
+        return scheme, frame
+
+
 class Mllib:
-    """Spark's own ALS: cached frames by scheme; as many as fit, the least recently used go first."""
+    """Spark's own ALS on cached frames, as many as fit."""
 
     def __init__(self, spark: "SparkSession", train: Ratings) -> None:
         self._spark, self._train = spark, train
         self._lock = threading.Lock()
-        self._frames: OrderedDict[str, DataFrame] = OrderedDict()
+        self._frames = Frames(_n_kept(len(train)))
         self._n_blocks = n_blocks(len(train), spark.sparkContext.defaultParallelism, task_bytes(spark))
 
     def fit(self, scheme: str, make_labels: MakeLabels, params: AlsParams) -> Factors:
@@ -92,10 +101,6 @@ class Mllib:
                 self._frames[scheme] = training_frame(
                     self._spark, train.user_ids, train.movie_ids, labels, self._n_blocks
                 )
-            self._frames.move_to_end(scheme)
-            while len(self._frames) > max(1, _CACHED_RATINGS // max(1, len(train))):
-                _, oldest = self._frames.popitem(last=False)
-                oldest.unpersist()  # a fit that still reads it makes it again
             return self._frames[scheme]
 
 
@@ -125,8 +130,7 @@ class Compiled:
     def __init__(self, train: Ratings, states: States | None = None) -> None:
         self._train, self._states = train, states or StatesInMemory(_STATES_BYTES)
         self._lock = threading.Lock()
-        self._labels: OrderedDict[str, Labels] = OrderedDict()
-        self._n_labels = max(1, _CACHED_RATINGS // max(1, len(train)))
+        self._labels: LRUCache[str, Labels] = LRUCache(_n_kept(len(train)))
 
     @cached_property
     def _data(self) -> Interactions:
@@ -141,11 +145,13 @@ class Compiled:
             fits = self._fits
             if scheme not in self._labels:
                 self._labels[scheme] = self._data.arranged(make_labels())
-            self._labels.move_to_end(scheme)
             labels = self._labels[scheme]
-            while len(self._labels) > self._n_labels:
-                self._labels.popitem(last=False)
         return fits.fit(scheme, labels, params)
+
+
+def _n_kept(n_ratings: int) -> int:
+    """How many sets of labels are kept between fits."""
+    return max(1, _CACHED_RATINGS // max(1, n_ratings))
 
 
 class Fitter:

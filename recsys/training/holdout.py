@@ -21,7 +21,7 @@ from recsys.registry.training_runs import EXPERIMENT, registered_name
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.tables import read_json, read_table, write_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training.gate import Check, decide, gain_check, loss_check
 from recsys.training.report import training_page
 

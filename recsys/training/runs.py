@@ -11,7 +11,7 @@ from recsys.config import TrainConfig
 from recsys.registry.training_runs import EXPERIMENT, NO_RATING_MODEL, registered_name
 from recsys.search.space import Point
 from recsys.search.trial import Trial
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training.member_selection import Composition
 from recsys.training.report.training_report import Searched
 

@@ -13,7 +13,7 @@ from recsys.search import strategies
 from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import runs
 from recsys.training.folds import Judges
 from recsys.training.report.training_report import Searched

@@ -16,13 +16,14 @@ from recsys.evaluation.evaluator import Ratings, none_relevant
 from recsys.models.recommender import Recommender
 from recsys.registry import training_runs
 from recsys.registry.champions import Champions, serving
-from recsys.spark import is_local, spark_session
+from recsys.spark.masters import is_local
+from recsys.spark.session import spark_session
 from recsys.storage import layout
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
 from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_json, read_table, write_json, write_table
-from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import cluster, holdout, member_selection, runs, searching
 from recsys.training.fitting import split_name, split_of
 from recsys.training.relevance import on_scale

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError, RecsysError
-from recsys.pages import render
+from recsys.pages.rendering import render
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.protocols import PARTS, Columns, item_stratified, latest_fifth_of_liked, random_fifth, shuffled_folds
+from benchmarks.protocols import PARTS, item_stratified, latest_fifth_of_liked, random_fifth, shuffled_folds
+from recsys.evaluation.evaluator import Ratings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -24,11 +25,11 @@ FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" /
 def drawn_ratings(seed, n):
     rng = np.random.default_rng(seed)
     movies = (rng.random(n) ** 3 * 40).astype(int)  # few movies with many ratings, many with few
-    return Columns(rng.integers(0, 15, n), movies, rng.integers(1, 6, n).astype(float), rng.integers(0, n, n))
+    return Ratings(rng.integers(0, 15, n), movies, rng.integers(1, 6, n).astype(float), rng.integers(0, n, n))
 
 
 def their_stratified_test(ratings):
-    frame = pd.DataFrame({"userID": ratings.user_ids, "itemID": ratings.movie_ids, "row": np.arange(len(ratings[0]))})
+    frame = pd.DataFrame({"userID": ratings.user_ids, "itemID": ratings.movie_ids, "row": np.arange(len(ratings))})
     train, test = python_stratified_split(frame, ratio=0.75, filter_by="item", seed=42)
     return set(train["row"]), set(test["row"])
 
@@ -38,7 +39,7 @@ def read(archive, member, separator):
         table = pd.read_csv(
             file.open(member), sep=separator, header=None, engine="c" if separator == "\t" else "python"
         )
-    return Columns(*(table[i].to_numpy() for i in range(4)))
+    return Ratings(*(table[i].to_numpy() for i in range(4)))
 
 
 real = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is not there")
@@ -81,9 +82,9 @@ def test_folds_are_those_of_a_loop_over_a_legacy_shuffle():
 
 
 def test_the_random_fifth_does_not_depend_on_the_order_of_the_rows():
-    ratings = Columns(np.repeat(np.arange(30), 10), np.tile(np.arange(10), 30), np.ones(300), np.arange(300))
+    ratings = Ratings(np.repeat(np.arange(30), 10), np.tile(np.arange(10), 30), np.ones(300), np.arange(300))
     order = np.random.default_rng(0).permutation(300)
-    [part], [shuffled] = random_fifth(ratings), random_fifth(Columns(*(column[order] for column in ratings)))
+    [part], [shuffled] = random_fifth(ratings), random_fifth(ratings.where(order))
     np.testing.assert_array_equal(shuffled.test, part.test[order])
 
 
@@ -102,5 +103,5 @@ def test_on_ml_1m_the_time_split_has_the_sizes_its_authors_report():
     [part] = latest_fifth_of_liked(ratings)
     sizes = [(m.sum(), len(np.unique(ratings.user_ids[m])), len(np.unique(ratings.movie_ids[m]))) for m in part]
     assert sizes == [(669_181, 5_397, 3_569), (86_542, 1_139, 3_279)]
-    [within] = latest_fifth_of_liked(Columns(*(column[part.train] for column in ratings)))
+    [within] = latest_fifth_of_liked(ratings.where(part.train))
     assert (within.train.sum(), within.test.sum()) == (535_343, 24_241)

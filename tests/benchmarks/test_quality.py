@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from benchmarks.fitting import stars_model
-from benchmarks.judge import Exam, rows
 from benchmarks.plans import PLANS, plan_of
-from benchmarks.protocols import Columns
-from benchmarks.quality import METRICS
+from benchmarks.protocols import Part
+from benchmarks.quality import METRICS, _judge_lists
+from benchmarks.ranking import Scored, all_scores, ndcg
 from benchmarks.releases import read_ratings
 from recsys.baselines.baselines import BASELINES
 from recsys.baselines.scorers import SameForAll
 from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
+from recsys.evaluation.evaluator import Ratings
 from recsys.models.ensemble import grow
 from recsys.models.factors import Factors
 
@@ -54,36 +55,52 @@ def test_what_holds_no_ratings_is_refused(tmp_path):
 
 def columns(*ratings):
     users, movies, stars = (np.array(values) for values in zip(*ratings, strict=True))
-    return Columns(users.astype(np.int32), movies.astype(np.int32), stars.astype(np.float32), np.arange(len(users)))
+    return Ratings(users.astype(np.int32), movies.astype(np.int32), stars.astype(np.float32), np.arange(len(users)))
 
 
 @pytest.fixture
 def exam():
-    """User 1 has seen 10 and asks for 20; user 2 has seen 20 and 30, asks for 10 and for 40, which nobody has rated."""
-    train = columns((1, 10, 5), (2, 20, 4), (2, 30, 1))
-    return Exam(train, columns((1, 20, 4), (2, 10, 5), (2, 40, 4), (2, 30, 2)), relevant_rating=4)
+    """User 1 has seen 10 and asks for 20; user 2 has seen 20 and 30, asks for 10 and for 40, which nobody has rated.
+
+    User 3, of whom nothing is known, is not asked about.
+    """
+    ratings = columns((1, 10, 5), (2, 20, 4), (2, 30, 1), (1, 20, 4), (2, 10, 5), (2, 40, 4), (2, 30, 2), (3, 10, 5))
+    train = np.arange(8) < 3
+    return PLANS["latest-small"].exam(ratings, Part(train, ~train))
 
 
 def test_lists_leave_out_what_is_rated_and_unlistable_movies_count_as_missed(exam):
-    scores = SameForAll(np.array([1.0, 2.0, 3.0], np.float32)).scores(exam.user_rows)
-    assert exam.lists(scores)[:, :3].tolist() == [[2, 1, -1], [0, -1, -1]]
-    got = exam.judge_lists(scores)
-    second_place = 1 / np.log2(3)  # user 1 finds 20 behind 30
-    first_of_two = 1 / (1 + second_place)  # user 2 finds 10 first, 40 never
-    assert got["ndcg_at_10"] == pytest.approx((second_place + first_of_two) / 2)
-    assert got["recall_at_10"] == pytest.approx((1 + 1 / 2) / 2)
-    assert got["mrr"] == pytest.approx((1 / 2 + 1) / 2)
-    assert exam.ndcg(scores) == got["ndcg_at_10"]
+    same_for_all = SameForAll(np.array([1.0, 2.0, 3.0], np.float32))
+    scored = Scored(exam, same_for_all.scores(np.arange(2)))  # the same scores, summed up before
+    for lists in (exam.rank_all(same_for_all), exam.rank_all(scored)):
+        assert lists[:, :3].tolist() == [[30, 20, -1], [10, -1, -1]]
+        got = _judge_lists(exam, lists)
+        second_place = 1 / np.log2(3)  # user 1 finds 20 behind 30
+        first_of_two = 1 / (1 + second_place)  # user 2 finds 10 first, 40 never
+        assert got["ndcg_at_10"] == ndcg(exam, lists) == pytest.approx((second_place + first_of_two) / 2)
+        assert got["recall_at_10"] == pytest.approx((1 + 1 / 2) / 2)
+        assert got["mrr_at_10"] == pytest.approx((1 / 2 + 1) / 2)
+        assert set(METRICS) - {"rmse", "mae"} <= set(got)
 
 
-def test_factors_are_scored_by_id_and_strangers_score_0(exam):
+def test_average_precision_is_divided_by_what_the_protocol_says():
+    """Twelve relevant movies, one of them rated in train by somebody else, listed first: 1/10 or 1/12."""
+    ratings = columns((1, 1, 5), (2, 2, 5), *((1, movie, 5) for movie in range(2, 14)))
+    train = np.arange(len(ratings)) < 2
+    for protocol, expected in (("latest-small", 1 / 10), ("recommenders-100k", 1 / 12)):
+        exam = PLANS[protocol].exam(ratings, Part(train, ~train))
+        lists = exam.rank_all(SameForAll(np.array([1.0, 2.0], np.float32)))
+        assert exam.judge_lists(lists)[0]["map_at_10"] == pytest.approx(expected)
+
+
+def test_factors_are_scored_by_id_and_what_the_model_does_not_know_scores_0(exam):
     factors = Factors(
         np.array([2], np.int32),
         np.ones((1, 1), np.float32),
         np.array([10, 30], np.int32),
         np.array([[7.0], [8.0]], "f"),
     )
-    assert exam.scores(factors).tolist() == [[0, 0, 0], [7, 0, 8]]
+    assert all_scores(exam, factors).tolist() == [[0, 0, 0], [7, 0, 8]]
 
 
 def test_raw_stars_are_predicted_as_the_product_and_by_the_mean_where_cold():
@@ -120,20 +137,20 @@ def invented(n_users=60, n_movies=40, n_each=20):
 @pytest.mark.parametrize("protocol", PLANS)
 def test_everything_is_chosen_inside_train(protocol):
     users, movies, stars, times = (np.array(values) for values in zip(*invented(), strict=True))
-    ratings = Columns(users.astype(np.int32), movies.astype(np.int32), stars.astype(np.float32), times)
+    ratings = Ratings(users.astype(np.int32), movies.astype(np.int32), stars.astype(np.float32), times)
     plan = PLANS[protocol]
     for part in plan.parts(ratings):
-        tested = set(zip(*rows(ratings, part.test)[:2], strict=True))
-        train = rows(ratings, part.train)
+        tested = set(ratings.where(part.test).pairs().tolist())
+        train = ratings.where(part.train)
         for inner in plan.carve(train):
             assert not (inner.train & inner.test).any()
-            used = rows(train, inner.train | inner.test)
+            used = train.where(inner.train | inner.test)
             assert used.stars.size
-            assert tested.isdisjoint(zip(*used[:2], strict=True))
+            assert tested.isdisjoint(used.pairs().tolist())
     if protocol == "replay-1m":
         [part] = plan.parts(ratings)
-        for inner in plan.carve(rows(ratings, part.train)):
-            times_of = rows(ratings, part.train).timestamps
+        for inner in plan.carve(ratings.where(part.train)):
+            times_of = ratings.where(part.train).timestamps
             assert times_of[inner.train].max() < times_of[inner.test].min()
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from recsys import cli, pipeline
-from recsys.cli import commands
+from recsys import pipeline
+from recsys.cli import commands, entry
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
 from recsys.ingest import tasks
@@ -40,7 +40,7 @@ def recsys(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["recsys", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            entry.main()
         out, err = capsys.readouterr()
         return end.value.code or 0, out, err
 

@@ -122,6 +122,28 @@ def test_a_longer_fit_goes_on_from_a_shorter_one_while_memory_lasts(drawn, monke
     assert asked[-1] == 5
 
 
+def state_of(n_bytes, n_iterations=1):
+    factors = np.zeros((n_bytes // 8, 1), np.float32)  # half of the bytes each
+    return State(factors, factors, n_iterations)
+
+
+def test_the_state_not_used_for_longest_goes_first_and_looking_at_one_is_use():
+    states, params = StatesInMemory(limit_bytes=2_000), AlsParams(rank=1, reg_param=0.1, max_iter=1)
+    for scheme in ("one", "other"):
+        states.put(scheme, params, state_of(800))
+    assert states.get("one", params)
+    states.put("third", params, state_of(800))
+    assert [scheme for scheme in ("one", "other", "third") if states.get(scheme, params)] == ["one", "third"]
+
+
+def test_a_state_larger_than_the_limit_is_not_kept_and_pushes_out_no_other():
+    states, params = StatesInMemory(limit_bytes=2_000), AlsParams(rank=1, reg_param=0.1, max_iter=1)
+    states.put("one", params, state_of(800))
+    states.put("large", params, state_of(4_000))
+    assert states.get("large", params) is None
+    assert states.get("one", params)
+
+
 def test_fits_side_by_side_give_what_they_give_alone(drawn):
     data = Interactions.of(*drawn[:2])
     labels = data.arranged(drawn[2])

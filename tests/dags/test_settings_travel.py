@@ -7,7 +7,7 @@ import shared
 
 from recsys.config import PosterConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.spark import on_cluster
+from recsys.spark.masters import on_cluster
 
 
 def test_without_conf_a_dag_uses_the_defaults_of_its_config():

@@ -22,7 +22,7 @@ from recsys.stack.processes import leftovers
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recsys.cli import main
+from recsys.cli.entry import main
 from recsys.ingest.formats.tabular import How
 from recsys.ingest.inspection import inspect_source
 

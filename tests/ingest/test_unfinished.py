@@ -8,7 +8,7 @@ from recsys.ingest import tasks
 from recsys.registry import training_runs
 from recsys.registry.champions import serving
 from recsys.storage import layout, releases
-from recsys.tracking import CHAMPION
+from recsys.tracking.tracking import CHAMPION
 from recsys.training import runs
 from recsys.workspace import Workspace
 

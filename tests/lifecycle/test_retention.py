@@ -17,7 +17,7 @@ from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.s3_store import S3Store
 from recsys.storage.tables import write_json
-from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401
 from tests.storage.manifests import write_manifest
 

@@ -16,7 +16,7 @@ from recsys.splitting.split import Strategy
 from recsys.storage import layout, snapshots
 from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_table, write_json, write_table
-from recsys.tracking import CHAMPION
+from recsys.tracking.tracking import CHAMPION
 from recsys.training import holdout, tasks
 from tests.lifecycle.test_retention import LATER, NOW, left, manifests, publish, register, store, tracking  # noqa: F401
 from tests.storage.interrupting import interruptions

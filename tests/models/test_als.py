@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.models.als import AlsParams, fit_als, training_frame
-from recsys.spark import blas_in_use
+from recsys.spark.session import blas_in_use
 
 pytestmark = pytest.mark.spark
 

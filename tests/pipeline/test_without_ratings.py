@@ -21,7 +21,7 @@ from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import holdout
 from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
@@ -57,7 +57,8 @@ def chain(settings, folder):
     snapshot = pipeline.ingest_ratings(Workspace(settings), ingested).to_json()
     champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
     release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), settings)
-    pipeline.fetch_posters(Workspace(settings), PosterConfig(max_posters=3), PublishedTables.read(release))
+    tables = PublishedTables(version_id=release["version_id"])
+    pipeline.fetch_posters(Workspace(settings), PosterConfig(max_posters=3), tables)
     return snapshot, champion, release
 
 

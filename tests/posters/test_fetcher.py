@@ -7,7 +7,8 @@ import tracemalloc
 import pytest
 
 from recsys.errors import ConfigError, DataError, NotFoundError, PermanentError, TransientError
-from recsys.posters.fetcher import USER_AGENT, BusyError, Fetcher
+from recsys.http.retrying import BusyError
+from recsys.posters.fetcher import USER_AGENT, Fetcher
 from tests.posters.servers import answer, server
 
 

@@ -7,7 +7,7 @@ import pytest
 from recsys.registry.champions import Champions
 from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from tests.storage.interrupting import interruptions
 
 NAME = "recsys-tiny"

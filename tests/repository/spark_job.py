@@ -14,7 +14,7 @@ import numpy as np, pyarrow as pa
 import pyspark, recsys
 from recsys.config import Settings
 from recsys.models.als import AlsParams, fit_als, training_frame
-from recsys.spark import spark_session
+from recsys.spark.session import spark_session
 from recsys.storage.opening import open_store
 from recsys.storage.tables import spark_table, write_table
 

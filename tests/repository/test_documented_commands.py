@@ -15,7 +15,7 @@ import pytest
 import shared
 import typer
 
-from recsys import cli
+from recsys.cli import entry
 from recsys.cli.commands import app as recsys_app
 from recsys.config import PROJECT_ROOT, environment_dataset, form_values
 from recsys.errors import RecsysError
@@ -175,7 +175,7 @@ def check_recsys(request, words, _variables):
     here = {"42": "1", "471": "1", "1=5,50=4.5": "1=5,3=4.5", "6fa459ea-ee8a-3ca4-894e-db77e160355e": "1"}
     monkeypatch.setattr(sys, "argv", ["recsys", *(here.get(word, word) for word in words)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        entry.main()
     out, err = capsys.readouterr()
     assert (end.value.code or 0, bool(out)) == (0, True), err
 

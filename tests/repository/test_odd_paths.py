@@ -19,7 +19,7 @@ from recsys.stack.places import Places
 from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.workspace import Workspace
 from tests.repository import spark_job
 

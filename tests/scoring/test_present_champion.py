@@ -8,7 +8,7 @@ from recsys.registry.training_runs import registered_name
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 
 
 @pytest.fixture

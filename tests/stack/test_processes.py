@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from recsys.config import Settings
@@ -87,6 +88,38 @@ def test_a_stop_ends_what_is_recorded(places):
     assert not places.record.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="earlier versions recorded ticks on Linux alone")
+def test_a_stack_that_an_earlier_version_recorded_is_found_and_stopped(places):
+    # That version read the boot's id and the ticks since then from /proc itself.
+    process = start(places, SLEEP, marked=False)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    recorded = replace(process, started=f"{boot}:{ticks}")
+    record(places, recorded)
+    assert launcher.find(places).dead == []
+    assert launcher.stop(places) == 1
+    assert not recorded.is_alive
+
+
+def test_a_change_of_the_clock_does_not_make_another_process(places, monkeypatch):
+    process = start(places, SLEEP)
+    # Where the clock is put forward by an hour, the machine seems to have started an hour later. psutil's
+    # create_time is relative to that, and so is not the same before and after.
+    booted, created = psutil.boot_time, psutil.Process.create_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted() + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    assert process.is_alive
+
+
+def test_an_ended_child_that_nobody_waited_for_does_not_run():
+    code = "import os, sys, time\npid = os.fork()\nif pid == 0: os._exit(0)\nprint(pid, flush=True)\ntime.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        zombie = int(parent.stdout.readline())
+        wait_for(lambda: psutil.Process(zombie).status() == psutil.STATUS_ZOMBIE)
+        assert start_time(zombie) is None
+        parent.kill()
+
+
 def test_an_id_that_was_used_again_is_left_alone(places):
     # The record names this id, but the process that has it now started at another moment, for another purpose.
     stranger = start(places, SLEEP, marked=False)
@@ -120,7 +153,6 @@ def test_children_are_found_by_their_session_when_their_environment_cannot_tell(
     assert not is_running(child)
 
 
-@pytest.mark.skipif(not processes.PROC.joinpath("self").exists(), reason="environments are read from /proc")
 def test_what_no_record_names_is_found_by_its_marker(places):
     process = start(places, SLEEP)
     wait_for(lambda: leftovers(f"{MARKER}={places.stack_id}", [], places.state_dir) == [process.pid])

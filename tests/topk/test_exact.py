@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import scoring
+from recsys import topk
 from recsys.errors import ConfigError, DataError
 from recsys.topk import blocks, exact, fused
 from recsys.topk.exact import MovieFactors, select_top, top_k
@@ -237,7 +237,7 @@ def test_arrays_that_may_not_be_written_or_are_not_contiguous_are_read():
 
 
 def test_without_the_compiler_numpy_does_the_work_and_the_log_says_so(monkeypatch, caplog):
-    monkeypatch.delattr(scoring, "fused", raising=False)
+    monkeypatch.delattr(topk, "fused", raising=False)
     monkeypatch.setitem(sys.modules, "recsys.topk.fused", None)  # as if numba could not be imported
     assert exact._path.__wrapped__() is blocks
     assert "not compiled" in caplog.text

@@ -27,7 +27,7 @@ if "avxvnni" in sys.argv:
 kinds = "avx2", "avx512f", "avx512bw", "avx512vnni", "avxvnni"
 features.update({name: name in sys.argv for name in kinds})
 binding.get_host_cpu_features = lambda: features
-from recsys.scoring import tiles
+from recsys.topk import tiles
 from tests.topk.test_tiles import digest
 print(tiles.IN_BYTES, tiles.WIDTH, digest(None))
 """

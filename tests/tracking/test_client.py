@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from recsys.config import Settings
 from recsys.errors import AlreadyExistsError, ConfigError, NotFoundError, TransientError
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 
 POLICY = shared.DEFAULT_ARGS["retry_policy"]
 

@@ -16,7 +16,7 @@ from recsys.models.biases import fit_biases
 from recsys.models.factors import Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import RatingModel, Recommender
-from recsys.tracking import CHAMPION, Tracking, log_report
+from recsys.tracking.tracking import CHAMPION, Tracking, log_report
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_version_without_the_model_file_says_so(tracking, tmp_path):
 def test_any_number_of_processes_may_be_the_first_to_open_the_database(tmp_path):
     code = (
         "from recsys.config import Settings\n"
-        "from recsys.tracking import Tracking\n"
+        "from recsys.tracking.tracking import Tracking\n"
         "print(len(Tracking(Settings.load()).find_runs('recsys-training', {})))\n"
     )
     env = {**os.environ, "RECSYS_STATE_DIR": str(tmp_path / "state")}

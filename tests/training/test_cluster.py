@@ -13,7 +13,7 @@ from recsys.models.als import AlsParams
 from recsys.search.trial import Trial
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import cluster, member_selection, searching, tasks
 from recsys.training.folds import Folds
 from tests.training.tiny import CONFIG, write_snapshot

@@ -10,7 +10,7 @@ from recsys.registry.champions import Champions, serving
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
-from recsys.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import runs, tasks
 from tests.storage.interrupting import interruptions
 from tests.training.tiny import CONFIG, train_tiny

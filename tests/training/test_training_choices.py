@@ -8,6 +8,7 @@ import pytest
 
 from recsys.config import TrainConfig
 from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.models.als import AlsParams
 from recsys.models.blend import Blend
 from recsys.models.recommender import Recommender
 from recsys.search.cross_validation import Outcome
@@ -15,7 +16,7 @@ from recsys.search.trial import Objective, Trial
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training import fitting, holdout, member_selection, tasks
 from recsys.training.folds import Folds
 from recsys.training.report.training_report import Searched
@@ -159,6 +160,19 @@ def test_alpha_means_the_same_whatever_the_unit_of_the_preference(settings, spar
         labels = fitter._preference({"preference": name})
         size = np.abs(labels[labels != 0]).mean()
         assert fitter.alpha({"preference": name, "alpha": 3.0}) * size == pytest.approx(3.0, rel=1e-4)
+
+
+def test_the_frame_not_used_for_longest_leaves_the_memory_of_spark(settings, spark, monkeypatch):
+    ratings = Ratings(*(np.array([1, 2, 3], kind) for kind in (np.int32, np.int32, np.float32, np.int64)))
+    monkeypatch.setattr(fitting, "_CACHED_RATINGS", 2 * len(ratings))  # two frames
+    engine, params, made = fitting.Mllib(spark, ratings), AlsParams(rank=2, reg_param=0.1, max_iter=1), []
+    for scheme in ("one", "other", "one", "third", "one", "other"):
+        engine.fit(scheme, lambda scheme=scheme: made.append(scheme) or ratings.stars, params)
+    assert made == ["one", "other", "third", "other"]
+
+    frames, kept = fitting.Frames(2), {size: spark.range(size).cache() for size in (1, 2, 3)}
+    frames.update(kept)
+    assert [frame.storageLevel.useMemory for frame in kept.values()] == [False, True, True]
 
 
 def test_every_baseline_is_a_run_beside_the_trials_with_the_same_metrics(settings):

@@ -10,7 +10,7 @@ from recsys.registry import training_runs
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
-from recsys.tracking import CHAMPION, Tracking
+from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training import runs, searching, tasks
 from tests.training.tiny import CONFIG, train_once, write_snapshot
 

@@ -9,11 +9,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-import tenacity
-
 from recsys.errors import DataError, PermanentError, TransientError
-from recsys.http import quiet_client
+from recsys.http.http_client import HttpClient
+from recsys.http.retrying import retrying
 from recsys.ingest.download.transfer import (
     Downloaded,
     Held,
@@ -28,6 +26,8 @@ __all__ = ["Downloaded", "Held", "Policy", "Validator", "download"]
 
 log = logging.getLogger(__name__)
 
+_USER_AGENT = "recsys (research data download)"
+_N_REDIRECTS = 10
 WAY_OUT = "Or fetch it by other means and name the file: DATASET=/path/to/archive.zip"
 
 
@@ -58,8 +58,7 @@ def download(
     """
     policy = policy or Policy()
     failures: list[PermanentError | TransientError] = []
-    limits = httpx.Timeout(policy.timeout_s)
-    with quiet_client(timeout=limits, event_hooks={"request": [refuse_plain_http]}) as client:
+    with HttpClient(_USER_AGENT, refuse_plain_http, policy.timeout_s, _N_REDIRECTS) as client:
         for address in addresses:
             try:
                 return _persist(Transfer(client, address, target, md5, held, policy), policy)
@@ -71,18 +70,8 @@ def download(
 
 def _persist(transfer: Transfer, policy: Policy) -> Downloaded | None:
     """Try one address again while its faults may pass."""
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((TransientError, WrongSumError)),
-        stop=tenacity.stop_after_attempt(policy.n_attempts),
-        wait=tenacity.wait_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s),
-        before_sleep=lambda state: log.info("%s; attempt %d follows", _reason(state), state.attempt_number + 1),
-        reraise=True,
-    )
-    return retrying(transfer.run)
-
-
-def _reason(state: tenacity.RetryCallState) -> str:
-    return str(state.outcome.exception()) if state.outcome else "no outcome"
+    kinds = (TransientError, WrongSumError)
+    return retrying(kinds, policy.n_attempts, policy.first_wait_s, policy.longest_wait_s)(transfer.run)
 
 
 def _summary(name: str, failures: list[PermanentError | TransientError]) -> PermanentError | TransientError:

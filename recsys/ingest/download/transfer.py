@@ -4,19 +4,21 @@ Certificates are always verified, and unencrypted transfers are refused, by redi
 bytes wherever there is one: the pinned one of a frozen release, else what the server keeps beside the archive.
 """
 
-import contextlib
 import json
 import logging
-import ssl
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import httpx
 
-from recsys.errors import ConfigError, DataError, PermanentError, TransientError
-from recsys.http import AS_IT_IS, plain_body
+from recsys.errors import DataError, PermanentError, TransientError
+from recsys.http.bodies import plain_body
+from recsys.http.http_client import HttpClient
+from recsys.http.origins import is_this_machine
+from recsys.http.retrying import refuse_busy
 from recsys.ingest.archives.members import looks_like_html, read_head
 from recsys.ingest.download.digests import file_digest, sidecar_md5
 from recsys.redaction import redact_addresses
@@ -24,12 +26,8 @@ from recsys.storage.os_errors import mapped_os_errors
 
 log = logging.getLogger(__name__)
 
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SIGN_IN_STATUS = frozenset({401, 403})
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MAX_SIDECAR_BYTES = 64 << 10
-_N_REDIRECTS = 10
-_USER_AGENT = "recsys (research data download)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Policy:
     """How patiently one address is tried."""
 
     n_attempts: int = 4
-    first_wait_s: float = 1.0  # doubles with each attempt
+    first_wait_s: float = 1.0  # at most; doubles with each attempt
     longest_wait_s: float = 30.0
     timeout_s: float = 30.0  # to connect, and between two pieces of the body
     max_bytes: int = 8 << 30
@@ -88,7 +86,7 @@ class Transfer:
 
     def __init__(
         self,
-        client: httpx.Client,
+        client: HttpClient,
         address: str,
         target: Path,
         md5: str | None,
@@ -112,21 +110,16 @@ class Transfer:
     def _run(self) -> Downloaded | None:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         offset, validator = self._resumable()
-        try:
-            with self._answer(self._address, self._headers(offset, validator)) as response:
-                if response.status_code == httpx.codes.NOT_MODIFIED and self._held:
-                    return None
-                offset = self._check(response, offset)
-                md5 = self._md5 or self._sidecar()
-                if self._held and md5 is not None and md5 == self._held.md5:
-                    log.info("%s: by its MD5 sum the one that is held", self._target.name)
-                    return None
-                self._receive(response, offset)
-                validator = Validator(response.headers.get("etag"), response.headers.get("last-modified"))
-        except httpx.HTTPError as error:
-            raise self._mapped(error) from error
-        except httpx.InvalidURL as error:
-            raise ConfigError(f"{self._shown}: {error}. Nothing was fetched. Correct the address.") from error
+        with self._client.stream(self._address, self._headers(offset, validator)) as response:
+            if response.status_code == httpx.codes.NOT_MODIFIED and self._held:
+                return None
+            offset = self._check(response, offset)
+            md5 = self._md5 or self._sidecar()
+            if self._held and md5 is not None and md5 == self._held.md5:
+                log.info("%s: by its MD5 sum the one that is held", self._target.name)
+                return None
+            self._receive(response, offset)
+            validator = Validator(response.headers.get("etag"), response.headers.get("last-modified"))
         return self._accept(validator, md5, was_resumed=offset > 0)
 
     def _resumable(self) -> tuple[int, Validator]:
@@ -154,27 +147,13 @@ class Transfer:
                 headers["If-Modified-Since"] = self._held.validator.last_modified
         return headers
 
-    @contextlib.contextmanager
-    def _answer(self, url: httpx.URL | str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """The answer at the end of redirects; their own bodies, which may be endless, are not read."""
-        given = {**AS_IT_IS, "User-Agent": _USER_AGENT, **headers}
-        request = self._client.build_request("GET", url, headers=given)
-        for _ in range(_N_REDIRECTS + 1):
-            with contextlib.closing(self._client.send(request, stream=True)) as response:
-                if response.next_request is None:
-                    yield response
-                    return
-                request = response.next_request
-        raise PermanentError(f"{url}: redirects more than {_N_REDIRECTS} times")
-
     def _check(self, response: httpx.Response, offset: int) -> int:
         """Where the body belongs in the file; raises for anything that is no archive."""
         status = response.status_code
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._forget()
             raise TransientError(f"{self._shown}: the part held here does not fit; starting over")
-        if status in _TRANSIENT_STATUS:
-            raise TransientError(f"{self._shown}: answered {status} {response.reason_phrase}")
+        refuse_busy(response)
         if status in _SIGN_IN_STATUS:
             raise PermanentError(
                 f"{self._shown}: answered {status} {response.reason_phrase}; it may give the archive only to people "
@@ -197,9 +176,8 @@ class Transfer:
         url = httpx.URL(self._address)
         url = url.copy_with(path=f"{url.path}.md5")
         md5 = None
-        with self._answer(url, {}) as response:
-            if response.status_code in _TRANSIENT_STATUS:
-                raise TransientError(f"{url}: answered {response.status_code} {response.reason_phrase}")
+        with self._client.stream(str(url)) as response:
+            refuse_busy(response)
             if response.is_success:
                 head = next(plain_body(response, _MAX_SIDECAR_BYTES), b"")
                 md5 = sidecar_md5(head.decode(errors="replace"), PurePosixPath(url.path).stem)
@@ -247,34 +225,15 @@ class Transfer:
         sha256 = file_digest(self._target)
         return Downloaded(self._target, self._shown, sha256, actual, size_bytes, validator, verified_by)
 
-    def _mapped(self, error: httpx.HTTPError) -> PermanentError | TransientError:
-        if _is_certificate_fault(error):
-            return PermanentError(
-                f"{self._shown}: its certificate cannot be verified ({error}); verification is never switched off"
-            )
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
-            return PermanentError(f"{self._shown}: {error}")
-        return TransientError(f"{self._shown}: {type(error).__name__}: {error or 'no details'}")
-
     def _forget(self) -> None:
         self._part.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
 
-def refuse_plain_http(request: httpx.Request) -> None:
-    """Called for every request, redirects included."""
-    if request.url.scheme != "https" and request.url.host not in _LOOPBACK:
-        raise httpx.UnsupportedProtocol(
-            f"{redact_addresses(str(request.url))} is not https; unencrypted transfers are refused"
-        )
-
-
-def _is_certificate_fault(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def refuse_plain_http(address: str) -> None:
+    """The check of addresses before they are asked, those of redirects included."""
+    if urlsplit(address).scheme != "https" and not is_this_machine(address):
+        raise PermanentError(f"{address} is not https; unencrypted transfers are refused")
 
 
 def _with_progress(

@@ -5,8 +5,8 @@ from typing import Any
 
 from recsys.ingest.eda.comparison import Comparison
 from recsys.ingest.eda.eda_charts import horizontal_bars, percent, rows_of, whole
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 
 def changes(comparison: Comparison) -> list[tuple[str, str, str, str]]:

@@ -6,8 +6,8 @@ be long (titles) are given in the layout's ``meta.labels``; the page shortens th
 
 from typing import TYPE_CHECKING, Any
 
-from recsys.pages import ACCENT
 from recsys.pages.charts import specification
+from recsys.pages.rendering import ACCENT
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -9,8 +9,8 @@ from recsys.ingest.eda.comparison import Comparison
 from recsys.ingest.eda.rating_figures import panels
 from recsys.ingest.eda.scale import Scale
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import render
 from recsys.pages.charts import figures_json, library
+from recsys.pages.rendering import render
 from recsys.storage.snapshots import SnapshotManifest
 
 VERSION = 3

@@ -11,8 +11,8 @@ from recsys.ingest.eda.eda_charts import (
     whole,
 )
 from recsys.ingest.eda.summaries import Summaries
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 
 def most_rated(summaries: Summaries) -> Panel:

@@ -22,10 +22,11 @@ def unnamed(
         missing: what each of them needs.
         mapping: what was said of columns.
     """
-    seen = "; ".join(
-        f"{archive.place(table.member.path)} has the columns {listed(table)}, none of them known as {' or '.join(need)}"
-        for table, need in zip(tables, missing, strict=True)
-    )
+    files: dict[str, list[str]] = {}
+    for table, need in zip(tables, missing, strict=True):
+        fault = f"has the columns {listed(table)}, none of them known as {' or '.join(need)}"
+        files.setdefault(fault, []).append(archive.place(table.member.path))
+    seen = "; ".join(f"{_with_others(names)} {fault}" for fault, names in files.items())
     needed = missing[0]
     said = ",".join(f"{name}={mapping[name]}" for name in needed if name in mapping)
     advice = f"Say which of the file's columns they are: columns={','.join(f'{name}=…' for name in needed)}"
@@ -36,6 +37,12 @@ def unnamed(
         counts = [name for name in tables[0].names if plain_name(name) in COUNT_NAMES]
         advice += f" (then {' or '.join(counts)} says how often)" if counts else ""
     return DataError(f"{seen}{f' (columns={said} was given)' if said else ''}. {NOT_READ} {advice}.")
+
+
+def _with_others(names: Sequence[str]) -> str:
+    """The first of several files, and how many are like it."""
+    n_more = len(names) - 1
+    return names[0] + (f" (as {n_more} other file{'s' * (n_more > 1)})" if n_more else "")
 
 
 def no_table(archive: Archive, tables: Sequence[Table], columns: Sequence[str]) -> DataError:

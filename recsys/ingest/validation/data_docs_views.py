@@ -10,9 +10,9 @@ from typing import Any
 from great_expectations.render.view import DefaultJinjaIndexPageView, DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
-from recsys import pages
+from recsys.pages import rendering
 
-_TEMPLATES = Path(pages.__file__).parent / "data_docs"
+_TEMPLATES = Path(rendering.__file__).parent / "data_docs"
 
 
 class PageView(DefaultJinjaPageView):  # type: ignore[misc]
@@ -21,7 +21,7 @@ class PageView(DefaultJinjaPageView):  # type: ignore[misc]
     def __init__(self, **directories: Any) -> None:
         super().__init__(**directories)
         self.env.loader = ChoiceLoader([FileSystemLoader(_TEMPLATES), self.env.loader])
-        self.env.globals.update(accent=pages.ACCENT, accent_2=pages.ACCENT_2)
+        self.env.globals.update(accent=rendering.ACCENT, accent_2=rendering.ACCENT_2)
 
     @pass_context
     def render_content_block(self, jinja_context: Any, content_block: Any, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from recsys.ingest.validation.outcomes import N_SAMPLES, Outcome
 from recsys.ingest.validation.quarantine import Examination, Removal
 from recsys.ingest.validation.rules import SUPERSEDED
-from recsys.pages import render
+from recsys.pages.rendering import render
 
 _LABELS = {
     "failed": "Failed",

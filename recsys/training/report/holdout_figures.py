@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recsys.pages import ACCENT, ACCENT_2
 from recsys.pages.charts import Panel, specification
+from recsys.pages.rendering import ACCENT, ACCENT_2
 
 _LOOKS = {
     "challenger": ("this run's model", ACCENT),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Settings
-from recsys.tracking import Tracking
+from recsys.tracking.tracking import Tracking
 from recsys.training.report.training_report import Searched, page
 
 PAGE = "training.html"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recsys.pages import render
 from recsys.pages.charts import Panel, figures_json, library
+from recsys.pages.rendering import render
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Space
 from recsys.search.trial import Objective, Trial

@@ -8,17 +8,12 @@ import os
 import ssl
 import tracemalloc
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from recsys.errors import DataError, PermanentError, TransientError
 from recsys.ingest.download.mirrors import Held, Policy, Validator, download
+from tests.http.certificates import self_signed
 from tests.ingest.servers import CONTENT, FAST, MD5, reply, serving, with_ranges
 
 
@@ -110,6 +105,15 @@ def test_a_busy_server_is_asked_again(tmp_path, status):
     with serving(lambda handler, n: reply(handler, b"", status) if n < 3 else reply(handler)) as (address, requests):
         assert download([address], tmp_path / "ml.zip", policy=FAST).size_bytes == 256_000
     assert len(requests) == 3
+
+
+def test_a_server_that_asks_for_a_longer_pause_than_is_waited_gives_way_to_the_next_mirror(tmp_path):
+    def busy(handler, _):
+        reply(handler, b"", 503, Retry_After="3600")
+
+    with serving(busy) as (address, requests), serving(lambda handler, _: reply(handler)) as (mirror, _):
+        assert download([address, mirror], tmp_path / "ml.zip", policy=FAST).source == mirror
+    assert len(requests) == 1
 
 
 def test_a_server_that_stays_busy_is_a_transient_error(tmp_path):
@@ -206,31 +210,6 @@ def test_a_certificate_that_cannot_be_verified_is_refused(tmp_path):
         with pytest.raises(PermanentError, match=r"certificate cannot be verified .* never switched off"):
             download([address.replace("http:", "https:")], tmp_path / "ml.zip", policy=FAST)
         assert requests == []
-
-
-def self_signed(folder):
-    """A certificate for 127.0.0.1 that nobody vouches for, with its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    pem = serialization.Encoding.PEM
-    path.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
-    )
-    return path
 
 
 BOMB = gzip.compress(gzip.compress(bytes(32 << 20)))  # a few hundred bytes

@@ -126,3 +126,12 @@ def test_no_scale_is_proposed_for_ratings_that_were_not_read(tmp_path):
     assert found.scale == ""
     assert not any("rating_scale" in doubt for doubt in found.doubts)
     assert "line 2: rating is 'good'" in found.doubts[0]
+
+
+def test_files_of_one_kind_are_refused_in_one_sentence(tmp_path):
+    for number in range(5):
+        (tmp_path / f"test-{number}.csv").write_text("user_id,movie_id\n1,2\n")
+    with pytest.raises(DataError) as caught:
+        read_source(tmp_path)
+    assert "test-0.csv (as 4 other files) has the columns user_id, movie_id, none" in str(caught.value)
+    assert "test-1.csv" not in str(caught.value)

@@ -13,15 +13,15 @@ import os
 import shlex
 import subprocess
 import sys
-import uuid
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys import errors
 from recsys.config import PROJECT_ROOT, Settings
 from recsys.errors import ConfigError
+from recsys.spark import shipping
+from recsys.spark.masters import is_local
+from recsys.spark.memory import heap_mb, machine_mb
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +90,7 @@ def spark_session(
     spark = _start(builder)
     if not is_local(settings.spark_master):
         # Unpacked on every executor: from within an archive numba could not keep compiled code.
-        spark.sparkContext.addArchive(f"{_package(scratch)}#{Path(__file__).parent.name}")
+        spark.sparkContext.addArchive(f"{shipping.package(scratch)}#{shipping.PACKAGE.name}")
     checkpoints = settings.spark_checkpoint_dir or str(scratch / "checkpoints")
     spark.sparkContext.setCheckpointDir(checkpoints)
     log.info("Spark %s on %s, heap %s", spark.version, settings.spark_master, heap)
@@ -137,118 +137,6 @@ def _java_in_use() -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         said = str(error)
     return f"JAVA_HOME is {home or 'not set'}; `{java} -version` says: {said}"
-
-
-def is_local(master: str) -> bool:
-    """Whether a Spark master is this process, not a cluster.
-
-    >>> is_local("local[4]"), is_local("spark://master:7077")
-    (True, False)
-    """
-    return master.startswith("local")
-
-
-def on_cluster(settings: Settings, host: str, port: int | None, extra: Mapping[str, Any]) -> Settings:
-    """Settings for the Spark cluster that an Airflow connection of the type Spark names.
-
-    Args:
-        settings: all the rest.
-        host: ``yarn``, ``local[4]``, ``spark://host``, ``k8s://https://host``, or a bare host, which is Spark's own
-            cluster manager.
-        port: of the host, if any.
-        extra: `queue` (YARN), `namespace` (Kubernetes), and any Spark setting by its full name.
-
-    Raises:
-        ConfigError: an entry without a meaning here, such as the deploy mode `cluster`: the driver is the task itself.
-
-    >>> on_cluster(Settings(), "spark-master", 7077, {"spark.executor.memory": "4g"}).spark_master
-    'spark://spark-master:7077'
-    """
-    is_plain = "://" in host or host == "yarn" or host.startswith("local")
-    master = (host if is_plain else f"spark://{host}") + (f":{port}" if port else "")
-    names = {"queue": "spark.yarn.queue", "namespace": "spark.kubernetes.namespace"}
-    conf = {names.get(name, name): str(value) for name, value in extra.items()}
-    strange = {name: value for name, value in conf.items() if not name.startswith("spark.")}
-    if strange.pop("deploy-mode", "client") != "client" or strange or not host:
-        raise ConfigError(
-            f"The connection to Spark has host {host!r} and extra {dict(extra)}. Nothing was started. A host is "
-            "needed, and as extra queue, namespace and Spark settings by their full names; the deploy mode is client."
-        )
-    conf.pop("deploy-mode", None)
-    return settings.model_copy(update={"spark_master": master, "spark_conf": {**settings.spark_conf, **conf}})
-
-
-def _package(scratch: Path) -> Path:
-    """The code that the driver runs as an archive, which executors unpack into the folder their Python begins with."""
-    path = scratch / f"recsys-{uuid.uuid4().hex[:12]}.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(Path(__file__).parent.rglob("*.py")):
-            archive.write(file, file.relative_to(Path(__file__).parent))
-    return path
-
-
-def as_raised(error: Exception) -> Exception:
-    """The error of this package that a Python worker's traceback ends with; the error itself without one."""
-    for line in reversed(str(error).splitlines()):
-        name, _, message = line.strip().partition(": ")
-        kind = getattr(errors, name.removeprefix("recsys.errors."), None) if name.startswith("recsys.errors.") else None
-        if isinstance(kind, type) and issubclass(kind, errors.RecsysError):
-            return kind(message)
-    return error
-
-
-def heap_mb(n_ratings: int, memory_mb: int) -> int:
-    """A heap for the driver: 2 GB and 120 bytes a rating, but no more than a third of the machine, and at least 1 GB.
-
-    MLlib holds each rating twice in its blocks, which are smaller in a smaller heap
-    (`recsys.training.fitting.n_blocks`), and caches on disk what does not fit. The other two thirds are for
-    Python: the ratings and factors of this process, and the workers.
-
-    >>> heap_mb(100_000, 24_000), heap_mb(25_000_000, 24_000), heap_mb(25_000_000, 8_000)
-    (2059, 4909, 2666)
-    """
-    return max(1024, min(2048 + 120 * n_ratings // 2**20, memory_mb // 3))
-
-
-def machine_mb() -> int:
-    """Memory of this machine, or of the control group (a container, a service) this process is confined to."""
-    size_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    groups = Path("/proc/self/cgroup")  # Linux alone has it
-    limits = group_limits(groups.read_text(), Path("/sys/fs/cgroup")) if groups.is_file() else []
-    return min([size_bytes, *limits]) // 2**20
-
-
-def group_limits(groups: str, root: Path) -> list[int]:
-    """The limits of memory in bytes that hold for a process, of both versions of control groups.
-
-    Args:
-        groups: what ``/proc/<pid>/cgroup`` says.
-        root: where control groups are mounted. Inside a container a process may find its own group at the root.
-    """
-    found = []
-    for line in groups.splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kinds in ("", "memory"):
-            top, name = (root / kinds, "memory.limit_in_bytes") if kinds else (root, "memory.max")
-            files = {folder / name for folder in (top, top / path.lstrip("/"))}
-            texts = [file.read_text().strip() for file in files if file.is_file()]
-            found += [int(text) for text in texts if text.isdigit()]  # it may say "max"
-    return found
-
-
-def task_bytes(spark: "SparkSession") -> int:
-    """Memory for data in the heap that each of the tasks running side by side has: on the smallest machine, if many."""
-    context = spark.sparkContext
-    sizes = context._jsc.sc().getExecutorMemoryStatus().values().iterator()  # type: ignore[attr-defined]
-    found = []
-    while sizes.hasNext():
-        found.append(int(sizes.next()._1()))
-    n_tasks: int = context.defaultParallelism
-    if not is_local(context.master):
-        # The driver is one of them, and runs no tasks. Executors may still be coming: what one has was perhaps said.
-        said = int(context.getConf().get("spark.executor.cores") or 0)
-        n_tasks = said or -(-n_tasks // max(1, len(found) - 1))
-    return min(found) // n_tasks
 
 
 def blas_in_use(spark: "SparkSession") -> str:

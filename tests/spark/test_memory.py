@@ -2,7 +2,7 @@
 
 import pytest
 
-from recsys.spark import group_limits, machine_mb
+from recsys.spark.memory import group_limits, machine_mb
 
 GB = 2**30
 

@@ -1,0 +1,1 @@
+"""HTTP for archives and posters: one client with checked redirects, limits and retries."""

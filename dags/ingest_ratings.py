@@ -1,4 +1,4 @@
-"""Brings in a dataset, proves it, and publishes it as an immutable snapshot.
+"""Brings in a data set, checks it, and publishes it as an immutable snapshot.
 
 **Steps.** `configure` → `download` → `compare` → `parse` → `validate` → `publish` → `explore`, `prune`. Publishing
 emits the asset `ratings`, which starts `train_model`. A source with nothing new goes from `compare` to `unchanged`; to
@@ -41,7 +41,7 @@ def ingest_ratings() -> None:
 
     @task.branch
     def compare(downloaded: dict, plan: dict) -> str:
-        """What is to be done: `parse` what is new; or make up for what is undone; or nothing, as all is `unchanged`."""
+        """Choose the next task: `parse` for new data; what is due for the snapshot there is; or `unchanged`."""
         from recsys.ingest import tasks
 
         return tasks.next_task(shared.workspace(), SourceArchive.read(downloaded), shared.config(plan))
@@ -70,14 +70,14 @@ def ingest_ratings() -> None:
 
     @task(multiple_outputs=False, **shared.SPARK)
     def validate(parsed: dict, plan: dict) -> dict[str, Any]:
-        """Hold the tables against every expectation, and quarantine faulty rows; the reports are written either way."""
+        """Check every expectation on the tables, and quarantine faulty rows; the reports are written either way."""
         from recsys.ingest import tasks
 
         return tasks.validate(shared.spark_workspace(), StagedTables.read(parsed), shared.config(plan)).to_json()
 
     @task(multiple_outputs=False, outlets=[shared.RATINGS], trigger_rule="none_failed_min_one_success")
     def publish(downloaded: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
-        """Turn staging into an immutable snapshot; from here on `train_model` may start."""
+        """Make the staged tables an immutable snapshot; `train_model` starts then."""
         from recsys.ingest import tasks
 
         archive = SourceArchive.read(downloaded)
@@ -85,7 +85,7 @@ def ingest_ratings() -> None:
 
     @task(multiple_outputs=False, **shared.SPARK)
     def explore(snapshot: dict) -> dict[str, Any]:
-        """Draw the exploratory report of the snapshot, beside the one before; returns its address."""
+        """Write the report on the snapshot's data, and what changed since the one before; returns its address."""
         from recsys.ingest import tasks
 
         return tasks.explore(shared.spark_workspace(), SnapshotRef.read(snapshot).snapshot_id).to_json()

@@ -42,8 +42,8 @@ class IngestResult:
     due: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        about = {"message": self.message, "due": self.due} if self.message else {}
-        return {**self.snapshot.to_json(), **about}
+        snapshot = self.snapshot.to_json()
+        return {"message": self.message, **snapshot, "due": self.due} if self.message else snapshot
 
 
 def ingest_ratings(workspace: Workspace, config: IngestConfig) -> IngestResult:

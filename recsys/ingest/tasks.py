@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import IngestConfig
 from recsys.errors import NotFoundError
-from recsys.ingest import checking, parsing, publishing, snapshot_recipe, source_archives
+from recsys.ingest import checking, exploring, parsing, publishing, snapshot_recipe, source_archives
 from recsys.messages import (
     EdaReportRef,
     SnapshotRef,
@@ -174,8 +174,6 @@ def explore(workspace: Workspace, snapshot_id: str) -> EdaReportRef:
     Raises:
         NotFoundError: there is no such snapshot.
     """
-    from recsys.ingest import exploring  # importing Plotly takes a second
-
     store, tracking = workspace.store, workspace.tracking
     manifest = snapshots.read_manifest(store, snapshot_id)
     key = layout.eda_report(snapshot_id)

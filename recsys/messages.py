@@ -127,13 +127,20 @@ class SourceArchive(Message):
 
 
 class FaultyRow(Message):
-    """A row of a source that cannot be read: where it is, why, and its text."""
+    """A row that is kept out of a table.
 
-    file: str
+    Attributes:
+        line: in the file; negative in a table of a snapshot.
+        reason: one word for counting; `fault` is a sentence.
+        file: of the source; empty where it is not known.
+        content: the row's text, or its beginning; empty where it is not known.
+    """
+
     line: int
     reason: str
     fault: str
-    content: str
+    file: str = ""
+    content: str = ""
 
 
 class StagedTables(Message):

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ from recsys.ingest.validation import data_docs
 from recsys.ingest.validation.limits import Baseline, Limits
 from recsys.ingest.validation.quarantine import Examination, Removal, examine
 from recsys.ingest.validation.rules import SUPERSEDED
-from recsys.ingest.validation.validation_report import document, failure, headline, page
+from recsys.ingest.validation.validation_report import CheckedSource, document, failure, headline, page
 from recsys.messages import SourceArchive, StagedTables, ValidationResult
 from recsys.rating_scales import parse_scale, propose_scale
 from recsys.storage import layout
@@ -74,7 +74,7 @@ def examine_staged(
         limits,
         max_quarantined=config.max_quarantined,
         n_malformed=staged.n_malformed,
-        malformed={table: [row.to_json() for row in rows] for table, rows in staged.malformed.items()},
+        malformed=staged.malformed,
         n_base=staged.n_base,
         files=staged.source_files,
         context=context,
@@ -138,19 +138,19 @@ def _baseline(store: Store, archive: SourceArchive, release: Release | None) -> 
 def _publish_report(store: Store, found: Examination, staged: StagedTables, checked_at: datetime, advice: str) -> str:
     """Write the page and its JSON; returns the address of the page."""
     ingest_id = staged.archive.ingest_id
-    about: dict[str, Any] = {
-        "ingest_id": ingest_id,
-        "dataset": staged.archive.dataset,
-        "is_invented": staged.archive.is_invented,
-        "checked_at": checked_at,
-        "advice": advice,
-        "not_read": staged.not_read,
-        "summed": _summed(store, found, staged.archive),
-    }
-    write_json(store, layout.validation_report(ingest_id, "json"), document(found, **about), overwrite=True)
+    source = CheckedSource(
+        ingest_id=ingest_id,
+        dataset=staged.archive.dataset,
+        is_invented=staged.archive.is_invented,
+        checked_at=checked_at,
+        advice=advice,
+        not_read=staged.not_read,
+        summed=_summed(store, found, staged.archive),
+    )
+    write_json(store, layout.validation_report(ingest_id, "json"), document(found, source), overwrite=True)
     key = layout.validation_report(ingest_id)
     link = f"../{layout.data_docs(ingest_id).removeprefix('reports/')}/index.html"
-    store.put(key, page(found, **about, data_docs=link).encode(), overwrite=True)
+    store.put(key, page(found, source, link).encode(), overwrite=True)
     return store.uri(key)
 
 
@@ -196,10 +196,10 @@ def _refusal(found: Examination, report: str, advice: str) -> PermanentError:
 
 def _examples(removal: Removal) -> str:
     """The first faulty rows of a table, with their text, in one line."""
-    wrong = [sample for sample in removal.samples if sample["reason"] != SUPERSEDED]
+    wrong = [sample for sample in removal.samples if sample.reason != SUPERSEDED]
     shown = [
-        f"{sample.get('file') or removal.table} line {sample['line']:,}: {sample['fault']}"
-        + (f" (the row is {sample['content'][:_ROW_LENGTH]!r})" if sample.get("content") else "")
+        f"{sample.file or removal.table} line {sample.line:,}: {sample.fault}"
+        + (f" (the row is {sample.content[:_ROW_LENGTH]!r})" if sample.content else "")
         for sample in wrong[:_N_EXAMPLES]
     ]
     n_more = removal.n_wrong - len(shown)
@@ -212,7 +212,7 @@ def _advice(removal: Removal, staged: StagedTables, store: Store) -> str:
     if reason == "off_scale":
         return _scale_advice(staged.archive, store)
     if reason == "malformed":
-        faults = " ".join(str(sample["fault"]) for sample in removal.samples)
+        faults = " ".join(sample.fault for sample in removal.samples)
         settings = [setting for word, setting in _SETTINGS.items() if word in faults]
         return f"Correct the source{''.join(f', or say {setting}' for setting in settings)}."
     if reason in _CAN_BE_SPARED:

@@ -27,7 +27,6 @@ from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
-from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
@@ -49,21 +48,21 @@ def purchases():
     return "\n".join(rows) + "\n"
 
 
-def chain(settings, folder):
+def chain(workspace, folder):
     path = folder / "purchases.csv"
     path.write_text(purchases())
     columns = {"user_id": "customer", "movie_id": "isbn", "timestamp": "bought_at"}
     ingested = IngestConfig(dataset=str(path), columns=columns, rating_scale="none")
-    snapshot = pipeline.ingest_ratings(Workspace(settings), ingested).to_json()
-    champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
-    release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), settings)
+    snapshot = pipeline.ingest_ratings(workspace, ingested).to_json()
+    champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, workspace.settings)
+    release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), workspace.settings)
     tables = PublishedTables(version_id=release["version_id"])
-    pipeline.fetch_posters(Workspace(settings), PosterConfig(max_posters=3), tables)
+    pipeline.fetch_posters(workspace, PosterConfig(max_posters=3), tables)
     return snapshot, champion, release
 
 
-def test_purchases_become_lists_without_ratings_and_everything_says_so(settings, tmp_path, monkeypatch):
-    snapshot, champion, release = chain(settings, tmp_path)
+def test_purchases_become_lists_without_ratings_and_everything_says_so(workspace, settings, tmp_path, monkeypatch):
+    snapshot, champion, release = chain(workspace, tmp_path)
     store = open_store(settings.resolved_store_url)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(settings.state_dir))
     check_training(store, settings, champion)

@@ -76,12 +76,12 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is recognised in a file, and what is in doubt, before anything is ingested."""
-    from recsys.ingest.formats.tabular import How
+    from recsys.ingest.formats.tabular import ReadOptions
     from recsys.ingest.inspection import inspect_source
     from recsys.ingest.snapshot_recipe import reading_of
 
     config = _config(IngestConfig, given, dataset=str(path))
-    found = inspect_source(path, How.of(reading_of(config)))
+    found = inspect_source(path, ReadOptions.of(reading_of(config)))
     if as_json:
         print_json(found.to_dict())
     else:

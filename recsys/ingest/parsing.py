@@ -13,7 +13,7 @@ from recsys.errors import DataError
 from recsys.ingest import increments, inspection, source_archives
 from recsys.ingest.download import digests
 from recsys.ingest.formats import reading
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.ingest_documents import StagedSource, StagingManifest, read_staging
 from recsys.ingest.parsers.identity import KnownIds
 from recsys.ingest.parsers.parsed_tables import Parsed
@@ -45,7 +45,7 @@ def stage(store: Store, archive: SourceArchive, settings: Settings) -> StagingMa
     malformed = parsed.quarantine.filter(pc.equal(parsed.quarantine["reason"], "malformed"))
     n_new = {name: table.num_rows for name, table in parsed.tables.items()}
     if base:
-        has_ratings = How.of(archive.reading).has_ratings
+        has_ratings = ReadOptions.of(archive.reading).has_ratings
         parsed = increments.append(base.tables, parsed, base.snapshot_id, has_ratings=has_ratings)
     for name, table in {**parsed.tables, **parsed.ids, "quarantine": parsed.quarantine}.items():
         write_table(store, layout.staging_table(ingest_id, name), table, overwrite=True)
@@ -95,14 +95,14 @@ class _BaseSnapshot:
 
 def _read(store: Store, archive: SourceArchive, base: _BaseSnapshot | None, settings: Settings) -> Parsed:
     """Read the archive; the log begins with what is recognised in it."""
-    how = How.of(archive.reading)
+    options = ReadOptions.of(archive.reading)
     with source_archives.local_copy(store, archive.archive_key, settings) as path:
         _check_digest(path, archive)
-        seen = inspection.look_at(path, how)
+        seen = inspection.look_at(path, options)
         for line in seen.lines():
             log.info("%s", line)
-        parsed = reading.read_source(path, how, base=base.ids if base else None)
-    for line in inspection.completed(seen, parsed, how).facts():
+        parsed = reading.read_source(path, options, base=base.ids if base else None)
+    for line in inspection.completed(seen, parsed, options).facts():
         log.info("%s", line)
     return parsed
 

@@ -21,7 +21,7 @@ from recsys.ingest.download import digests
 from recsys.ingest.download import mirrors as downloads
 from recsys.ingest.formats import known_releases, reading
 from recsys.ingest.formats.known_releases import SAMPLE
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.ingest_documents import ArchiveNote, ServerIdentity, read_note
 from recsys.ingest.snapshot_recipe import reading_of
 from recsys.ingest.synthetic import sample
@@ -48,7 +48,7 @@ def bring(config: IngestConfig, store: Store, settings: Settings) -> ArchiveNote
         return _invent(config, store, settings)
     if config.dataset in known_releases.RELEASES:
         return fetch(known_releases.RELEASES[config.dataset], store, settings)
-    return _take(config.dataset, How.of(reading_of(config)), store, settings)
+    return _take(config.dataset, ReadOptions.of(reading_of(config)), store, settings)
 
 
 def _invent(config: IngestConfig, store: Store, settings: Settings) -> ArchiveNote:
@@ -85,7 +85,7 @@ def fetch(release: known_releases.Release, store: Store, settings: Settings) -> 
     if got is None:
         raise TransientError(f"{release.url}: answered 'not modified' though nothing was held. Run again.")
     try:
-        _check_usable(got.path, How(ratings_file=release.ratings_file))
+        _check_usable(got.path, ReadOptions(ratings_file=release.ratings_file))
         key = layout.archive(release.name, release.md5 or got.sha256, f"{release.name}.zip")
         return _keep(
             store,
@@ -117,7 +117,7 @@ def _download(
     )
 
 
-def _take(dataset: str, how: How, store: Store, settings: Settings) -> ArchiveNote:
+def _take(dataset: str, options: ReadOptions, store: Store, settings: Settings) -> ArchiveNote:
     """An archive, a table's file or a folder on this machine; its name names the data set."""
     path = Path(dataset).expanduser().absolute()
     if not (path.is_file() or path.is_dir()):
@@ -133,21 +133,21 @@ def _take(dataset: str, how: How, store: Store, settings: Settings) -> ArchiveNo
         not_read: tuple[str, ...] = ()
         if path.is_dir():
             packed = Path(folder) / f"{name}.zip"
-            not_read = archives.pack_folder(path, packed, reading.kept_names(path, how))
+            not_read = archives.pack_folder(path, packed, reading.kept_names(path, options))
         stored = f"{name}{'.zip' if path.is_dir() else suffix}"
         key = layout.archive(name, digests.file_digest(packed), stored)
         newest = _newest(store, name)
         if note := _note(store, key):
             return _brought_again(store, note, newest)
-        _check_usable(packed, how)
+        _check_usable(packed, options)
         return _keep(store, key, packed, dataset=name, source=str(path), verified_by=verified_by, not_read=not_read)
 
 
-def _check_usable(path: Path, how: How) -> None:
+def _check_usable(path: Path, options: ReadOptions) -> None:
     """Refuse before anything is stored what is no archive of a known layout, or not readable to its end."""
     with archives.open_archive(path) as archive:
         archive.verify()
-        reading.detect_layout(archive, how)
+        reading.detect_layout(archive, options)
 
 
 def _check_sidecar(path: Path) -> str:

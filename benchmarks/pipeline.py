@@ -17,7 +17,8 @@ import typer
 from benchmarks.ingest import download, explore, parse, publish, validate
 from benchmarks.measuring import Cost, interrupt, measure, report
 from recsys.config import IngestConfig, ScoreConfig, Settings, TrainConfig
-from recsys.messages import SnapshotRef
+from recsys.messages import ChampionRef, SnapshotRef
+from recsys.workspace import Workspace
 
 _LARGE = 25_000_000, 59_000
 STEPS = ("parse", "validate", "publish", "explore", "split", "search", "fit", "evaluate", "register", "promote",
@@ -39,13 +40,13 @@ def split(snapshot: SnapshotRef, config: TrainConfig, settings: Settings) -> Any
 def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
     from recsys.scoring import tasks as scoring_tasks
 
-    return getattr(scoring_tasks, name)(champion, config, "benchmark", settings)
+    return getattr(scoring_tasks, name)(Workspace(settings), ChampionRef.read(champion), config, "benchmark")
 
 
 def publish_tables(lists: Any, similar: Any, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
     from recsys.scoring import tasks as scoring_tasks
 
-    return scoring_tasks.publish(lists, similar, champion, config, settings)
+    return scoring_tasks.publish(Workspace(settings), lists, similar, ChampionRef.read(champion), config)
 
 
 def proportions(n_ratings: int) -> tuple[int, int]:

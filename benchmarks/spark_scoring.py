@@ -19,6 +19,7 @@ from recsys.scoring.user_lists import write_lists
 from recsys.spark.session import spark_session
 from recsys.storage.base import Store
 from recsys.storage.opening import open_store
+from recsys.storage.releases import FileRow
 from recsys.storage.seen_lists import seen_lists
 from recsys.storage.tables import read_table, write_table
 
@@ -64,15 +65,15 @@ def _store_inputs(problem: Problem, store: Store) -> None:
     write_table(store, "seen.parquet", seen_lists(pa.table(rated)), row_group_rows=20_000)
 
 
-def _score(spark: "SparkSession", store: Store, name: str, k: int) -> list[dict[str, Any]]:
+def _score(spark: "SparkSession", store: Store, name: str, k: int) -> list[FileRow]:
     """As `recsys.scoring.tasks.score_lists`: read factors and seen lists, score, write Parquet."""
     recommender = Recommender.from_bytes(store.get("recommender.npz"))
     movie_ids = recommender.ranking.movie_ids
     return write_lists(spark, store, recommender, movie_ids, "seen.parquet", f"lists/{name}", k)
 
 
-def _lists(store: Store, written: list[dict[str, Any]], k: int) -> Ids:
-    table = read_table(store, written[0]["key"]).slice(0, _N_CHECKED * k)
+def _lists(store: Store, written: list[FileRow], k: int) -> Ids:
+    table = read_table(store, written[0].key).slice(0, _N_CHECKED * k)
     found: Ids = table.column(columns.MOVIE_ID).to_numpy().reshape(-1, k)
     return found
 

@@ -95,7 +95,8 @@ def ingest_ratings() -> None:
         """Remove snapshots beyond the last `keep_snapshots`, but none that a live model or table needs."""
         from recsys.lifecycle import retention
 
-        return retention.prune(SnapshotRef.read(snapshot).dataset, shared.config(plan).keep_snapshots)
+        keep = shared.config(plan).keep_snapshots
+        return retention.prune(shared.workspace(), SnapshotRef.read(snapshot).dataset, keep).to_json()
 
     plan = shared.configure(shared.RATINGS)
     downloaded = download(plan)

@@ -21,6 +21,9 @@ from typing import Any
 import shared
 from airflow.sdk import dag, task
 
+from recsys.errors import ConfigError
+from recsys.messages import ChampionRef, WrittenTable
+
 
 @dag(
     schedule=[shared.CHAMPION],
@@ -33,32 +36,40 @@ def score_users() -> None:
     def present_champion(announced: dict) -> dict[str, Any]:
         from recsys.scoring import tasks
 
-        return tasks.present_champion(announced)
+        try:
+            champion = ChampionRef.read(announced)
+        except ConfigError:
+            return announced  # the tasks after this one refuse it; this one has other events to announce again
+        return tasks.present_champion(shared.workspace(), champion).to_json()
 
     @task(multiple_outputs=False, **shared.SPARK)
     def score_lists(plan: dict) -> dict[str, Any]:
         """Write the top k movies each user has not rated; newer users folded in, popular ones for the rest."""
         from recsys.scoring import tasks
 
-        tasks.check_is_champion(plan["source"])
-        return tasks.score_lists(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
+        workspace, champion = shared.spark_workspace(), shared.upstream(ChampionRef, plan)
+        tasks.check_is_champion(workspace, champion)
+        return tasks.score_lists(workspace, champion, shared.config(plan), shared.run_key()).to_json()
 
     @task(multiple_outputs=False, **shared.SPARK)
     def score_similar(plan: dict) -> dict[str, Any]:
         """Write the nearest movies of each movie, and the catalogue with titles."""
         from recsys.scoring import tasks
 
-        tasks.check_is_champion(plan["source"])
-        return tasks.score_similar(plan["source"], shared.config(plan), shared.run_key(), shared.settings())
+        workspace, champion = shared.spark_workspace(), shared.upstream(ChampionRef, plan)
+        tasks.check_is_champion(workspace, champion)
+        return tasks.score_similar(workspace, champion, shared.config(plan), shared.run_key()).to_json()
 
     @task(multiple_outputs=False, outlets=[shared.RECOMMENDATIONS])
     def publish(lists: dict, similar: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
-        """Check what was written and make it the current release, all tables at once."""
+        """Check what was written and make it the current version, all tables at once."""
         from recsys.scoring import tasks
 
-        tasks.check_is_champion(plan["source"])
-        release = tasks.publish(lists, similar, plan["source"], shared.config(plan))
-        return shared.announce(outlet_events, shared.RECOMMENDATIONS, release, plan)
+        workspace, champion = shared.workspace(), shared.upstream(ChampionRef, plan)
+        tasks.check_is_champion(workspace, champion)
+        written = WrittenTable.read(lists), WrittenTable.read(similar)
+        published = tasks.publish(workspace, *written, champion, shared.config(plan))
+        return shared.announce(outlet_events, shared.RECOMMENDATIONS, published, plan)
 
     plan = shared.configure(shared.CHAMPION, present_champion)
     publish(score_lists(plan), score_similar(plan), plan)

@@ -167,10 +167,9 @@ def configure(source: Asset, refresh: Callable[[dict[str, Any]], dict[str, Any]]
 def _repair_pointer() -> None:
     """Finish what a publisher that was killed left undone; a store that is away is for later tasks to report."""
     from recsys.storage import releases
-    from recsys.storage.opening import open_store
 
     try:
-        releases.repair(open_store(Settings.load().resolved_store_url))
+        releases.repair(workspace().store)
     except RecsysError as error:
         log.warning("The pointer to the current release could not be looked at: %s", error)
 

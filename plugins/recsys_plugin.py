@@ -37,7 +37,7 @@ def build() -> Any:
     from recsys.webapp.app import create_app
     from recsys.webapp.new_user_lists import recommend
 
-    return create_app(dependencies=[Depends(get_user)], recommend=recommend)
+    return create_app(_store(), [Depends(get_user)], recommend)
 
 
 def views() -> list[dict[str, str]]:

@@ -219,6 +219,105 @@ class EdaReportRef(Message):
     mlflow_run_id: str
 
 
+class ModelVersion(Message):
+    """A version of a registered model.
+
+    Attributes:
+        name: of the registered model, such as ``recsys-sample``.
+        number: of the version, from 1.
+        uri: ``models:/<name>/<number>``.
+    """
+
+    name: str
+    number: int
+    uri: str
+
+    @property
+    def label(self) -> str:
+        """Name and number as texts show them, such as ``recsys-sample-v3``."""
+        return f"{self.name}-v{self.number}"
+
+
+class ChampionRef(Message):
+    """The champion of a data set, and the snapshot whose users get lists.
+
+    Attributes:
+        model: the registered version.
+        mlflow_run_id: of the training that made it.
+        model_prefix: the key prefix of the stored recommender.
+        dataset: of the model and the snapshot.
+        snapshot_id: of the users and movies to score.
+        training_run_id: the MLflow run of the training that ended with this champion; None where none did.
+        is_promoted: whether that training promoted its own model; else the champion was kept.
+        reason: why, in the words of the gate.
+        announced_uri: of the model that an event announced, where another model is champion now.
+    """
+
+    model: ModelVersion
+    mlflow_run_id: str
+    model_prefix: str
+    dataset: str
+    snapshot_id: str
+    training_run_id: str | None = None
+    is_promoted: bool = False
+    reason: str = ""
+    announced_uri: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _composed(cls, document: Any) -> Any:
+        """Events of earlier versions have fields of the model beside the others; see `flat`."""
+        if not isinstance(document, dict) or "model_uri" not in document:
+            return document
+        others = dict(document)
+        model = {
+            "name": others.pop("model_name", None),
+            "number": str(others.pop("model_version", "")).rpartition("-v")[2],
+            "uri": others.pop("model_uri"),
+        }
+        return {"model": model, **{_EARLIER.get(name, name): value for name, value in others.items()}}
+
+    def flat(self) -> dict[str, Any]:
+        """The JSON of earlier versions, which `recsys tune` prints.
+
+        >>> model = {"name": "recsys-sample", "number": 3, "uri": "models:/recsys-sample/3"}
+        >>> ids = {"mlflow_run_id": "r", "model_prefix": "models/r", "dataset": "sample", "snapshot_id": "sample-1"}
+        >>> champion = ChampionRef.read({"model": model, **ids})
+        >>> champion.flat()["model_version"], ChampionRef.read(champion.flat()) == champion
+        ('recsys-sample-v3', True)
+        """
+        model = {"model_name": self.model.name, "model_version": self.model.label, "model_uri": self.model.uri}
+        earlier = {name: former for former, name in _EARLIER.items()}
+        others = self.model_dump(mode="json", exclude={"model"}, exclude_none=True)
+        return {**model, **{earlier.get(name, name): value for name, value in others.items()}}
+
+
+# What earlier versions call fields of a `ChampionRef`.
+_EARLIER = {"run_id": "mlflow_run_id", "promoted": "is_promoted", "announced_model_uri": "announced_uri"}
+
+
+class WrittenTable(Message):
+    """A table of a version that is not published yet.
+
+    Attributes:
+        version_id: names the version.
+        files_key: of the JSON list of its files, which was written last.
+        n_rows: of all files.
+    """
+
+    version_id: str
+    files_key: str
+    n_rows: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, document: Any) -> Any:
+        """Tasks of earlier versions call the key ``files``."""
+        if not isinstance(document, dict) or "files" not in document:
+            return document
+        return {"files_key" if name == "files" else name: value for name, value in document.items()}
+
+
 class PublishedTables(Message):
     """A published version of the tables.
 
@@ -289,3 +388,17 @@ class PosterManifestRef(Message):
     n_missing: int
     n_reused: int
     n_known: int
+
+
+class Pruned(Message):
+    """What a removal of old data kept and removed.
+
+    Attributes:
+        kept: ids of the snapshots that stay.
+        removed: ids of those that went.
+        n_objects: objects of the store that went.
+    """
+
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+    n_objects: int

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.ingest import tasks as ingest_tasks
 from recsys.lifecycle import retention
-from recsys.messages import PosterManifestRef, PublishedTables, SnapshotRef
+from recsys.messages import ChampionRef, PosterManifestRef, PublishedTables, SnapshotRef
 from recsys.posters import tasks as posters_tasks
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import releases
@@ -55,7 +55,7 @@ def ingest_ratings(workspace: Workspace, config: IngestConfig) -> IngestResult:
     _timed(ingest_tasks.validate, workspace, staged, config)
     snapshot = _timed(ingest_tasks.publish, workspace, archive)
     _timed(ingest_tasks.explore, workspace, snapshot.snapshot_id)
-    _timed(retention.prune, snapshot.dataset, config.keep_snapshots, workspace.settings)
+    _timed(retention.prune, workspace, snapshot.dataset, config.keep_snapshots)
     return IngestResult(snapshot)
 
 
@@ -73,19 +73,19 @@ def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> di
     return state
 
 
-def score_users(champion: dict[str, Any], config: ScoreConfig, settings: Settings) -> dict[str, Any]:
-    """Score lists and similar movies and publish both; returns the release."""
+def score_users(workspace: Workspace, champion: ChampionRef, config: ScoreConfig) -> PublishedTables:
+    """Score lists and similar movies and publish both."""
     scoring_id = run_id("score")
-    lists = _timed(scoring_tasks.score_lists, champion, config, scoring_id, settings)
-    similar = _timed(scoring_tasks.score_similar, champion, config, scoring_id, settings)
-    return dict(_timed(scoring_tasks.publish, lists, similar, champion, config, settings))
+    lists = _timed(scoring_tasks.score_lists, workspace, champion, config, scoring_id)
+    similar = _timed(scoring_tasks.score_similar, workspace, champion, config, scoring_id)
+    return _timed(scoring_tasks.publish, workspace, lists, similar, champion, config)
 
 
 def fetch_posters(
     workspace: Workspace, config: PosterConfig, tables: PublishedTables | None = None
 ) -> PosterManifestRef:
     """Plan, fetch and list the posters of a published version, by default the current one; returns a summary."""
-    tables = tables or PublishedTables(version_id=releases.current(workspace.store)["version_id"])
+    tables = tables or PublishedTables(version_id=releases.current(workspace.store).version_id)
     plan = _timed(posters_tasks.plan, workspace, tables, config)
     fetched = [
         entry for batch in plan.batches for entry in _timed(posters_tasks.fetch, workspace, batch, tables, config)

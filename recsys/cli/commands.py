@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -11,8 +11,12 @@ from recsys.cli.entry import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.messages import PublishedTables, SnapshotRef
+from recsys.messages import ChampionRef, SnapshotRef
+from recsys.storage.base import Store
 from recsys.workspace import Workspace
+
+if TYPE_CHECKING:
+    from recsys.lifecycle import retention
 
 app = typer.Typer(
     name="recsys",
@@ -48,10 +52,11 @@ def run(
     ingest_config = _pick(IngestConfig, {**values, "dataset": dataset})
     train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
     poster_config = _pick(PosterConfig, values)
-    snapshot = pipeline.ingest_ratings(Workspace(settings), ingest_config).snapshot
+    workspace = Workspace(settings)
+    snapshot = pipeline.ingest_ratings(workspace, ingest_config).snapshot
     champion = pipeline.train_model(snapshot.snapshot_id, train_config, settings)
-    release = pipeline.score_users(champion, score_config, settings)
-    pipeline.fetch_posters(Workspace(settings), poster_config, PublishedTables.read(release))
+    tables = pipeline.score_users(workspace, ChampionRef.read(champion), score_config)
+    pipeline.fetch_posters(workspace, poster_config, tables)
     summary(user_id=None)
 
 
@@ -112,16 +117,13 @@ def score(
     from recsys import pipeline
     from recsys.registry import champions
     from recsys.storage import snapshots
-    from recsys.storage.opening import open_store
 
-    settings = Settings.load()
-    snapshot = (
-        snapshots.snapshot_ref(open_store(settings.resolved_store_url), snapshot_id)
-        if snapshot_id
-        else _latest(settings)
-    )
-    champion = champions.serving(snapshot.dataset, snapshot.snapshot_id, settings)
-    print_json(pipeline.score_users(champion, _config(ScoreConfig, given), settings))
+    workspace = Workspace.open()
+    snapshot = snapshots.snapshot_ref(workspace.store, snapshot_id) if snapshot_id else _latest(workspace.settings)
+    champion = champions.serving(workspace, snapshot.dataset, snapshot.snapshot_id)
+    tables = pipeline.score_users(workspace, champion, _config(ScoreConfig, given))
+    counts = {"n_users": tables.n_users, "n_movies": tables.n_movies}
+    print_json({"release": tables.number, "version_id": tables.version_id, "path": tables.uri, **counts})
 
 
 @app.command()
@@ -162,16 +164,16 @@ def recommend(
             "give either a user, or the ratings of one", param_hint="--user-id / --ratings / --csv"
         )
     store = _store()
-    release = queries.release(store)
-    version_id = release["version_id"]
+    published = queries.published(store)
+    version_id = published.version_id
     if user_id is not None:
         rows = queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
         show(rows, as_json, f"Recommended to user {user_id}{_no_ratings(store)}")
         return
-    has_ratings, number = queries.has_ratings(release), source_id_lookup.movie_numbers(store, version_id)
+    has_ratings, number = published.lineage.has_ratings, source_id_lookup.movie_numbers(store, version_id)
     by_hand = inputs.read_ratings(ratings, number, has_ratings=has_ratings) if ratings else {}
     given = own_ratings.read_file(csv, store, version_id, has_ratings=has_ratings) if csv else {}
-    rows = new_user_lists.recommend(store, given | by_hand, k, release)
+    rows = new_user_lists.recommend(store, given | by_hand, k, published)
     is_personal = rows and rows[0]["source"] != "popular"
     title = "Recommended to somebody new" if is_personal else "Popular movies: these ratings say nothing of a taste"
     show(rows, as_json, f"{title}{_no_ratings(store)}")
@@ -210,7 +212,7 @@ def summary(
     from recsys.pages.summary_page import print_summary
     from recsys.webapp.summary import summary as collect
 
-    print_summary(collect(Settings.load(), user_id), console=console())
+    print_summary(collect(Workspace.open(), user_id), console=console())
 
 
 @app.command()
@@ -219,7 +221,7 @@ def history(as_json: AsJson = False) -> None:
     from recsys.storage import releases
 
     rows = [
-        {name: release[name] for name in ("number", "version_id", "published_at", "reason")}
+        release.model_dump(include={"number", "version_id", "published_at", "reason"})
         for release in releases.history(_store())
     ]
     show(rows, as_json, "Releases")
@@ -235,19 +237,19 @@ def rollback(
     from recsys.webapp import queries
 
     store = _store()
-    now = releases.current(store)["version_id"]
+    now = releases.current(store).version_id
     manifest = releases.read_manifest(store, version_id)  # fails when there is no such version
     if version_id == now:
         releases.repair(store)
         typer.echo(f"{version_id} is current already.")
         return
-    for sentence in queries.gone(store, manifest["lineage"]):
+    for sentence in queries.gone(store, manifest.lineage):
         typer.echo(f"{version_id}: {sentence}")
     if not yes:
         typer.echo(f"Would replace {now} by {version_id}. Nothing was changed; add --yes to do it.")
         return
     release = releases.rollback(store, version_id)
-    typer.echo(f"Release {release['number']}: {release['version_id']} is current; {now} is kept.")
+    typer.echo(f"Release {release.number}: {release.version_id} is current; {now} is kept.")
 
 
 @app.command()
@@ -301,7 +303,7 @@ _KINDS: dict[str, type[JobConfig]] = {
 }
 
 
-def _values(given: list[str] | None) -> dict[str, Any]:
+def _values(given: list[str] | None) -> dict[str, str]:
     values = {}
     for item in given or []:
         name, equals, value = item.partition("=")
@@ -315,11 +317,11 @@ def _config(kind: type[Config], given: list[str] | None, **more: Any) -> Config:
     return kind.parse({**_values(given), **more})
 
 
-def _pick(kind: type[Config], values: dict[str, Any]) -> Config:
+def _pick(kind: type[Config], values: dict[str, str]) -> Config:
     return kind.parse({name: value for name, value in values.items() if name in kind.model_fields})
 
 
-def _refuse_unknown(values: dict[str, Any]) -> None:
+def _refuse_unknown(values: dict[str, str]) -> None:
     unknown = sorted(set(values) - {name for kind in _KINDS.values() for name in kind.model_fields})
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")
@@ -333,21 +335,20 @@ def _latest(settings: Settings) -> SnapshotRef:
     return snapshot_ref(store, latest(store))
 
 
-def _retention(keep: int, dataset: str) -> Any:
+def _retention(keep: int, dataset: str) -> "retention.Plan":
     from recsys.lifecycle import retention
-    from recsys.tracking.tracking import Tracking
 
-    return retention.plan(_store(), Tracking(Settings.load()), keep, dataset or None)
+    workspace = Workspace.open()
+    return retention.plan(workspace.store, workspace.tracking, keep, dataset or None)
 
 
-def _no_ratings(store: Any) -> str:
+def _no_ratings(store: Store) -> str:
     """Why predicted ratings are empty, for the end of a title."""
     from recsys.webapp import queries
 
-    return "" if queries.has_ratings(queries.release(store)) else " (no ratings are predicted: these data have none)"
+    has_ratings = queries.published(store).lineage.has_ratings
+    return "" if has_ratings else " (no ratings are predicted: these data have none)"
 
 
-def _store() -> Any:
-    from recsys.storage.opening import open_store
-
-    return open_store(Settings.load().resolved_store_url)
+def _store() -> Store:
+    return Workspace.open().store

@@ -9,12 +9,13 @@ import logging
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recsys.config import IngestConfig
 from recsys.errors import NotFoundError
 from recsys.ingest import checking, exploring, parsing, publishing, snapshot_recipe, source_archives
 from recsys.messages import (
+    ChampionRef,
     EdaReportRef,
     SnapshotRef,
     SourceArchive,
@@ -105,8 +106,8 @@ def unchanged(workspace: Workspace, archive: SourceArchive) -> UnchangedSource:
     return found
 
 
-def announce_champion(workspace: Workspace, archive: SourceArchive) -> dict[str, Any]:
-    """What `recsys.training.tasks.promote` returned when the champion was promoted, for the snapshot there is.
+def announce_champion(workspace: Workspace, archive: SourceArchive) -> ChampionRef:
+    """The champion, and the snapshot there is: as promoted, but for lists that were not published yet.
 
     Raises:
         NotFoundError: the snapshot is not there any more, or its data set has no champion.
@@ -114,8 +115,8 @@ def announce_champion(workspace: Workspace, archive: SourceArchive) -> dict[str,
     from recsys.registry.champions import serving  # importing MLflow takes 2.6 s
 
     snapshot = unchanged(workspace, archive).snapshot
-    champion = serving(snapshot.dataset, snapshot.snapshot_id, workspace.settings)
-    return {**champion, "promoted": False, "reason": "the published lists are older than the champion"}
+    champion = serving(workspace, snapshot.dataset, snapshot.snapshot_id)
+    return champion.model_copy(update={"reason": "the published lists are older than the champion"})
 
 
 def parse(workspace: Workspace, archive: SourceArchive) -> StagedTables:

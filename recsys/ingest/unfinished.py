@@ -36,8 +36,8 @@ def due(store: Store, tracking: "Tracking", snapshot: SnapshotRef) -> Due:
         return "training"
     champion = Champions(store, tracking, training_runs.registered_name(dataset)).present()
     is_newest = snapshots.latest(store, dataset) == snapshot_id
-    if champion and is_newest and not _has_lists(store, champion["run_id"], snapshot_id):
-        log.info("no lists of the champion %s were published for %s yet", champion["uri"], snapshot_id)
+    if champion and is_newest and not _has_lists(store, champion.mlflow_run_id, snapshot_id):
+        log.info("no lists of the champion %s were published for %s yet", champion.model.uri, snapshot_id)
         return "lists"
     return "nothing"
 
@@ -46,7 +46,7 @@ def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:
     """Whether any release is of this model and this snapshot; the newest ones are looked at first."""
     for release in reversed(releases.history(store)):
         with contextlib.suppress(NotFoundError):  # tables that were removed by hand are no lists
-            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
-            if (lineage["run_id"], lineage["snapshot_id"]) == (run_id, snapshot_id):
+            lineage = releases.read_manifest(store, release.version_id).lineage
+            if (lineage.run_id, lineage.snapshot_id) == (run_id, snapshot_id):
                 return True
     return False

@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError
+from recsys.messages import Pruned
 from recsys.registry import training_runs
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
-from recsys.storage.opening import open_store
 from recsys.storage.snapshots import SnapshotManifest, read_manifest
 from recsys.storage.tables import read_json
 from recsys.tracking.tracking import Tracking
+from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -73,24 +73,19 @@ class Plan:
         return sum(len(removal.keys) for removal in self.removals)
 
 
-def prune(dataset: str | None, keep: int, settings: Settings | None = None) -> dict[str, Any]:
+def prune(workspace: Workspace, dataset: str | None, keep: int) -> Pruned:
     """Remove what is no longer to be kept, of one data set or of all; run again, it goes on where it was stopped.
-
-    Returns:
-        ``{"kept": ids, "removed": ids, "n_objects": how many objects went}``.
 
     Raises:
         ConfigError: `keep` is below 1.
     """
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
-    found = plan(store, Tracking(settings), keep, dataset)
-    apply(store, found)
-    return {
-        "kept": [snapshot.snapshot_id for snapshot in found.snapshots if snapshot.kept_because],
-        "removed": [snapshot.snapshot_id for snapshot in found.snapshots if not snapshot.kept_because],
-        "n_objects": found.n_objects,
-    }
+    found = plan(workspace.store, workspace.tracking, keep, dataset)
+    apply(workspace.store, found)
+    return Pruned(
+        kept=tuple(snapshot.snapshot_id for snapshot in found.snapshots if snapshot.kept_because),
+        removed=tuple(snapshot.snapshot_id for snapshot in found.snapshots if not snapshot.kept_because),
+        n_objects=found.n_objects,
+    )
 
 
 def plan(
@@ -188,8 +183,8 @@ def _live(
             yield run["params"]["snapshot_id"], "a training that is under way uses it"
     for word, release in zip(("current", "previous"), reversed(releases.latest(store, 2)), strict=False):
         with contextlib.suppress(NotFoundError):  # tables that were removed by hand refer to nothing
-            lineage = releases.read_manifest(store, release["version_id"])["lineage"]
-            yield lineage["snapshot_id"], f"the {word} release of the tables was scored on it"
+            lineage = releases.read_manifest(store, release.version_id).lineage
+            yield lineage.snapshot_id, f"the {word} release of the tables was scored on it"
 
 
 def _old_snapshots(going: Iterable[SnapshotManifest], folders: Mapping[str, list[str]], keep: int) -> Iterator[Removal]:

@@ -151,7 +151,7 @@ def _identities(store: Store, version_id: str) -> dict[int, str]:
     Images are named by movie id and shown beside the current release. Where another data set was published since,
     an id may stand for another movie, and a poster of this version's must not be shown for it.
     """
-    current = releases.current(store)["version_id"]
+    current = releases.current(store).version_id
     return {
         movie.movie_id: identity(movie)
         for version in dict.fromkeys([version_id, current])
@@ -196,4 +196,4 @@ def _most_recommended(store: Store, version_id: str) -> list[int]:
 
 
 def _is_invented(store: Store, version_id: str) -> bool:
-    return bool(releases.read_manifest(store, version_id)["lineage"].get("is_invented"))
+    return releases.read_manifest(store, version_id).lineage.is_invented

@@ -19,7 +19,7 @@ _NAMES = [columns.MOVIE_ID, columns.TITLE, columns.YEAR, columns.GENRES]
 def current_version(store: Store) -> str:
     """A name that changes whenever `current_movies` would return other movies; empty while there are none."""
     try:
-        return f"release {releases.current(store)['version_id']}"
+        return f"release {releases.current(store).version_id}"
     except NotFoundError:
         newest = snapshots.newest(snapshots.manifests(store))
         return f"snapshot {newest.snapshot_id}" if newest else ""
@@ -28,7 +28,7 @@ def current_version(store: Store) -> str:
 def current_movies(store: Store) -> list[Movie]:
     """All movies of the current release, else of the newest snapshot; none in an empty store."""
     try:
-        version_id = releases.current(store)["version_id"]
+        version_id = releases.current(store).version_id
     except NotFoundError:
         newest = snapshots.newest(snapshots.manifests(store))
         return _of_snapshot(store, newest.snapshot_id) if newest else []

@@ -7,12 +7,13 @@ speculative attempt never meets another's object.
 
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys.spark.shipping import as_raised
 from recsys.storage.base import Store
+from recsys.storage.releases import FileRow
 from recsys.storage.tables import write_table
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _WRITTEN = pa.schema([
 
 def write_parts(
     frame: "DataFrame", compute: Compute, store: Store, prefix: str, id_column: str, n_partitions: int
-) -> list[dict[str, Any]]:
+) -> list[FileRow]:
     """Compute rows from `frame` inside Spark and write them below `prefix`, each object a range of ids.
 
     Args:
@@ -47,7 +48,7 @@ def write_parts(
         n_partitions: how many ranges.
 
     Returns:
-        Manifest rows by ascending id: those of `write_table` plus ``min_<id_column>``, ``max_<id_column>``.
+        The objects by ascending id, each with the range of its ids.
 
     Raises:
         RecsysError: what a task raised, as the class it raised.
@@ -67,9 +68,9 @@ def write_parts(
         raise as_raised(error) from error
     finally:
         shared.unpersist()
-    for row in written:
-        row |= {f"min_{id_column}": row.pop("min_id"), f"max_{id_column}": row.pop("max_id")}
-    return sorted(written, key=lambda row: int(row[f"min_{id_column}"]))
+    written.sort(key=lambda row: int(row["min_id"]))
+    names = {"min_id": f"min_{id_column}", "max_id": f"max_{id_column}"}
+    return [FileRow(**{names.get(name, name): value for name, value in row.items()}) for row in written]
 
 
 def _write(tables: Iterator[pa.Table], store: Store, prefix: str, id_column: str) -> Iterator[pa.RecordBatch]:

@@ -1,116 +1,114 @@
-"""The jobs of score_users: score_lists, score_similar → publish.
+"""The tasks of score_users: present_champion → score_lists, score_similar → publish.
 
-Both scoring jobs write below one version's prefix and end with one create-only object that names what
-they wrote. A job that is run again finds it and returns it; what a killed attempt left is named nowhere,
+Both scoring tasks write below one version's prefix and end with one create-only object that names what
+they wrote. A task that is run again finds it and returns it; what a killed attempt left is named nowhere,
 and `publish` removes it before readers are pointed at the folder.
 """
 
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recsys import columns
-from recsys.config import ScoreConfig, Settings
+from recsys.config import ScoreConfig
 from recsys.errors import AlreadyExistsError, GateError, NotFoundError
+from recsys.messages import ChampionRef, PublishedTables, WrittenTable
 from recsys.models.recommender import Recommender
 from recsys.registry.champions import serving
+from recsys.scoring.folded_users import with_new_users
 from recsys.scoring.movies_table import catalogue_table
 from recsys.scoring.parts import write_parts
 from recsys.scoring.similar import similar_model
 from recsys.scoring.source_id_columns import SourceIds, without
 from recsys.scoring.table_rules import check_lists, check_similar
 from recsys.scoring.user_lists import write_lists
-from recsys.spark.session import spark_session
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
-from recsys.storage.opening import open_store
+from recsys.storage.releases import FileRow, Lineage
 from recsys.storage.snapshots import has_ratings, read_ids, read_manifest, seen_key
-from recsys.storage.tables import read_json, read_rows, read_table, write_json, write_table
+from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
-Rows = list[dict[str, Any]]
-Ids = NDArray[np.int32]
+Files = Mapping[str, Sequence[FileRow]]
+Checks = Mapping[str, Mapping[str, int]]
 
 
-def present_champion(announced: dict[str, Any], settings: Settings | None = None) -> dict[str, Any]:
-    """The announced champion, or the one that took its place since, as `train.promote` returns it.
+def present_champion(workspace: Workspace, announced: ChampionRef) -> ChampionRef:
+    """The announced champion, or the one that took its place since.
 
     Where there is none any more, the announced one is returned, for `check_is_champion` to refuse.
     """
+    uri = announced.model.uri
     try:
-        champion = {**announced, **serving(announced["dataset"], announced["snapshot_id"], settings)}
+        present = serving(workspace, announced.dataset, announced.snapshot_id)
     except NotFoundError as error:
-        log.warning("%s was announced, and is not champion any more: %s", announced["model_uri"], error)
+        log.warning("%s was announced, and is not champion any more: %s", uri, error)
         return announced
-    if champion["model_uri"] != announced["model_uri"]:
-        log.warning("%s was announced; %s is champion now and is used", announced["model_uri"], champion["model_uri"])
-        champion["announced_model_uri"] = announced["model_uri"]
-    return champion
+    model = {name: getattr(present, name) for name in ("model", "mlflow_run_id", "model_prefix")}
+    if present.model.uri != uri:
+        log.warning("%s was announced; %s is champion now and is used", uri, present.model.uri)
+        model["announced_uri"] = uri
+    return announced.model_copy(update=model)
 
 
-def check_is_champion(champion: dict[str, Any], settings: Settings | None = None) -> None:
+def check_is_champion(workspace: Workspace, champion: ChampionRef) -> None:
     """Refuse to make or publish lists of a model that was replaced or deleted meanwhile.
 
     Raises:
         GateError: another model is champion now.
         NotFoundError: none is.
     """
-    present = serving(champion["dataset"], champion["snapshot_id"], settings)
-    if present["model_uri"] != champion["model_uri"]:
+    present = serving(workspace, champion.dataset, champion.snapshot_id)
+    if present.model.uri != champion.model.uri:
         raise GateError(
-            f"{champion['model_uri']} is no longer champion, {present['model_uri']} is. Nothing was published, and the "
+            f"{champion.model.uri} is no longer champion, {present.model.uri} is. Nothing was published, and the "
             "current release stands. Trigger score_users, unless a run of it is waiting already."
         )
 
 
-def score_lists(
-    champion: dict[str, Any], config: ScoreConfig, scoring_id: str, settings: Settings | None = None
-) -> dict[str, Any]:
+def score_lists(workspace: Workspace, champion: ChampionRef, config: ScoreConfig, scoring_id: str) -> WrittenTable:
     """Write the top k movies each user of the snapshot has not rated; readers do not see them yet.
 
     Args:
-        champion: model_version, model_uri, run_id, model_prefix and snapshot_id, as `train.promote` returns them.
+        workspace: where things are.
+        champion: the model, and the snapshot of the users and movies.
         config: list lengths.
         scoring_id: names this scoring: the same on a retry, another in the next run.
-        settings: where things are; read from the environment by default.
-
-    Returns:
-        ``{version_id, files, n_rows}``; `files` is the key of the manifest rows.
     """
+    store = workspace.store
 
-    def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
-        recommender, folded = with_newcomers(_recommender(store, champion), store, champion["snapshot_id"])
+    def write(spark: "SparkSession", version_id: str) -> list[FileRow]:
+        recommender, folded = with_new_users(_recommender(store, champion), store, champion.snapshot_id)
         return write_lists(
             spark,
             store,
             recommender,
             _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID),
-            seen_key(store, champion["snapshot_id"]),
+            seen_key(store, champion.snapshot_id),
             layout.version_table(version_id, "recommendations"),
             config.k,
             folded,
             _source_ids(store, champion),
         )
 
-    return _once("recommendations", champion, config, scoring_id, settings, write)
+    return _once(workspace, "recommendations", version_id_of(champion, config, scoring_id), write)
 
 
-def score_similar(
-    champion: dict[str, Any], config: ScoreConfig, scoring_id: str, settings: Settings | None = None
-) -> dict[str, Any]:
-    """Write the nearest movies of every movie of the snapshot; arguments and result as for `score_lists`."""
+def score_similar(workspace: Workspace, champion: ChampionRef, config: ScoreConfig, scoring_id: str) -> WrittenTable:
+    """Write the nearest movies of every movie of the snapshot; arguments as for `score_lists`."""
+    store = workspace.store
 
-    def write(spark: "SparkSession", store: Store, version_id: str) -> Rows:
+    def write(spark: "SparkSession", version_id: str) -> list[FileRow]:
         recommender, movies = _recommender(store, champion), _snapshot(store, champion, "movies")
         model = similar_model(
             (recommender.ranking.movie_ids, recommender.ranking.movie_factors),
@@ -126,137 +124,117 @@ def score_similar(
         named = _source_ids(store, champion).beside_all(model)
         return write_parts(frame, named, store, prefix, columns.MOVIE_ID, n_tasks)
 
-    return _once("similar_movies", champion, config, scoring_id, settings, write)
+    return _once(workspace, "similar_movies", version_id_of(champion, config, scoring_id), write)
 
 
 def publish(
-    lists: dict[str, Any],
-    similar: dict[str, Any],
-    champion: dict[str, Any],
-    config: ScoreConfig,
-    settings: Settings | None = None,
-) -> dict[str, Any]:
-    """Check what both scoring jobs wrote and make it the current release: three tables at once.
+    workspace: Workspace, lists: WrittenTable, similar: WrittenTable, champion: ChampionRef, config: ScoreConfig
+) -> PublishedTables:
+    """Check what both scoring tasks wrote and make it the current version: three tables at once.
 
     Args:
-        lists: what `score_lists` returned.
-        similar: what `score_similar` returned, for the same scoring.
+        workspace: where things are.
+        lists: what `score_lists` wrote.
+        similar: what `score_similar` wrote, for the same scoring.
         champion: the model they used.
         config: the list lengths they used.
-        settings: where things are.
 
     Returns:
-        ``{release, version_id, path, n_users, n_movies}``. A version that was released before is not
-        released again, whatever is current now: the first release is returned.
+        The version. One that was released before is not released again, whatever is current now: the number is that of
+        its first release.
 
     Raises:
         DataError: a rule does not hold, or an object is missing; the current release stands.
     """
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
-    version_id = lists["version_id"]
-    files = {"recommendations": read_json(store, lists["files"]), "similar_movies": read_json(store, similar["files"])}
+    store, version_id = workspace.store, lists.version_id
     release = releases.find(store, version_id)
     if release is None:
-        files["movies"] = _once_written(
-            store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id)
-        )
-        report = _check(store, files, champion, config)
+        files = _files(store, lists, similar, champion)
+        checks = _check(store, files, champion, config)
         _remove_strangers(store, version_id, files)
-        release = releases.publish(store, version_id, files, _lineage(store, champion, config, report))
-        log.info("release %d: %s, %s", release["number"], version_id, report)
+        release = releases.publish(store, version_id, files, _lineage(store, champion, config, checks))
+        log.info("release %d: %s, %s", release.number, version_id, checks)
     else:
         releases.repair(store)  # the attempt that released it may have been killed before the pointer
-    report = releases.read_manifest(store, version_id)["lineage"]["checks"]
-    return {
-        "release": release["number"],
-        "version_id": version_id,
-        "path": store.uri(layout.version(version_id)),
-        "n_users": report["recommendations"]["n_users"],
-        "n_movies": report["similar_movies"]["n_movies"],
-    }
+    checks = releases.read_manifest(store, version_id).lineage.checks
+    return PublishedTables(
+        version_id=version_id,
+        number=release.number,
+        dataset=champion.dataset,
+        uri=store.uri(layout.version(version_id)),
+        n_users=checks["recommendations"]["n_users"],
+        n_movies=checks["similar_movies"]["n_movies"],
+    )
 
 
-def with_newcomers(recommender: Recommender, store: Store, snapshot_id: str) -> tuple[Recommender, Ids]:
-    """The model with the users of a snapshot whom it does not know folded in, and who they are.
-
-    Whoever has rated nothing the model knows, or likes none of it, stays unknown and gets popular movies.
-    """
-    key = layout.snapshot_table(snapshot_id, "ratings")
-    users = _column(read_table(store, seen_key(store, snapshot_id), [columns.USER_ID]), columns.USER_ID)
-    unknown = np.setdiff1d(users, recommender.ranking.user_ids)
-    if not len(unknown) or recommender.recipe is None:
-        return recommender, unknown[:0]
-    ratings = read_rows(store, key, columns.USER_ID, unknown)
-    new = recommender.fold_in(*(_column(ratings, name) for name in columns.RATINGS.names))
-    log.info("%d users came after the training, %d of them were folded in", len(unknown), len(new.user_ids))
-    return recommender.with_users(new), new.user_ids
-
-
-def version_id_of(champion: dict[str, Any], config: ScoreConfig, scoring_id: str) -> str:
+def version_id_of(champion: ChampionRef, config: ScoreConfig, scoring_id: str) -> str:
     """The version a scoring writes: readable, fit for a key, and the same on every retry.
 
-    >>> champion = {"model_version": "recsys-sample-v1", "snapshot_id": "sample-0123456789ab"}
+    >>> model = {"name": "recsys-sample", "number": 1, "uri": "models:/recsys-sample/1"}
+    >>> others = {"mlflow_run_id": "r", "model_prefix": "models/r", "dataset": "sample"}
+    >>> champion = ChampionRef.read({"model": model, **others, "snapshot_id": "sample-0123456789ab"})
     >>> version_id_of(champion, ScoreConfig(), "manual 2026/11/21")
     'recsys-sample-v1-sample-0123456789ab-k10-1001efe9'
     """
     digest = hashlib.sha256(f"{scoring_id}\0{config.model_dump_json()}".encode()).hexdigest()[:8]
-    name = f"{champion['model_version']}-{champion['snapshot_id']}-k{config.k}"
+    name = f"{champion.model.label}-{champion.snapshot_id}-k{config.k}"
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-')}-{digest}"
 
 
 def _once(
-    table: str,
-    champion: dict[str, Any],
-    config: ScoreConfig,
-    scoring_id: str,
-    settings: Settings | None,
-    write: Callable[["SparkSession", Store, str], Rows],
-) -> dict[str, Any]:
-    settings = settings or Settings.load()
-    store = open_store(settings.resolved_store_url)
-    version_id = version_id_of(champion, config, scoring_id)
+    workspace: Workspace, table: str, version_id: str, write: Callable[["SparkSession", str], list[FileRow]]
+) -> WrittenTable:
+    def written() -> list[FileRow]:
+        with workspace.spark(f"recsys score {table}") as spark:
+            return write(spark, version_id)
 
-    def written() -> Rows:
-        with spark_session(settings, f"recsys score {table}") as spark:
-            return write(spark, store, version_id)
-
-    rows = _once_written(store, version_id, table, written)
-    n_rows = sum(row["n_rows"] for row in rows)
+    rows = _once_written(workspace.store, version_id, table, written)
+    n_rows = sum(row.n_rows for row in rows)
     log.info("%s: %s rows in %d objects of version %s", table, f"{n_rows:,}", len(rows), version_id)
-    return {"version_id": version_id, "files": _files_key(version_id, table), "n_rows": n_rows}
+    return WrittenTable(version_id=version_id, files_key=_files_key(version_id, table), n_rows=n_rows)
 
 
-def _once_written(store: Store, version_id: str, table: str, write: Callable[[], Rows]) -> Rows:
-    """The manifest rows of a table: those of the attempt that finished first, now or earlier."""
+def _once_written(store: Store, version_id: str, table: str, write: Callable[[], list[FileRow]]) -> list[FileRow]:
+    """The files of a table: those of the attempt that finished first, now or earlier."""
     key = _files_key(version_id, table)
     if not store.exists(key):
         try:
-            write_json(store, key, write())
+            write_json(store, key, [row.to_json() for row in write()])
         except AlreadyExistsError:
             log.info("another attempt finished %s of %s first; its rows are used", table, version_id)
-    rows: Rows = read_json(store, key)
-    return rows
+    return _read_files(store, key)
+
+
+def _files(store: Store, lists: WrittenTable, similar: WrittenTable, champion: ChampionRef) -> Files:
+    """Those of all three tables; the movies are written now."""
+    version_id = lists.version_id
+    movies = _once_written(store, version_id, "movies", lambda: _write_catalogue(store, champion, version_id))
+    written = {"recommendations": lists, "similar_movies": similar}
+    return {**{name: _read_files(store, table.files_key) for name, table in written.items()}, "movies": movies}
+
+
+def _read_files(store: Store, key: str) -> list[FileRow]:
+    return [FileRow.of(row, store.uri(key)) for row in read_json(store, key)]
 
 
 def _files_key(version_id: str, table: str) -> str:
     return f"{layout.version(version_id)}/_files/{table}.json"
 
 
-def _write_catalogue(store: Store, champion: dict[str, Any], version_id: str) -> Rows:
+def _write_catalogue(store: Store, champion: ChampionRef, version_id: str) -> list[FileRow]:
     ratings = _snapshot(store, champion, "ratings", [columns.MOVIE_ID, columns.RATING])
     table = catalogue_table(
         _snapshot(store, champion, "movies"),
         _snapshot(store, champion, "links"),
         _column(ratings, columns.MOVIE_ID),
-        _column(ratings, columns.RATING) if has_ratings(store, champion["snapshot_id"]) else None,
+        _column(ratings, columns.RATING) if has_ratings(store, champion.snapshot_id) else None,
         _recommender(store, champion).predict,
     )
     key = f"{layout.version_table(version_id, 'movies')}/part-00000.parquet"
-    return [write_table(store, key, _source_ids(store, champion).beside(table), overwrite=True)]
+    return [FileRow(**write_table(store, key, _source_ids(store, champion).beside(table), overwrite=True))]
 
 
-def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], config: ScoreConfig) -> dict[str, Any]:
+def _check(store: Store, files: Files, champion: ChampionRef, config: ScoreConfig) -> Checks:
     ratings = _snapshot(store, champion, "ratings", [columns.USER_ID, columns.MOVIE_ID])
     catalogue = _column(_snapshot(store, champion, "movies"), columns.MOVIE_ID)
     users, movies = _column(ratings, columns.USER_ID), _column(ratings, columns.MOVIE_ID)
@@ -270,9 +248,9 @@ def _check(store: Store, files: dict[str, Rows], champion: dict[str, Any], confi
     }
 
 
-def _remove_strangers(store: Store, version_id: str, files: dict[str, Rows]) -> None:
+def _remove_strangers(store: Store, version_id: str, files: Files) -> None:
     """Delete what killed attempts left in the tables' folders, so that reading a folder reads the version."""
-    named = {row["key"] for rows in files.values() for row in rows}
+    named = {row.key for rows in files.values() for row in rows}
     for table in files:
         for key in list(store.list(f"{layout.version_table(version_id, table)}/")):
             if key not in named:
@@ -280,34 +258,37 @@ def _remove_strangers(store: Store, version_id: str, files: dict[str, Rows]) -> 
                 store.delete(key)
 
 
-def _lineage(store: Store, champion: dict[str, Any], config: ScoreConfig, report: dict[str, Any]) -> dict[str, Any]:
-    snapshot = read_manifest(store, champion["snapshot_id"])
-    return {
-        **{name: champion[name] for name in ("snapshot_id", "model_version", "model_uri", "run_id")},
+def _lineage(store: Store, champion: ChampionRef, config: ScoreConfig, checks: Checks) -> Lineage:
+    snapshot = read_manifest(store, champion.snapshot_id)
+    return Lineage(
+        snapshot_id=champion.snapshot_id,
+        run_id=champion.mlflow_run_id,
+        model_version=champion.model.label,
+        model_uri=champion.model.uri,
+        dataset=snapshot.dataset,
+        is_invented=snapshot.is_invented,
         **config.model_dump(),
-        "dataset": snapshot.dataset,
-        "rating_scale": snapshot.rating_scale,
-        "is_invented": snapshot.is_invented,
-        "checks": report,
-    }
+        rating_scale=snapshot.rating_scale,
+        checks=checks,
+    )
 
 
-def _recommender(store: Store, champion: dict[str, Any]) -> Recommender:
-    model = Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
+def _recommender(store: Store, champion: ChampionRef) -> Recommender:
+    model = Recommender.from_bytes(store.get(layout.recommender(champion.model_prefix)))
     # A champion may have learned from stars, and the newest snapshot hold counts.
-    return model if has_ratings(store, champion["snapshot_id"]) else model.without_rating()
+    return model if has_ratings(store, champion.snapshot_id) else model.without_rating()
 
 
-def _source_ids(store: Store, champion: dict[str, Any]) -> SourceIds:
-    return SourceIds.of(read_ids(store, champion["snapshot_id"]))
+def _source_ids(store: Store, champion: ChampionRef) -> SourceIds:
+    return SourceIds.of(read_ids(store, champion.snapshot_id))
 
 
-def _snapshot(store: Store, champion: dict[str, Any], table: str, names: list[str] | None = None) -> pa.Table:
-    return read_table(store, layout.snapshot_table(champion["snapshot_id"], table), names)
+def _snapshot(store: Store, champion: ChampionRef, table: str, names: list[str] | None = None) -> pa.Table:
+    return read_table(store, layout.snapshot_table(champion.snapshot_id, table), names)
 
 
-def _stored(store: Store, rows: Rows, schema: pa.Schema) -> pa.Table:
-    tables = [without(read_table(store, row["key"])) for row in rows]
+def _stored(store: Store, rows: Iterable[FileRow], schema: pa.Schema) -> pa.Table:
+    tables = [without(read_table(store, row.key)) for row in rows]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 

@@ -7,7 +7,7 @@ and what a task reads comes through the `Store`: from a directory or from S3, wi
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from recsys.scoring.parts import write_parts
 from recsys.scoring.source_id_columns import SourceIds
 from recsys.storage import layout
 from recsys.storage.base import Store
+from recsys.storage.releases import FileRow
 from recsys.storage.tables import group_ranges, read_group
 from recsys.topk.lists import ListModel, list_model
 
@@ -69,8 +70,8 @@ def write_lists(
     k: int,
     folded: NDArray[np.int32] | None = None,
     ids: SourceIds | None = None,
-) -> list[dict[str, Any]]:
-    """Write the list of every user in the table of rated movies; returns manifest rows, as of `write_parts`.
+) -> list[FileRow]:
+    """Write the list of every user in the table of rated movies; returns the objects, as `write_parts`.
 
     Args:
         spark: runs the tasks.

@@ -24,6 +24,7 @@ from recsys.stack.places import USER, Places
 from recsys.stack.progress import progress
 from recsys.training.runs import refusal
 from recsys.webapp.summary import summary
+from recsys.workspace import Workspace
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -54,8 +55,8 @@ def run(
         snapshot = UnchangedSource.read(result.results["ingest_ratings.unchanged"]).snapshot
         say(f"The source is unchanged: snapshot {snapshot.snapshot_id} stands, and nothing was trained.")
         return
-    shown = summary(settings)
-    check_published(result, shown)
+    shown = summary(Workspace(settings))
+    check_published(result, shown.version_id, shown.snapshot_id)
     print_summary(shown, console)
     ran = [task for task in result.tasks if task.state != "skipped"]
     print_steps([(task.name, task.duration_s) for task in ran], console)

@@ -148,17 +148,18 @@ def run_pipeline(
         return PipelineRun(conf, tuple(runs), time.monotonic() - began, stack.airflow_url, stack.mlflow_url, results)
 
 
-def check_published(result: PipelineRun, shown: dict[str, Any]) -> None:
+def check_published(result: PipelineRun, version_id: str, snapshot_id: str) -> None:
     """Raise `StackError` unless what is published is what the run made.
 
     Args:
         result: a run that succeeded.
-        shown: `recsys.webapp.summary.summary` of the published tables.
+        version_id: the current version of the tables.
+        snapshot_id: that it was made from.
     """
     ingested = ("ingest_ratings.publish", "ingest_ratings.announce_champion")
     snapshot = next(result.results[name] for name in ingested if name in result.results)
     made = result.results["score_users.publish"]["version_id"], snapshot["snapshot_id"]
-    published = shown["release"]["version_id"], shown["lineage"]["snapshot_id"]
+    published = version_id, snapshot_id
     if published != made:
         raise StackError(
             f"This run published {made[0]} of snapshot {made[1]}, but {published[0]} of snapshot {published[1]} is "

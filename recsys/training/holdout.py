@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from recsys.evaluation.evaluator import Exam, Lists, Ratings
 from recsys.evaluation.significance import mean_with_interval, paired_bootstrap, paired_permutation
 from recsys.ids import distinct, positions
 from recsys.models.recommender import Recommender
-from recsys.registry.champions import Champions, stored_model
+from recsys.registry.champions import Champions, RegisteredModel, stored_model
 from recsys.registry.training_runs import EXPERIMENT, registered_name
 from recsys.storage import layout
 from recsys.storage.base import Store
@@ -81,7 +81,7 @@ def sit_exam(store: Store, tracking: Tracking, fitted: dict[str, Any], config: T
 
 
 def verdict(
-    store: Store, tracking: Tracking, state: dict[str, Any], config: TrainConfig, champion: dict[str, Any] | None
+    store: Store, tracking: Tracking, state: dict[str, Any], config: TrainConfig, champion: RegisteredModel | None
 ) -> tuple[str, dict[str, Any]]:
     """The verdict on a challenger beside this champion, and its key: that of the exam, or of a repeated comparison.
 
@@ -91,13 +91,13 @@ def verdict(
     exam = read_json(store, key)
     if (exam["champion"], exam.get("champion_run_id")) in _names(champion):
         return key, exam
-    key = layout.comparison(state["model_prefix"], champion["run_id"] if champion else None)
+    key = layout.comparison(state["model_prefix"], champion.mlflow_run_id if champion else None)
     if not store.exists(key):
         own = [Check(**check) for check in exam["checks"] if check["name"] not in _CHAMPION_CHECKS]
         if champion is None:
             document = _verdict(own, None, None)
         elif not all(store.exists(state[part]) for part in ("train", "holdout")):
-            gone = f"cannot be compared with {champion['uri']}, the champion now: its held-out ratings were removed"
+            gone = f"cannot be compared with {champion.model.uri}, the champion now: its held-out ratings were removed"
             return key, _verdict([Check(_CHAMPION_CHECKS[0], passed=False, reason=gone)], None, champion)
         else:
             document = _compared_again(store, tracking, state, config, champion, own)
@@ -106,9 +106,9 @@ def verdict(
     return key, read_json(store, key)
 
 
-def _names(champion: dict[str, Any] | None) -> list[tuple[str | None, str | None]]:
+def _names(champion: RegisteredModel | None) -> list[tuple[str | None, str | None]]:
     """How an exam may name this champion; documents of old say only its address."""
-    return [(champion["uri"], champion["run_id"]), (champion["uri"], None)] if champion else [(None, None)]
+    return [(champion.model.uri, champion.mlflow_run_id), (champion.model.uri, None)] if champion else [(None, None)]
 
 
 def _compared_again(
@@ -116,19 +116,19 @@ def _compared_again(
     tracking: Tracking,
     state: dict[str, Any],
     config: TrainConfig,
-    champion: dict[str, Any],
+    champion: RegisteredModel,
     own: list[Check],
 ) -> dict[str, Any]:
     train, holdout = (Ratings.from_table(read_table(store, state[part])) for part in ("train", "holdout"))
     challenger = Recommender.from_bytes(store.get(layout.recommender(state["model_prefix"])))
-    log.info("%s is champion now: the challenger is compared with it", champion["uri"])
+    log.info("%s is champion now: the challenger is compared with it", champion.model.uri)
     exam = Exam(train, holdout, config.k, config.relevant_rating)
     duel = _duel(store, tracking, exam, challenger, champion, config)
     _log_models(store, tracking, state, {"champion": duel.champion}, {} if duel.n_seen else duel.per_user)
     return _verdict([*own, *_duel_checks(duel, config)], duel, champion)
 
 
-def _verdict(checks: Iterable[Check], duel: Duel | None, champion: dict[str, Any] | None) -> dict[str, Any]:
+def _verdict(checks: Iterable[Check], duel: Duel | None, champion: RegisteredModel | None) -> dict[str, Any]:
     """The part of a document that says what the gate decided, and beside which champion."""
     decision = decide(list(checks))
     return {
@@ -136,8 +136,8 @@ def _verdict(checks: Iterable[Check], duel: Duel | None, champion: dict[str, Any
         "reason": decision.reason,
         "checks": [asdict(check) for check in decision.checks],
         "duel": duel and {name: getattr(duel, name) for name in ("n_seen", "challenger", "champion")},
-        "champion": champion and champion["uri"],
-        "champion_run_id": champion and champion["run_id"],
+        "champion": champion and champion.model.uri,
+        "champion_run_id": champion and champion.mlflow_run_id,
     }
 
 
@@ -166,7 +166,7 @@ def _judge(exam: Exam, challenger: Recommender, config: TrainConfig) -> tuple[Mo
     return models, per_user, left_out
 
 
-def _trained_on(store: Store, champion_tags: dict[str, str]) -> NDArray[np.int64]:
+def _trained_on(store: Store, champion_tags: Mapping[str, str]) -> NDArray[np.int64]:
     """The pairs a champion was trained on, as far as that is still known."""
     key = champion_tags.get("train", "")
     if not key or not store.exists(key):
@@ -180,12 +180,12 @@ def _duel(
     tracking: Tracking,
     exam: Exam,
     challenger: Recommender,
-    champion: dict[str, Any],
+    champion: RegisteredModel,
     config: TrainConfig,
 ) -> Duel:
     """Judge both on what is new to both. Where nothing relevant is, on all: that favours the champion."""
     present = Recommender.from_bytes(store.get(layout.recommender(stored_model(store, tracking, champion))))
-    seen = positions(distinct(_trained_on(store, champion["tags"])), exam.test.pairs()) >= 0
+    seen = positions(distinct(_trained_on(store, champion.tags)), exam.test.pairs()) >= 0
     if seen.any():
         fair = Exam(exam.train, exam.test.where(~seen), config.k, config.relevant_rating)
         exam = fair if len(fair.user_ids) else exam

@@ -15,7 +15,7 @@ from recsys.errors import ConfigError, NotFoundError, RefusedError
 from recsys.evaluation.evaluator import Ratings, none_relevant
 from recsys.models.recommender import Recommender
 from recsys.registry import training_runs
-from recsys.registry.champions import Champions, serving
+from recsys.registry.champions import Champions, RegisteredModel, serving
 from recsys.spark.masters import is_local
 from recsys.spark.session import spark_session
 from recsys.storage import layout
@@ -28,6 +28,7 @@ from recsys.training import cluster, holdout, member_selection, runs, searching
 from recsys.training.fitting import split_name, split_of
 from recsys.training.relevance import on_scale
 from recsys.training.report import training_page
+from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -220,12 +221,9 @@ def promote(registered: dict[str, Any], config: TrainConfig, settings: Settings 
     if tracking.by_alias(name, CHAMPION) is None:
         raise RefusedError(runs.refusal({**registered, "reason": reason}))
     log.info("%s version %s %s: %s", name, version, "promoted" if is_promoted else "kept back", reason)
-    return {
-        **serving(registered["dataset"], registered["snapshot_id"], settings),
-        "training_run_id": run_id,
-        "promoted": is_promoted,
-        "reason": reason,
-    }
+    champion = serving(Workspace(settings), registered["dataset"], registered["snapshot_id"])
+    ended = {"training_run_id": run_id, "is_promoted": is_promoted, "reason": reason}
+    return champion.model_copy(update=ended).flat()
 
 
 def _decide(store: Store, tracking: Tracking, registered: dict[str, Any], config: TrainConfig) -> tuple[bool, str]:
@@ -234,10 +232,10 @@ def _decide(store: Store, tracking: Tracking, registered: dict[str, Any], config
     champions = Champions(store, tracking, name)
     while True:
         champion, last = champions.present(), champions.last()
-        if champion and champion["run_id"] == registered["run_id"]:
+        if champion and champion.mlflow_run_id == registered["run_id"]:
             # An earlier attempt promoted it, or a person did, against the gate's verdict.
-            if last and last["run_id"] == registered["run_id"]:
-                return True, last["reason"]
+            if last and last.run_id == registered["run_id"]:
+                return True, last.reason
             return registered["promote"], registered["reason"]
         key, verdict = holdout.verdict(store, tracking, registered, config, champion)
         if not verdict["promote"]:
@@ -245,5 +243,5 @@ def _decide(store: Store, tracking: Tracking, registered: dict[str, Any], config
             if challenger is None or int(challenger["version"]) < int(version):
                 tracking.set_alias(name, CHALLENGER, version)
             return False, verdict["reason"]
-        if champions.promote(registered, champion, key, verdict["reason"]):
+        if champions.promote(RegisteredModel.of(name, registered), champion, key, verdict["reason"]):
             return True, verdict["reason"]

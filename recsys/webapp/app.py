@@ -14,15 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsys.config import Settings
 from recsys.errors import ConfigError, NotFoundError, RecsysError
 from recsys.pages.rendering import render
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
-from recsys.storage.opening import open_store
 from recsys.webapp import queries, reports, source_id_lookup
 from recsys.webapp.inputs import read_ratings
 from recsys.webapp.limited_body import LimitedBody
+from recsys.webapp.queries import Published, Row
 
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -37,7 +36,7 @@ _HEADERS = {
 }
 
 
-Recommend = Callable[[Store, Mapping[int, float], int, Mapping[str, Any]], list[dict[str, Any]]]
+Recommend = Callable[[Store, Mapping[int, float], int, Published], list[Row]]
 # Ids are 32-bit integers in every table.
 Id = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
@@ -51,18 +50,15 @@ class Newcomer(BaseModel):
     k: int = 10
 
 
-def create_app(
-    settings: Settings | None = None, dependencies: Sequence[Any] = (), recommend: Recommend | None = None
-) -> FastAPI:
+def create_app(store: Store, dependencies: Sequence[Any] = (), recommend: Recommend | None = None) -> FastAPI:
     """The application over one store.
 
     Args:
-        settings: where the store is; read from the environment by default.
+        store: holds what is published.
         dependencies: what every route depends on, such as a signed-in user. Without any, whoever can reach
             the address can read.
         recommend: makes a list from ratings (`recsys.webapp.new_user_lists.recommend`); without it, none is offered.
     """
-    store = open_store((settings or Settings.load()).resolved_store_url)
     # No generated documentation: it would be open to anonymous requests and needs scripts of another site.
     app = FastAPI(
         title="Recommendations", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[*dependencies]
@@ -82,19 +78,19 @@ def create_app(
 def _add_newcomers(app: FastAPI, store: Store, recommend: Recommend) -> None:
     @app.get("/new", response_class=HTMLResponse)
     def new(ratings: str = "") -> str:
-        release = queries.release(store)
-        numbers = source_id_lookup.movie_numbers(store, release["version_id"])
-        given = read_ratings(ratings, numbers, has_ratings=queries.has_ratings(release))
-        rows = recommend(store, given, 10, release)
+        published = queries.published(store)
+        numbers = source_id_lookup.movie_numbers(store, published.version_id)
+        given = read_ratings(ratings, numbers, has_ratings=published.lineage.has_ratings)
+        rows = recommend(store, given, 10, published)
         source = rows[0]["source"] if rows else "popular"
-        return _page(store, release, newcomer=ratings, listed=_with_posters(store, rows), source=source)
+        return _page(store, published, newcomer=ratings, listed=_with_posters(store, rows), source=source)
 
     @app.post("/api/lists")
-    def new_list(newcomer: Newcomer) -> list[dict[str, Any]]:
-        release = queries.release(store)
-        number = source_id_lookup.movie_numbers(store, release["version_id"])
+    def new_list(newcomer: Newcomer) -> list[Row]:
+        published = queries.published(store)
+        number = source_id_lookup.movie_numbers(store, published.version_id)
         ratings = {number(movie_id): stars for movie_id, stars in newcomer.ratings.items()}
-        return recommend(store, ratings, newcomer.k, release)
+        return recommend(store, ratings, newcomer.k, published)
 
 
 def _add_pages(app: FastAPI, store: Store) -> None:
@@ -103,19 +99,19 @@ def _add_pages(app: FastAPI, store: Store) -> None:
     def home() -> str:
         if not releases.latest(store, 1):
             return _rendered()  # nothing is published yet, and the page says so
-        release = queries.release(store)
-        version_id = release["version_id"]
+        published = queries.published(store)
+        version_id = published.version_id
         famous = queries.most_rated(store, version_id=version_id)
-        return _page(store, release, famous=famous, user_range=queries.user_range(store, version_id))
+        return _page(store, published, famous=famous, user_range=queries.user_range(store, version_id))
 
     @app.get("/user", response_class=HTMLResponse)
     def user(user_id: str = "") -> str:
-        release = queries.release(store)
-        version_id = release["version_id"]
+        published = queries.published(store)
+        version_id = published.version_id
         number = source_id_lookup.user_number(store, user_id, version_id)
         return _page(
             store,
-            release,
+            published,
             user_id=user_id.strip(),
             listed=_with_posters(store, queries.user_list(store, number, version_id)),
             source=queries.list_source(store, number, version_id),
@@ -124,16 +120,16 @@ def _add_pages(app: FastAPI, store: Store) -> None:
 
     @app.get("/movie", response_class=HTMLResponse)
     def movie(movie_id: str = "") -> str:
-        release = queries.release(store)
-        version_id = release["version_id"]
+        published = queries.published(store)
+        version_id = published.version_id
         number = source_id_lookup.movie_number(store, movie_id, version_id)
         neighbours = _with_posters(store, queries.similar_movies(store, number, version_id))
-        return _page(store, release, movie=queries.movie(store, number, version_id), neighbours=neighbours)
+        return _page(store, published, movie=queries.movie(store, number, version_id), neighbours=neighbours)
 
     @app.get("/search", response_class=HTMLResponse)
     def search(q: str = "") -> str:
-        release = queries.release(store)
-        return _page(store, release, text=q, found=queries.find_movies(store, q, version_id=release["version_id"]))
+        published = queries.published(store)
+        return _page(store, published, text=q, found=queries.find_movies(store, q, version_id=published.version_id))
 
 
 def _add_files(app: FastAPI, store: Store) -> None:
@@ -152,30 +148,31 @@ def _add_files(app: FastAPI, store: Store) -> None:
 def _add_json(app: FastAPI, store: Store) -> None:
     # As for the pages: one answer, one release. Another may have other numbers for the source's ids.
     @app.get("/api/release")
-    def release() -> dict[str, Any]:
-        return queries.release(store)
+    def release() -> Row:
+        return queries.published(store).to_json()
 
     @app.get("/api/users/{user_id}")
-    def user_list(user_id: str) -> list[dict[str, Any]]:
+    def user_list(user_id: str) -> list[Row]:
         version_id = queries.current_version(store)
         return queries.user_list(store, source_id_lookup.user_number(store, user_id, version_id), version_id)
 
     @app.get("/api/movies/{movie_id}/similar")
-    def similar(movie_id: str) -> list[dict[str, Any]]:
+    def similar(movie_id: str) -> list[Row]:
         version_id = queries.current_version(store)
         return queries.similar_movies(store, source_id_lookup.movie_number(store, movie_id, version_id), version_id)
 
     @app.get("/api/movies")
-    def find(q: str) -> list[dict[str, Any]]:
+    def find(q: str) -> list[Row]:
         return queries.find_movies(store, q)
 
 
-def _page(store: Store, release: dict[str, Any], **shown: Any) -> str:
+def _page(store: Store, published: Published, **shown: Any) -> str:
     """The one page: what is current, the two forms, and what was asked for."""
-    lineage = release["lineage"]
+    lineage = published.lineage
     return _rendered(
-        release=release,
-        has_ratings=queries.has_ratings(release),
+        release=published.release,
+        lineage=lineage,
+        has_ratings=lineage.has_ratings,
         reports=reports.current(store, lineage),
         gone=queries.gone(store, lineage),
         **shown,
@@ -186,6 +183,7 @@ def _rendered(**shown: Any) -> str:
     blank: dict[str, Any] = dict.fromkeys(
         (
             "release",
+            "lineage",
             "user_id",
             "newcomer",
             "listed",
@@ -202,7 +200,7 @@ def _rendered(**shown: Any) -> str:
     return render("explorer.html", title="Recommendations", **{**blank, **shown})
 
 
-def _with_posters(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_posters(store: Store, rows: list[Row]) -> list[Row]:
     return [{**row, "has_poster": store.exists(layout.poster_image(row["movie_id"]))} for row in rows]
 
 

@@ -25,8 +25,8 @@ _NEWCOMER = -1
 
 
 def recommend(
-    store: Store, ratings: Mapping[int, float], k: int = 10, release: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
+    store: Store, ratings: Mapping[int, float], k: int = 10, published: queries.Published | None = None
+) -> list[queries.Row]:
     """What somebody with these ratings is recommended by the model behind a release, best first.
 
     Args:
@@ -34,7 +34,7 @@ def recommend(
         ratings: stars by movie id, or where nobody rated, how often; without any, or where none is liked, the list is
             the popular one.
         k: list length, where there are so many movies left.
-        release: as `queries.release` gives it; by default the current one.
+        published: the release; by default the current one.
 
     Returns:
         ``{rank, movie_id, title, score, predicted_rating, source}``; `source` is ``fold_in`` or ``popular``.
@@ -43,10 +43,10 @@ def recommend(
         ConfigError: stars outside of the scale, counts that are not above 0, or k out of range.
         NotFoundError: nothing is published, the model is not in the store, or a movie is not in the release.
     """
-    release = release or queries.release(store)
-    catalogue = queries.catalogue(store, release["version_id"])
-    pair = _recommender(store, layout.recommender(layout.model(release["lineage"]["run_id"])))
-    pair = pair if queries.has_ratings(release) else pair.without_rating()
+    published = published or queries.published(store)
+    catalogue = queries.catalogue(store, published.version_id)
+    pair = _recommender(store, layout.recommender(layout.model(published.lineage.run_id)))
+    pair = pair if published.lineage.has_ratings else pair.without_rating()
     _check(ratings, k, catalogue, pair)
     movie_ids, stars = np.array([*ratings], np.int32), np.array([*ratings.values()], np.float32)
     folded = np.empty(0, np.int32)

@@ -5,7 +5,7 @@ several questions for one answer asks for the release once, and gives its versio
 ranges in the manifest and row groups by their statistics, so that no table is read whole but the catalogue.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns
-from recsys.config import NO_RATINGS
 from recsys.errors import NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
+from recsys.storage.releases import Lineage, Release
 from recsys.storage.tables import read_rows, read_schema, read_table
 from recsys.webapp.inputs import read_words
 from recsys.webapp.source_id_lookup import SOURCE_MOVIE_ID, numbers_of, source_id
@@ -94,10 +94,11 @@ def most_rated(store: Store, n: int = 12, version_id: str | None = None) -> list
 def user_range(store: Store, version_id: str | None = None) -> tuple[int, int] | None:
     """The smallest and the largest user id with a list in a release; None where nobody has one, or ids are text."""
     version_id = version_id or current_version(store)
-    files = releases.read_manifest(store, version_id)["tables"]["recommendations"]
+    files = releases.read_manifest(store, version_id).tables["recommendations"]
     if not files or numbers_of(store, version_id, columns.USER_ID) is not None:
         return None
-    return min(row["min_user_id"] for row in files), max(row["max_user_id"] for row in files)
+    ends = [end for row in files for end in row.id_range(columns.USER_ID) or ()]
+    return min(ends), max(ends)
 
 
 def movie(store: Store, movie_id: int, version_id: str | None = None) -> Row:
@@ -122,7 +123,7 @@ def rated_high(store: Store, user_id: int, n: int = 10, version_id: str | None =
     Equal ratings stand newest first. Empty for a user without ratings; None where the snapshot was removed since.
     """
     version_id = version_id or current_version(store)
-    snapshot_id = releases.read_manifest(store, version_id)["lineage"]["snapshot_id"]
+    snapshot_id = releases.read_manifest(store, version_id).lineage.snapshot_id
     if not store.exists(layout.snapshot_manifest(snapshot_id)):
         return None
     if not _fits_int32(user_id):
@@ -145,27 +146,38 @@ def rated_high(store: Store, user_id: int, n: int = 10, version_id: str | None =
     ]
 
 
-def release(store: Store) -> Row:
-    """The current release, and where it comes from: that of `releases.current` plus its manifest's `lineage`.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A release, and what its version was made of."""
+
+    release: Release
+    lineage: Lineage
+
+    @property
+    def version_id(self) -> str:
+        return self.release.version_id
+
+    def to_json(self) -> Row:
+        """The release with its lineage, as the API answers it."""
+        return {**self.release.to_json(), "lineage": self.lineage.to_json()}
+
+
+def published(store: Store) -> Published:
+    """The current release.
 
     Raises:
         NotFoundError: nothing is published yet.
     """
     current = releases.current(store)
-    return {**current, "lineage": releases.read_manifest(store, current["version_id"])["lineage"]}
+    return Published(current, releases.read_manifest(store, current.version_id).lineage)
 
 
-def has_ratings(release: Mapping[str, Any]) -> bool:
-    """Whether the data behind a release, as `release` gives it, have ratings; else they have counts."""
-    return bool(release["lineage"].get("rating_scale") != NO_RATINGS)
-
-
-def gone(store: Store, lineage: Row) -> list[str]:
+def gone(store: Store, lineage: Lineage) -> list[str]:
     """What a release was made of and is not there any more, in a sentence each; none where all is there.
 
     Its tables do not need it: after `recsys prune` a release that is rolled back to may have lost its snapshot.
     """
-    snapshot_id, run_id = lineage["snapshot_id"], lineage["run_id"]
+    snapshot_id, run_id = lineage.snapshot_id, lineage.run_id
     needed = {
         layout.snapshot_manifest(snapshot_id): f"Snapshot {snapshot_id}, which these lists were made from, was removed "
         "since: what users rated is not known here any more.",
@@ -183,7 +195,7 @@ def current_version(store: Store) -> str:
     Raises:
         NotFoundError: nothing is published yet.
     """
-    return str(releases.current(store)["version_id"])
+    return releases.current(store).version_id
 
 
 def _user_rows(store: Store, user_id: int, version_id: str | None) -> list[Row]:
@@ -201,8 +213,8 @@ def _user_rows(store: Store, user_id: int, version_id: str | None) -> list[Row]:
 
 def _rows_of(store: Store, version_id: str, table: str, column: str, value: int) -> list[Row]:
     """Rows of a published table with an id, from the files whose range holds it."""
-    files = releases.read_manifest(store, version_id)["tables"][table]
-    keys = [row["key"] for row in files if row.get(f"min_{column}", value) <= value <= row.get(f"max_{column}", value)]
+    files = releases.read_manifest(store, version_id).tables[table]
+    keys = [row.key for row in files if row.may_hold(column, value)]
     if not keys or not _fits_int32(value):
         return []
     tables = [read_rows(store, key, column, value) for key in keys]

@@ -9,14 +9,13 @@ that fills the whole window takes it along.
 
 import contextlib
 from pathlib import PurePosixPath
-from typing import Any
 
 from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store, check_key
+from recsys.storage.releases import Lineage
 from recsys.storage.snapshots import read_manifest
 from recsys.webapp.inputs import excerpt
-from recsys.webapp.queries import release
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -65,20 +64,16 @@ def policy(key: str) -> str:
     return _DRAWN_POLICY if is_drawn else _STILL_POLICY
 
 
-def current(store: Store, lineage: dict[str, Any] | None = None) -> dict[str, str]:
+def current(store: Store, lineage: Lineage) -> dict[str, str]:
     """Keys of the reports there are on the snapshot behind a release, by what they are called.
 
     Args:
         store: where they are.
-        lineage: of the release; by default of the current one.
-
-    Raises:
-        NotFoundError: nothing is published yet.
+        lineage: of the release.
     """
-    lineage = lineage or release(store)["lineage"]
-    keys = of_snapshot(lineage["snapshot_id"])
+    keys = of_snapshot(lineage.snapshot_id)
     with contextlib.suppress(NotFoundError):  # the snapshot was removed, and with it the name of its ingest
-        keys |= of_ingest(read_manifest(store, lineage["snapshot_id"]).lineage.ingest_id)
+        keys |= of_ingest(read_manifest(store, lineage.snapshot_id).lineage.ingest_id)
     # Data Docs are many pages. Shown in Airflow's frame a sandboxed page cannot lead to the next: no cookie goes along.
     keys.pop("Data Docs", None)
     return existing(store, keys)

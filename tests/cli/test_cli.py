@@ -261,18 +261,18 @@ def test_tuning_where_nobody_reaches_relevant_rating_is_a_sentence(recsys, monke
 
 def test_rolling_back_is_a_dry_run_until_told_otherwise(store, recsys):
     manifest = releases.read_manifest(store, "v1")
-    releases.publish(store, "v2", manifest["tables"], manifest["lineage"])
+    releases.publish(store, "v2", manifest.tables, manifest.lineage)
     store.delete(layout.snapshot_manifest("snap"))
     status, out, _ = recsys("rollback", "v1")
     assert status == 0
     assert "v1: Snapshot snap, which these lists were made from, was removed since" in out
     assert "Nothing was changed" in out
-    assert releases.current(store)["version_id"] == "v2"
+    assert releases.current(store).version_id == "v2"
     assert recsys("rollback", "v1", "--yes")[0] == 0
-    assert releases.current(store)["version_id"] == "v1"
+    assert releases.current(store).version_id == "v1"
     store.delete(layout.CURRENT)  # a rollback that was killed before it wrote the pointer
     assert recsys("rollback", "v1", "--yes")[1] == "v1 is current already.\n"
-    assert read_json(store, layout.CURRENT) == releases.current(store)
+    assert read_json(store, layout.CURRENT) == releases.current(store).to_json()
     _, out, _ = recsys("history", "--json")
     assert [(row["number"], row["version_id"], row["reason"]) for row in json.loads(out)] == [
         (1, "v1", "publish"), (2, "v2", "publish"), (3, "v1", "rollback"),

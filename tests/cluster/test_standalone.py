@@ -14,6 +14,7 @@ import pytest
 
 from recsys import columns
 from recsys.config import PROJECT_ROOT, ScoreConfig, Settings, TrainConfig
+from recsys.messages import ChampionRef, ModelVersion
 from recsys.models.factors import Biases, Factors
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring import tasks as scoring_tasks
@@ -26,7 +27,13 @@ from tests.storage.manifests import write_manifest
 from tests.training.tiny import write_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-CHAMPION = {"model_version": "recsys-big-v1", "model_uri": "models:/recsys-big/1", "run_id": "r"}
+CHAMPION = ChampionRef(
+    model=ModelVersion(name="recsys-big", number=1, uri="models:/recsys-big/1"),
+    mlflow_run_id="r",
+    model_prefix="models/big",
+    dataset="big",
+    snapshot_id="big-1",
+)
 N_USERS, N_MOVIES, RANK = 150_000, 40_000, 64
 
 
@@ -94,7 +101,6 @@ def write_big_model(settings):
         np.ones(N_MOVIES, np.int32),
     )
     store = open_store(settings.resolved_store_url)
-    champion = {**CHAMPION, "snapshot_id": "big-1", "model_prefix": "models/big"}
     store.put(layout.recommender("models/big"), pair.to_bytes())
     times = pa.array(np.full(N_USERS, 1_600_000_000_000)).cast(columns.RATINGS.field("timestamp").type)
     stars = pa.array(np.full(N_USERS, 4.0, np.float32))
@@ -109,7 +115,7 @@ def write_big_model(settings):
     write_table(store, layout.snapshot_table("big-1", "movies"), catalogue)
     write_table(store, layout.snapshot_table("big-1", "links"), columns.LINKS.empty_table())
     write_manifest(store, "big-1", dataset="big")
-    return champion, factors, seen
+    return factors, seen
 
 
 def test_training_survives_the_loss_of_a_worker(tmp_path):
@@ -170,12 +176,14 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
 
 def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running, tmp_path):
     settings = Settings(state_dir=tmp_path / "state")
-    champion, factors, seen = write_big_model(settings)
+    factors, seen = write_big_model(settings)
     place = environment(running.master, tmp_path / "state")
     call = (
-        "import json, sys; from recsys.config import ScoreConfig, Settings; from recsys.scoring import tasks as score; "
+        "from recsys.config import ScoreConfig; from recsys.messages import ChampionRef; "
+        "from recsys.scoring import tasks as score; from recsys.workspace import Workspace; "
         "import logging; logging.basicConfig(level=20); "
-        f"print(json.dumps(score.score_lists({champion!r}, ScoreConfig(), 'lost', Settings.load())))"
+        f"champion = ChampionRef.read({CHAMPION.to_json()!r}); "
+        "print(score.score_lists(Workspace.open(), champion, ScoreConfig(), 'lost'))"
     )
     with started(place, tmp_path, "-c", call) as (process, log):
         wait_for(lambda: "Spark 4" in log.read_text(), process, log)
@@ -185,7 +193,7 @@ def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running,
         assert process.wait(600) == 0, log.read_text()[-3000:]
         assert "Lost executor" in log.read_text()  # while it was needed, not after
     store = open_store(settings.resolved_store_url)
-    version = scoring_tasks.version_id_of(champion, ScoreConfig(), "lost")
+    version = scoring_tasks.version_id_of(CHAMPION, ScoreConfig(), "lost")
     rows = read_json(store, f"{layout.version(version)}/_files/recommendations.json")
     lists = pa.concat_tables([pq.read_table(store.local_path(row["key"])) for row in rows]).to_pandas()
     assert len(lists) == 10 * N_USERS

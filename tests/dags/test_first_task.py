@@ -9,6 +9,7 @@ import shared
 from airflow.dag_processing.dagbag import DagBag
 
 from recsys.config import CHAIN
+from recsys.errors import ConfigError
 from recsys.storage import layout, releases
 from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
@@ -47,7 +48,16 @@ def test_a_pointer_that_was_left_behind_follows_the_log(bag, dag_id, tmp_path, m
     store.delete(layout.CURRENT)
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
     configure(bag, dag_id)
-    assert read_json(store, layout.CURRENT) == releases.current(store)
+    assert read_json(store, layout.CURRENT) == releases.current(store).to_json()
+
+
+def test_a_champion_that_cannot_be_read_is_refused_by_the_tasks_after_the_first(bag, monkeypatch, tmp_path):
+    """The first task has other events to announce again: it must end well."""
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    plan = configure(bag, "score_users")
+    assert plan["source"] == {"snapshot_id": "snap", "dataset": "sample", "model_uri": "models:/none/1"}
+    with pytest.raises(ConfigError, match=r"is no ChampionRef: .*Nothing was started"):
+        bag.dags["score_users"].get_task("publish").python_callable({}, {}, plan, outlet_events={})
 
 
 def test_a_store_that_cannot_be_asked_is_for_later_tasks_to_report(bag, monkeypatch, caplog):

@@ -51,9 +51,9 @@ def test_the_chain_ends_green_and_publishes_the_archive_with_a_picture_for_every
 
     assert result.has_succeeded, [(task.name, error_lines(task.log)) for task in result.failures]
     store = open_store(settings.resolved_store_url)
-    lineage = releases.read_manifest(store, releases.current(store)["version_id"])["lineage"]
-    snapshot = read_json(store, layout.snapshot_manifest(lineage["snapshot_id"]))
-    assert (lineage["dataset"], snapshot["counts"]["n_ratings"]) == (dataset, n_ratings)
+    lineage = releases.read_manifest(store, releases.current(store).version_id).lineage
+    snapshot = read_json(store, layout.snapshot_manifest(lineage.snapshot_id))
+    assert (lineage.dataset, snapshot["counts"]["n_ratings"]) == (dataset, n_ratings)
     posters = read_json(store, layout.POSTER_MANIFEST)["posters"]
     listed = [row for row in posters if row["status"] == "stored"]
     assert len(listed) >= 20

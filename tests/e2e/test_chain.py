@@ -108,7 +108,7 @@ def test_the_settings_of_the_entry_form_reached_the_last_dag(finished):
 
 
 def test_the_tables_are_read_without_this_package(settings, finished, store):
-    folder = Path(settings.resolved_store_url) / "tables" / releases.current(store)["path"]
+    folder = Path(settings.resolved_store_url) / "tables" / releases.current(store).path
     lists = duckdb.sql(f"select user_id, count(*) as n, count(distinct movie_id) as n_different "
                        f"from '{folder}/recommendations/*.parquet' group by user_id").fetchall()  # fmt: skip
     assert len(lists) == finished.results["score_users.publish"]["n_users"]
@@ -201,9 +201,9 @@ def test_an_unchanged_source_brings_about_lists_of_a_champion_that_has_none(sett
     again = run_pipeline(settings, CONF)
     assert again.has_succeeded, [(task.name, error_lines(task.log)) for task in again.failures]
     assert [run.dag_id for run in again.runs] == ["ingest_ratings", "score_users", "fetch_posters"]
-    current = releases.read_manifest(store, releases.current(store)["version_id"])["lineage"]
-    assert (current["run_id"], current["snapshot_id"]) == (run_id, old["snapshot_id"])
-    check_published(again, {"release": releases.current(store), "lineage": current})
+    current = releases.read_manifest(store, releases.current(store).version_id)
+    assert (current.lineage.run_id, current.lineage.snapshot_id) == (run_id, old["snapshot_id"])
+    check_published(again, current.version_id, current.lineage.snapshot_id)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from recsys.storage import layout, releases
 from recsys.tracking.tracking import CHAMPION
 from recsys.training import runs
 from recsys.workspace import Workspace
+from tests.storage.versions import lineage
 
 SAMPLE = {"sample_users": 20, "sample_movies": 60, "sample_ratings": 500}
 CONFIG = IngestConfig(dataset="sample", **SAMPLE)
@@ -68,7 +69,7 @@ def train_to_the_end(tracking, store, downloaded, *, promoted=True):
 
 
 def publish_lists(store, version_id, run_id, snapshot_id):
-    releases.publish(store, version_id, {}, {"run_id": run_id, "snapshot_id": snapshot_id})
+    releases.publish(store, version_id, {}, lineage(run_id=run_id, snapshot_id=snapshot_id))
 
 
 def test_what_was_trained_and_has_lists_is_unchanged(workspace, store, tracking, downloaded):
@@ -109,8 +110,9 @@ def test_a_champion_without_lists_is_announced_to_score_users_once_more(workspac
     new = train_to_the_end(tracking, store, downloaded)
     assert tasks.next_task(workspace, downloaded, CONFIG) == "announce_champion"
     announced = tasks.announce_champion(workspace, downloaded)
-    assert (announced["run_id"], announced["snapshot_id"]) == (new, downloaded.snapshot_id)
-    assert announced.keys() >= serving("sample", downloaded.snapshot_id, workspace.settings).keys()
+    champion = serving(workspace, "sample", downloaded.snapshot_id)
+    assert champion.mlflow_run_id == new
+    assert announced == champion.model_copy(update={"reason": "the published lists are older than the champion"})
     publish_lists(store, "v2", new, downloaded.snapshot_id)
     assert tasks.next_task(workspace, downloaded, CONFIG) == "unchanged"
 

@@ -9,6 +9,7 @@ import pytest
 
 from recsys.errors import ConfigError
 from recsys.lifecycle import retention
+from recsys.messages import Pruned
 from recsys.models.biases import fit_biases
 from recsys.models.factors import Factors
 from recsys.models.recommender import RatingModel, Recommender
@@ -18,8 +19,10 @@ from recsys.storage.opening import open_store
 from recsys.storage.s3_store import S3Store
 from recsys.storage.tables import write_json
 from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
+from recsys.workspace import Workspace
 from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401
 from tests.storage.manifests import write_manifest
+from tests.storage.versions import lineage
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=2)  # leftovers of today are then old enough
@@ -45,14 +48,14 @@ def publish(store, snapshot_id, day, dataset="ml", base=None, archive=None, cont
         store.put(layout.staging_table(f"ingest-{snapshot_id}", name), b"x")
         store.put(layout.snapshot_table(snapshot_id, name), b"x")
     write_json(store, layout.staging_manifest(f"ingest-{snapshot_id}"), {})
-    lineage = {"archive": archive, "ingest_id": f"ingest-{snapshot_id}", "base_snapshot_id": base}
+    made_of = {"archive": archive, "ingest_id": f"ingest-{snapshot_id}", "base_snapshot_id": base}
     write_manifest(
         store,
         snapshot_id,
         dataset=dataset,
         created_at=f"2026-01-{day:02}T04:00:00+00:00",
         counts={"n_ratings": 1_000 * day},
-        lineage={**lineage, "contains": list(contains)},
+        lineage={**made_of, "contains": list(contains)},
     )
     split = layout.split(f"{snapshot_id}-seed42-holdout0.2")
     store.put(f"{split}/train.parquet", b"x")
@@ -63,7 +66,8 @@ def score(store, version_id, snapshot_id):
     """Publish tables that were scored on a snapshot."""
     key = f"{layout.version_table(version_id, 'movies')}/part-0.parquet"
     store.put(key, b"x")
-    releases.publish(store, version_id, {"movies": [{"key": key, "size_bytes": 1}]}, {"snapshot_id": snapshot_id})
+    file = releases.FileRow(key=key, n_rows=1, size_bytes=1, sha256="")
+    releases.publish(store, version_id, {"movies": [file]}, lineage(snapshot_id=snapshot_id))
 
 
 def register(tracking, tmp_path, snapshot_id, alias, name="recsys-ml", tags=()):
@@ -95,21 +99,23 @@ def test_the_last_ones_of_each_data_set_stay_and_the_rest_goes_with_all_that_bel
     for day, snapshot_id in enumerate(("a-1", "a-2", "a-3"), start=1):
         publish(store, snapshot_id, day)
     publish(store, "b-1", 1, dataset="other")
-    assert retention.prune(None, 2, settings) == {"kept": ["a-3", "a-2", "b-1"], "removed": ["a-1"], "n_objects": 10}
+    assert retention.prune(Workspace(settings), None, 2) == Pruned(
+        kept=("a-3", "a-2", "b-1"), removed=("a-1",), n_objects=10
+    )
     assert left(store) == {
         "archives": {"a-2", "a-3", "b-1"},
         "staging": {"ingest-a-2", "ingest-a-3", "ingest-b-1"},
         "snapshots": {"a-2", "a-3", "b-1"},
         "splits": {f"{name}-seed42-holdout0.2" for name in ("a-2", "a-3", "b-1")},
     }
-    assert retention.prune(None, 2, settings)["n_objects"] == 0
+    assert retention.prune(Workspace(settings), None, 2).n_objects == 0
 
 
 def test_one_data_set_is_pruned_without_the_others(store, settings):
     for day in (1, 2):
         publish(store, f"a-{day}", day)
         publish(store, f"b-{day}", day, dataset="other")
-    assert retention.prune("ml", 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), "ml", 1).removed == ("a-1",)
     assert manifests(store) == {"a-2", "b-1", "b-2"}
     assert left(store)["archives"] == {"a-2", "b-1", "b-2"}
 
@@ -129,7 +135,7 @@ def test_a_snapshot_stays_while_a_model_with_an_alias_was_trained_on_it(store, t
     retention.apply(store, plan)
     assert manifests(store) == {"a-1", "a-3"}
     register(tracking, tmp_path, "a-3", alias)
-    assert retention.prune(None, 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
 
 
 def test_a_training_under_way_keeps_its_snapshot_for_a_day(store, tracking):
@@ -148,11 +154,11 @@ def test_the_release_and_the_one_a_rollback_returns_to_keep_their_snapshots(stor
         publish(store, f"a-{day}", day)
     for version_id, snapshot_id in (("v1", "a-1"), ("v2", "a-2"), ("v3", "a-3")):
         score(store, version_id, snapshot_id)
-    assert retention.prune(None, 1, settings)["kept"] == ["a-4", "a-3", "a-2"]
+    assert retention.prune(Workspace(settings), None, 1).kept == ("a-4", "a-3", "a-2")
     releases.rollback(store, "v2")
-    assert retention.prune(None, 1, settings)["kept"] == ["a-4", "a-3", "a-2"]
+    assert retention.prune(Workspace(settings), None, 1).kept == ("a-4", "a-3", "a-2")
     releases.rollback(store, "v1")  # its tables are whole, whatever became of the snapshot they were made of
-    assert retention.prune(None, 1, settings)["removed"] == ["a-3"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-3",)
 
 
 def test_what_an_increment_was_added_to_stays_with_it_and_so_do_the_sources_in_it(store, settings):
@@ -160,8 +166,8 @@ def test_what_an_increment_was_added_to_stays_with_it_and_so_do_the_sources_in_i
     publish(store, "a-2", 2, base="a-1", archive="archives/more/1/more.zip")
     contains = [f"sha of {layout.archive('ml', 'a-1', 'ml.zip')}", "sha of archives/more/1/more.zip"]
     publish(store, "a-3", 3, base="a-2", archive="archives/more/2/more.zip", contains=contains)
-    found = retention.prune("ml", 1, settings)
-    assert (found["kept"], found["removed"]) == (["a-3", "a-2"], ["a-1"])
+    found = retention.prune(Workspace(settings), "ml", 1)
+    assert (found.kept, found.removed) == (("a-3", "a-2"), ("a-1",))
     assert left(store)["archives"] == {"a-1", "1", "2"}  # a-3 can be made again from all three
 
 
@@ -171,7 +177,7 @@ def test_the_newest_archive_of_a_data_set_stays_though_no_snapshot_names_it(stor
     fresh = layout.archive("ml", "fresh", "ml.zip")
     store.put(fresh, b"zip")
     write_json(store, layout.archive_note(fresh), {"sha256": "f", "at": "2026-02-01", "archive": fresh})
-    retention.prune(None, 1, settings)
+    retention.prune(Workspace(settings), None, 1)
     assert left(store)["archives"] == {"a-2", "fresh"}
 
 
@@ -179,9 +185,9 @@ def test_an_archive_of_two_snapshots_goes_with_the_last_of_them(store, settings)
     publish(store, "a-1", 1, archive="archives/ml/0/ml.zip")
     publish(store, "a-2", 2, archive="archives/ml/0/ml.zip")
     publish(store, "a-3", 3)
-    retention.prune(None, 2, settings)
+    retention.prune(Workspace(settings), None, 2)
     assert "archives/ml/0/ml.zip" in set(store.list())
-    retention.prune(None, 1, settings)
+    retention.prune(Workspace(settings), None, 1)
     assert "archives/ml/0/ml.zip" not in set(store.list())
 
 
@@ -243,7 +249,7 @@ def test_the_log_says_what_stays_what_goes_and_why(store, settings, caplog):
     caplog.set_level(logging.INFO)
     for day in (1, 2):
         publish(store, f"a-{day}", day)
-    retention.prune(None, 1, settings)
+    retention.prune(Workspace(settings), None, 1)
     assert "snapshot a-2 stays: among the last 1 of ml" in caplog.text
     assert "snapshots/a-1 goes: beyond the last 1 of ml, and nothing live refers to it (3 objects)" in caplog.text
 
@@ -254,17 +260,17 @@ def test_nothing_is_removed_when_the_registry_cannot_say_what_is_alive(store, se
     before = list(store.list())
     (settings.state_dir / "mlflow" / "mlflow.db").write_bytes(b"no database")
     with pytest.raises(Exception, match="not a database"):
-        retention.prune(None, 1, settings)
+        retention.prune(Workspace(settings), None, 1)
     assert list(store.list()) == before
 
 
 def test_to_keep_none_is_refused(store, settings):
     with pytest.raises(ConfigError, match="at least 1 is needed"):
-        retention.prune(None, 0, settings)
+        retention.prune(Workspace(settings), None, 0)
 
 
 def test_an_empty_store_has_nothing_to_prune(settings):
-    assert retention.prune(None, 1, settings) == {"kept": [], "removed": [], "n_objects": 0}
+    assert retention.prune(Workspace(settings), None, 1) == Pruned(kept=(), removed=(), n_objects=0)
 
 
 def test_the_same_holds_in_a_bucket(tracking, tmp_path, s3_environment):  # noqa: F811

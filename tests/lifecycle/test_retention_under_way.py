@@ -18,6 +18,7 @@ from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_table, write_json, write_table
 from recsys.tracking.tracking import CHAMPION
 from recsys.training import holdout, tasks
+from recsys.workspace import Workspace
 from tests.lifecycle.test_retention import LATER, NOW, left, manifests, publish, register, store, tracking  # noqa: F401
 from tests.storage.interrupting import interruptions
 
@@ -41,7 +42,7 @@ def test_splits_of_every_kind_stay_and_go_with_their_snapshot(store, settings, s
     for day in (1, 2):
         publish_ratings(store, f"a-{day}", day)
     old, live = (split(store, settings, f"a-{day}", strategy) for day in (1, 2))
-    assert retention.prune(None, 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
     assert read_table(store, live["train"]).num_rows + read_table(store, live["holdout"]).num_rows == 9
     assert split(store, settings, "a-2", strategy) == live
     assert [store.exists(old[part]) for part in ("train", "holdout")] == [False, False]
@@ -71,10 +72,10 @@ def test_what_a_model_was_trained_on_is_remembered_while_it_has_an_alias(store, 
     pairs = split(store, settings, "a-1")
     tags = {"train": pairs["train"]}
     register(tracking, tmp_path, "gone", CHAMPION, tags=tags)  # the registry names no snapshot that is there
-    assert retention.prune(None, 1, settings)["removed"] == ["a-1"]
+    assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
     assert len(holdout._trained_on(store, tags)) == pairs["n_train"]
     register(tracking, tmp_path, "a-2", CHAMPION)
-    retention.prune(None, 1, settings)
+    retention.prune(Workspace(settings), None, 1)
     assert not store.exists(pairs["train"])
 
 

@@ -12,6 +12,7 @@ from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp.summary import summary
+from recsys.workspace import Workspace
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -62,10 +63,11 @@ def test_the_whole_chain_runs_against_an_s3_endpoint(settings, bucket):
     rows = [row for key in releases.table_keys(store, "recommendations") for row in read_table(store, key).to_pylist()]
     users = {row["user_id"] for row in rows}
     assert len(rows) == 5 * len(users)
-    found = summary(settings)
-    assert len(users) == found["snapshot"].counts["n_users"]
-    assert found["places"]["tables"].startswith("s3://movies/recsys/tables/version=")
-    assert store.exists(layout.eda_report(found["lineage"]["snapshot_id"]))
+    found = summary(Workspace(settings))
+    manifest = read_json(store, layout.snapshot_manifest(found.snapshot_id))
+    assert len(users) == manifest["counts"]["n_users"]
+    assert found.places["tables"].startswith("s3://movies/recsys/tables/version=")
+    assert store.exists(layout.eda_report(found.snapshot_id))
     assert len(list(store.list(f"{layout.POSTERS}/images/"))) == 3
     assert read_json(store, layout.POSTER_MANIFEST)
     assert not (settings.state_dir / "store").exists()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from recsys import pipeline
 from recsys.cli.commands import app
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
-from recsys.messages import PublishedTables
+from recsys.messages import ChampionRef
 from recsys.models.factors import Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import Recommender
@@ -49,25 +49,25 @@ def purchases():
 
 
 def chain(workspace, folder):
+    settings = workspace.settings
     path = folder / "purchases.csv"
     path.write_text(purchases())
     columns = {"user_id": "customer", "movie_id": "isbn", "timestamp": "bought_at"}
     ingested = IngestConfig(dataset=str(path), columns=columns, rating_scale="none")
     snapshot = pipeline.ingest_ratings(workspace, ingested).to_json()
-    champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, workspace.settings)
-    release = pipeline.score_users(champion, ScoreConfig(k=5, min_support=1), workspace.settings)
-    tables = PublishedTables(version_id=release["version_id"])
+    champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
+    tables = pipeline.score_users(workspace, ChampionRef.read(champion), ScoreConfig(k=5, min_support=1))
     pipeline.fetch_posters(workspace, PosterConfig(max_posters=3), tables)
-    return snapshot, champion, release
+    return snapshot, champion, tables
 
 
-def test_purchases_become_lists_without_ratings_and_everything_says_so(workspace, settings, tmp_path, monkeypatch):
-    snapshot, champion, release = chain(workspace, tmp_path)
-    store = open_store(settings.resolved_store_url)
+def test_purchases_become_lists_without_ratings_and_everything_says_so(workspace, tmp_path, monkeypatch):
+    snapshot, champion, tables = chain(workspace, tmp_path)
+    store, settings = workspace.store, workspace.settings
     monkeypatch.setenv("RECSYS_STATE_DIR", str(settings.state_dir))
     check_training(store, settings, champion)
-    check_tables(store, snapshot, release)
-    check_pages(store, settings, snapshot)
+    check_tables(store, snapshot, tables.version_id)
+    check_pages(store, snapshot)
     check_commands(tmp_path)
 
 
@@ -92,8 +92,8 @@ def check_training(store, settings, champion):
     assert '<figure id="calibration"' not in html
 
 
-def check_tables(store, snapshot, release):
-    version = store.local_path(layout.version(release["version_id"]))
+def check_tables(store, snapshot, version_id):
+    version = store.local_path(layout.version(version_id))
     lists = duckdb.sql(f"select * from '{version}/recommendations/*.parquet'")
     assert lists.filter("predicted_rating is not null").fetchall() == []
     assert lists.aggregate("count(distinct source_user_id)").fetchall() == [(N_USERS,)]
@@ -104,11 +104,11 @@ def check_tables(store, snapshot, release):
     assert movies.filter("mean_rating is not null or predicted_rating is not null").fetchall() == []
     assert movies.aggregate("sum(n_ratings)").fetchall() == [(snapshot["n_ratings"],)]  # pairs, not purchases
     assert purchases().count("\n") - 1 > snapshot["n_ratings"]
-    assert releases.read_manifest(store, release["version_id"])["lineage"]["rating_scale"] == "none"
+    assert releases.read_manifest(store, version_id).lineage.rating_scale == "none"
 
 
-def check_pages(store, settings, snapshot):
-    client = TestClient(create_app(settings, recommend=new_user_lists.recommend))
+def check_pages(store, snapshot):
+    client = TestClient(create_app(store, recommend=new_user_lists.recommend))
     user = client.get("/user", params={"user_id": "ann-007"}).text
     assert "These data have no ratings" in user
     assert "What user ann-007 had most often" in user
@@ -191,6 +191,6 @@ def test_a_champion_of_stars_publishes_no_ratings_for_a_snapshot_of_counts(setti
     store = open_store(settings.resolved_store_url)
     key = layout.snapshot_manifest(champion["snapshot_id"])
     write_json(store, key, {**read_json(store, key), "rating_scale": "none"}, overwrite=True)
-    model = scoring_tasks._recommender(store, champion)
+    model = scoring_tasks._recommender(store, ChampionRef.read(champion))
     assert model.rating is None
     assert model.recipe.rating == ()

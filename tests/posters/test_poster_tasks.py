@@ -17,9 +17,10 @@ from recsys.posters.poster_sources import TmdbSource
 from recsys.posters.title_cards import draw_poster
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
-from recsys.storage.tables import read_json, write_table
+from recsys.storage.tables import read_json
 from recsys.workspace import Workspace
 from tests.posters.servers import answer, server
+from tests.storage.versions import lineage, write_file
 
 CONFIG = PosterConfig(batch_size=2, concurrency=2, timeout_s=2)
 TITLES = {1: "One (2001)", 2: "Two (2002)", 3: "Three (2003)", 4: "Four (2004)"}
@@ -42,10 +43,10 @@ def publish(store, version_id="v1", titles=TITLES, lists=LISTS, is_invented=True
         "movies": pa.Table.from_pylist(movies, schema=columns.CATALOGUE),
     }
     files = {
-        name: [write_table(store, f"{layout.version_table(version_id, name)}/part-0.parquet", table)]
+        name: [write_file(store, f"{layout.version_table(version_id, name)}/part-0.parquet", table)]
         for name, table in tables.items()
     }
-    releases.publish(store, version_id, files, {"is_invented": is_invented})
+    releases.publish(store, version_id, files, lineage(is_invented=is_invented))
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def batches(tables, config, settings, **more):
 
 def run(settings, config=CONFIG, tables=None):
     workspace = Workspace(settings)
-    tables = tables or PublishedTables(version_id=releases.current(workspace.store)["version_id"])
+    tables = tables or PublishedTables(version_id=releases.current(workspace.store).version_id)
     plan = tasks.plan(workspace, tables, config)
     fetched = [entry for batch in plan.batches for entry in tasks.fetch(workspace, batch, tables, config)]
     return plan, fetched, tasks.write_manifest(workspace, fetched, plan)

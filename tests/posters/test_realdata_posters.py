@@ -13,8 +13,9 @@ from recsys.ingest.formats.reading import read_source
 from recsys.messages import PublishedTables
 from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
-from recsys.storage.tables import read_json, write_table
+from recsys.storage.tables import read_json
 from recsys.workspace import Workspace
+from tests.storage.versions import lineage, write_file
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))
 
@@ -35,10 +36,10 @@ def publish(store, tables):
     ]
     rows = {"movies": (movies, columns.CATALOGUE), "recommendations": (lists, columns.RECOMMENDATIONS)}
     files = {
-        name: [write_table(store, f"{layout.version_table('v1', name)}/0.parquet", pa.Table.from_pylist(found, schema))]
+        name: [write_file(store, f"{layout.version_table('v1', name)}/0.parquet", pa.Table.from_pylist(found, schema))]
         for name, (found, schema) in rows.items()
     }
-    return releases.publish(store, "v1", files, {"is_invented": False})
+    return releases.publish(store, "v1", files, lineage())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_every_archive_gets_title_cards_and_ends_green(settings, file):
     store = open_store(settings.resolved_store_url)
     release = publish(store, read_source(path).tables)
     summary = pipeline.fetch_posters(
-        Workspace(settings), PosterConfig(batch_size=25), PublishedTables(version_id=release["version_id"])
+        Workspace(settings), PosterConfig(batch_size=25), PublishedTables(version_id=release.version_id)
     )
     assert (summary.n_stored, summary.n_drawn, summary.n_failed) == (60, 60, 0)
     manifest = read_json(store, layout.POSTER_MANIFEST)

@@ -26,6 +26,7 @@ from recsys.storage.file_store import FileStore
 from recsys.storage.tables import write_table
 from tests.posters.servers import answer, server
 from tests.storage.manifests import write_manifest
+from tests.storage.versions import lineage, write_file
 
 MOVIE = Movie(7, 'Quiet "Café" & Sons, The (1987)', 1987, ("Drama", "Crime"), "tt0000007", 77)
 
@@ -166,8 +167,8 @@ def snapshot(store, name, created_at, title):
 
 def release(store, version_id, title):
     table = pa.Table.from_pylist([catalogue_row(title)], schema=columns.CATALOGUE)
-    row = write_table(store, f"{layout.version_table(version_id, 'movies')}/part-0.parquet", table)
-    releases.publish(store, version_id, {"movies": [row]}, {})
+    row = write_file(store, f"{layout.version_table(version_id, 'movies')}/part-0.parquet", table)
+    releases.publish(store, version_id, {"movies": [row]}, lineage())
 
 
 def test_the_site_shows_the_newest_snapshot_until_there_is_a_release_and_then_follows_the_releases(tmp_path):

@@ -9,6 +9,7 @@ from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.tracking.tracking import CHAMPION, Tracking
+from recsys.workspace import Workspace
 
 
 @pytest.fixture
@@ -28,31 +29,32 @@ def add(settings, tracking):
         store.put(layout.recommender(prefix), b"factors")
         version = tracking._client.create_model_version(name, prefix, run_id, tags={"model_prefix": prefix}).version
         tracking.set_alias(name, CHAMPION, str(version))
-        return {**serving("tiny", "tiny-1", settings), "training_run_id": run_id, "promoted": True}
+        present = serving(Workspace(settings), "tiny", "tiny-1")
+        return present.model_copy(update={"training_run_id": run_id, "is_promoted": True, "reason": "better"})
 
     return register
 
 
 def test_the_announced_champion_is_used_while_it_is_champion(settings, add):
     announced = add()
-    assert scoring_tasks.present_champion(announced, settings) == announced
-    scoring_tasks.check_is_champion(announced, settings)
+    assert scoring_tasks.present_champion(Workspace(settings), announced) == announced
+    scoring_tasks.check_is_champion(Workspace(settings), announced)
 
 
 def test_a_champion_that_was_replaced_after_its_event_is_not_scored(settings, add, caplog):
     announced, newer = add(), add()
-    champion = scoring_tasks.present_champion(announced, settings)
-    assert champion["model_uri"] == newer["model_uri"] != announced["model_uri"] == champion["announced_model_uri"]
-    assert (champion["snapshot_id"], champion["model_prefix"]) == ("tiny-1", newer["model_prefix"])
-    assert f"{announced['model_uri']} was announced; {newer['model_uri']} is champion now" in caplog.text
+    champion = scoring_tasks.present_champion(Workspace(settings), announced)
+    model = {name: getattr(newer, name) for name in ("model", "mlflow_run_id", "model_prefix")}
+    assert champion == announced.model_copy(update={**model, "announced_uri": announced.model.uri})
+    assert f"{announced.model.uri} was announced; {newer.model.uri} is champion now" in caplog.text
     with pytest.raises(GateError, match=r"/1 is no longer champion, .*/2 is\. Nothing was published"):
-        scoring_tasks.check_is_champion(announced, settings)
+        scoring_tasks.check_is_champion(Workspace(settings), announced)
 
 
 def test_a_version_that_was_deleted_after_its_event_is_neither_scored_nor_published(settings, tracking, add, caplog):
     announced = add()
-    tracking._client.delete_model_version(announced["model_name"], "1")
-    assert scoring_tasks.present_champion(announced, settings) == announced
+    tracking._client.delete_model_version(announced.model.name, "1")
+    assert scoring_tasks.present_champion(Workspace(settings), announced) == announced
     assert "is not champion any more" in caplog.text
     with pytest.raises(NotFoundError, match="has no champion"):
-        scoring_tasks.check_is_champion(announced, settings)
+        scoring_tasks.check_is_champion(Workspace(settings), announced)

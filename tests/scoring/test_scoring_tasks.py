@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from recsys import columns
 from recsys.config import ScoreConfig
 from recsys.errors import ConfigError, DataError, NotFoundError
+from recsys.messages import ChampionRef, ModelVersion, PublishedTables
 from recsys.models.factors import Biases, Factors
 from recsys.models.fold_in import ranking_vector
 from recsys.models.recipe import Member, Recipe
@@ -22,15 +23,15 @@ from recsys.webapp import new_user_lists, queries
 from recsys.webapp.app import create_app
 from tests.storage.manifests import write_manifest
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
-CHAMPION = {
-    "model_version": "recsys-tiny-v3",
-    "model_uri": "models:/recsys-tiny/3",
-    "run_id": "run3",
-    "model_prefix": "models/run3",
-    "snapshot_id": "tiny-0123",
-}
+CHAMPION = ChampionRef(
+    model=ModelVersion(name="recsys-tiny", number=3, uri="models:/recsys-tiny/3"),
+    mlflow_run_id="run3",
+    model_prefix="models/run3",
+    dataset="tiny",
+    snapshot_id="tiny-0123",
+)
 CONFIG = ScoreConfig(k=3, n_similar=2, min_support=0)
 N_USERS, N_MOVIES = 30, 12
 
@@ -75,27 +76,32 @@ def store(settings):
     return store
 
 
-def run(settings, scoring_id="first", config=CONFIG):
-    lists = tasks.score_lists(CHAMPION, config, scoring_id, settings)
-    similar = tasks.score_similar(CHAMPION, config, scoring_id, settings)
+def run(workspace, scoring_id="first", config=CONFIG):
+    lists = tasks.score_lists(workspace, CHAMPION, config, scoring_id)
+    similar = tasks.score_similar(workspace, CHAMPION, config, scoring_id)
     return lists, similar
 
 
-def test_three_tables_are_published_in_one_release_with_their_lineage(store, settings):
-    lists, similar = run(settings)
+def run_and_publish(workspace, scoring_id="first"):
+    return tasks.publish(workspace, *run(workspace, scoring_id), CHAMPION, CONFIG)
+
+
+def test_three_tables_are_published_in_one_release_with_their_lineage(store, workspace):
+    lists, similar = run(workspace)
     assert releases.history(store) == []  # nothing is visible before publish
-    published = tasks.publish(lists, similar, CHAMPION, CONFIG, settings)
+    published = tasks.publish(workspace, lists, similar, CHAMPION, CONFIG)
 
     release = releases.current(store)
-    assert published == {
-        "release": 1,
-        "version_id": release["version_id"],
-        "path": store.uri(f"tables/version={release['version_id']}"),
-        "n_users": N_USERS,
-        "n_movies": N_MOVIES,
-    }
-    assert set(release["tables"]) == {"recommendations", "similar_movies", "movies"}
-    lineage = releases.read_manifest(store, release["version_id"])["lineage"]
+    assert published == PublishedTables(
+        version_id=release.version_id,
+        number=1,
+        dataset="tiny",
+        uri=store.uri(f"tables/version={release.version_id}"),
+        n_users=N_USERS,
+        n_movies=N_MOVIES,
+    )
+    assert set(release.tables) == {"recommendations", "similar_movies", "movies"}
+    lineage = releases.read_manifest(store, release.version_id).lineage
     expected = {
         "snapshot_id": "tiny-0123",
         "model_version": "recsys-tiny-v3",
@@ -103,16 +109,16 @@ def test_three_tables_are_published_in_one_release_with_their_lineage(store, set
         "n_similar": 2,
         "dataset": "tiny",
     }
-    assert lineage.items() >= {**expected, "is_invented": True, "run_id": "run3"}.items()
+    assert lineage.to_json().items() >= {**expected, "is_invented": True, "run_id": "run3"}.items()
     recommended = pa.concat_tables(read_table(store, key) for key in releases.table_keys(store, "recommendations"))
     # Users 29 and 30 are unknown to the model; both have at least three movies left.
     sources = {row["user_id"]: row["source"] for row in recommended.to_pylist()}
     assert {user for user, source in sources.items() if source == "popular"} >= {29, 30}
-    assert lineage["checks"]["recommendations"]["n_rows"] == recommended.num_rows
+    assert lineage.checks["recommendations"]["n_rows"] == recommended.num_rows
 
 
-def test_the_catalogue_joins_links_counts_means_and_an_average_users_stars(store, settings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_the_catalogue_joins_links_counts_means_and_an_average_users_stars(store, workspace):
+    run_and_publish(workspace)
     catalogue = read_table(store, releases.table_keys(store, "movies")[0])
     rows = {row["movie_id"]: row for row in catalogue.to_pylist()}
     ratings = read_table(store, layout.snapshot_table("tiny-0123", "ratings")).to_pylist()
@@ -127,71 +133,73 @@ def test_the_catalogue_joins_links_counts_means_and_an_average_users_stars(store
     assert [rows[m]["predicted_rating"] for m in (1, 10, 12)] == [1, 5, 3]
 
 
-def test_a_snapshot_older_than_the_table_of_seen_movies_gets_it_once(store, settings):
+def test_a_snapshot_older_than_the_table_of_seen_movies_gets_it_once(store, workspace):
     key = layout.snapshot_table("tiny-0123", "seen")
     assert not store.exists(key)
-    run(settings)
+    run(workspace)
     written = store.get(key)
     assert {row["user_id"] for row in read_table(store, key).to_pylist()} == set(range(1, N_USERS + 1))
-    run(settings, "second")
+    run(workspace, "second")
     assert store.get(key) == written
 
 
-def test_a_retry_after_success_scores_and_releases_nothing_again(store, settings):
-    lists, similar = run(settings)
-    published = tasks.publish(lists, similar, CHAMPION, CONFIG, settings)
+def test_a_retry_after_success_scores_and_releases_nothing_again(store, workspace):
+    lists, similar = run(workspace)
+    published = tasks.publish(workspace, lists, similar, CHAMPION, CONFIG)
     before = list(store.list())
 
-    assert run(settings) == (lists, similar)
-    assert tasks.publish(lists, similar, CHAMPION, CONFIG, settings) == published
+    assert run(workspace) == (lists, similar)
+    assert tasks.publish(workspace, lists, similar, CHAMPION, CONFIG) == published
     assert list(store.list()) == before
 
 
-def test_a_late_retry_of_an_older_scoring_does_not_push_a_newer_release_aside(store, settings):
-    older = run(settings, "older")
-    first = tasks.publish(*older, CHAMPION, CONFIG, settings)
-    newer = tasks.publish(*run(settings, "newer"), CHAMPION, CONFIG, settings)
+def test_a_late_retry_of_an_older_scoring_does_not_push_a_newer_release_aside(store, workspace):
+    older = run(workspace, "older")
+    first = tasks.publish(workspace, *older, CHAMPION, CONFIG)
+    newer = run_and_publish(workspace, "newer")
 
-    assert tasks.publish(*older, CHAMPION, CONFIG, settings) == first
-    assert releases.current(store)["version_id"] == newer["version_id"] != first["version_id"]
+    assert tasks.publish(workspace, *older, CHAMPION, CONFIG) == first
+    assert releases.current(store).version_id == newer.version_id != first.version_id
 
 
-def test_files_of_a_killed_attempt_are_neither_named_nor_left_in_the_published_folder(store, settings):
+def test_files_of_a_killed_attempt_are_neither_named_nor_left_in_the_published_folder(store, workspace):
     version_id = tasks.version_id_of(CHAMPION, CONFIG, "first")
     orphan = f"{layout.version_table(version_id, 'recommendations')}/part-00000-7-dead.parquet"
     write_table(store, orphan, columns.RECOMMENDATIONS.empty_table())  # written, then the process was killed
 
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+    run_and_publish(workspace)
 
     named = releases.table_keys(store, "recommendations")
     assert orphan not in named
     assert list(store.list(f"{layout.version_table(version_id, 'recommendations')}/")) == sorted(named)
 
 
-def test_lists_that_break_a_rule_are_not_published_and_the_current_release_stands(store, settings):
-    tasks.publish(*run(settings, "good"), CHAMPION, CONFIG, settings)
+def test_lists_that_break_a_rule_are_not_published_and_the_current_release_stands(store, workspace):
+    run_and_publish(workspace, "good")
     good = releases.current(store)
-    lists, similar = run(settings, "bad")
-    row = read_json(store, lists["files"])[0]
+    lists, similar = run(workspace, "bad")
+    row = read_json(store, lists.files_key)[0]
     table = read_table(store, row["key"])
     broken = table.set_column(1, "rank", pa.array(np.full(table.num_rows, 2, np.int16)))
-    write_json(store, lists["files"], [write_table(store, row["key"], broken, overwrite=True)], overwrite=True)
+    write_json(store, lists.files_key, [write_table(store, row["key"], broken, overwrite=True)], overwrite=True)
 
     with pytest.raises(DataError, match="Nothing was published, the current release stands"):
-        tasks.publish(lists, similar, CHAMPION, CONFIG, settings)
+        tasks.publish(workspace, lists, similar, CHAMPION, CONFIG)
     assert releases.current(store) == good
 
 
 @pytest.mark.parametrize("change", [{"scoring_id": "second"}, {"k": 4}, {"snapshot_id": "tiny-9"}])
 def test_another_scoring_snapshot_or_length_is_another_version(change):
-    champion = CHAMPION | {name: change[name] for name in change if name in CHAMPION}
+    champion = CHAMPION.model_copy(update={name: change[name] for name in change if name == "snapshot_id"})
     config = ScoreConfig(k=change.get("k", 3), n_similar=2)
     ours = tasks.version_id_of(CHAMPION, CONFIG, "first")
     assert tasks.version_id_of(champion, config, change.get("scoring_id", "first")) != ours
 
 
 def test_the_version_id_is_a_plain_key_whatever_the_names():
-    version_id = tasks.version_id_of(CHAMPION | {"model_version": "../a b/ü"}, CONFIG, "scheduled__2026-11-21T00:00+00")
+    version_id = tasks.version_id_of(
+        CHAMPION.model_copy(update={"snapshot_id": "../a b/ü"}), CONFIG, "scheduled__2026-11-21T00:00+00"
+    )
     assert layout.version(version_id).count("/") == 1
     assert set(version_id) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -211,8 +219,8 @@ def knowing(store):
     return store
 
 
-def test_users_who_came_after_the_training_are_folded_in_and_marked(knowing, settings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_users_who_came_after_the_training_are_folded_in_and_marked(knowing, workspace):
+    run_and_publish(workspace)
     lists = pa.concat_tables(
         [read_table(knowing, key) for key in releases.table_keys(knowing, "recommendations", current(knowing))]
     ).to_pandas()
@@ -228,8 +236,8 @@ def test_users_who_came_after_the_training_are_folded_in_and_marked(knowing, set
     assert lists.query("user_id == 29").movie_id.tolist()[: len(best)] == best
 
 
-def test_somebody_new_gets_the_list_that_a_user_with_the_same_ratings_gets(knowing, settings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_somebody_new_gets_the_list_that_a_user_with_the_same_ratings_gets(knowing, workspace):
+    run_and_publish(workspace)
     ratings = read_table(knowing, layout.snapshot_table("tiny-0123", "ratings")).to_pandas().query("user_id == 29")
     stars = dict(zip(ratings.movie_id.tolist(), ratings.rating.tolist(), strict=True))
     rows = new_user_lists.recommend(knowing, stars, k=3)
@@ -241,8 +249,8 @@ def test_somebody_new_gets_the_list_that_a_user_with_the_same_ratings_gets(knowi
 
 
 @pytest.mark.parametrize("ratings", [{}, {11: 5.0}, {12: 1.0}])
-def test_somebody_new_of_whom_the_model_can_make_nothing_gets_popular_movies(knowing, settings, ratings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_somebody_new_of_whom_the_model_can_make_nothing_gets_popular_movies(knowing, workspace, ratings):
+    run_and_publish(workspace)
     rows = new_user_lists.recommend(knowing, ratings, k=3)
     assert [(row["movie_id"], row["source"]) for row in rows] == [(1, "popular"), (2, "popular"), (3, "popular")]
 
@@ -256,15 +264,15 @@ def test_somebody_new_of_whom_the_model_can_make_nothing_gets_popular_movies(kno
         ({1: 4.0, 777: 3.0}, 3, NotFoundError, "No movie has the id 777"),
     ],
 )
-def test_ratings_that_make_no_sense_are_refused(knowing, settings, ratings, k, error, sentence):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_ratings_that_make_no_sense_are_refused(knowing, workspace, ratings, k, error, sentence):
+    run_and_publish(workspace)
     with pytest.raises(error, match=sentence):
         new_user_lists.recommend(knowing, ratings, k)
 
 
-def test_the_pages_and_the_api_make_lists_for_somebody_new(knowing, settings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
-    client = TestClient(create_app(settings, recommend=new_user_lists.recommend))
+def test_the_pages_and_the_api_make_lists_for_somebody_new(knowing, workspace):
+    run_and_publish(workspace)
+    client = TestClient(create_app(knowing, recommend=new_user_lists.recommend))
     wanted = new_user_lists.recommend(knowing, {1: 5.0, 2: 4.0}, 2)
     answer = client.post("/api/lists", json={"ratings": {"1": 5, "2": 4}, "k": 2})
     assert (answer.status_code, answer.json()) == (200, wanted)
@@ -278,12 +286,12 @@ def test_the_pages_and_the_api_make_lists_for_somebody_new(knowing, settings):
     refused = client.get("/new", params={"ratings": "<script>=5"})
     assert refused.status_code == 400
     assert "<script>=" not in refused.text
-    assert TestClient(create_app(settings)).get("/new").status_code == 404
+    assert TestClient(create_app(knowing)).get("/new").status_code == 404
 
 
-def test_a_model_stored_without_its_recipe_folds_nobody_in(store, settings):
+def test_a_model_stored_without_its_recipe_folds_nobody_in(store, workspace):
     new_user_lists._recommender.cache_clear()
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+    run_and_publish(workspace)
     assert {row["source"] for row in new_user_lists.recommend(store, {1: 5.0}, 3)} == {"popular"}
     pair = Recommender.from_bytes(store.get(layout.recommender("models/run3")))
     with pytest.raises(ConfigError, match="without its recipe"):
@@ -291,4 +299,4 @@ def test_a_model_stored_without_its_recipe_folds_nobody_in(store, settings):
 
 
 def current(store):
-    return releases.current(store)["version_id"]
+    return releases.current(store).version_id

@@ -5,15 +5,14 @@ import pyarrow as pa
 import pytest
 
 from recsys import columns
-from recsys.scoring import tasks
 from recsys.storage import layout, releases
 from recsys.storage.tables import read_table, write_table
 from recsys.webapp import queries, source_id_lookup
-from tests.scoring.test_scoring_tasks import CHAMPION, CONFIG, N_MOVIES, N_USERS, run, store
+from tests.scoring.test_scoring_tasks import CONFIG, N_MOVIES, N_USERS, run_and_publish, store
 from tests.storage.manifests import write_manifest
 
 __all__ = ["store"]  # the fixture
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 
 @pytest.fixture
@@ -29,8 +28,8 @@ def named(store):
     return store
 
 
-def test_published_tables_have_the_sources_ids_beside_the_numbers(named, settings):
-    tasks.publish(*run(settings), CHAMPION, CONFIG, settings)
+def test_published_tables_have_the_sources_ids_beside_the_numbers(named, workspace):
+    run_and_publish(workspace)
     for table, ids in {
         "recommendations": {"user_id": "u", "movie_id": "m"},
         "similar_movies": {"movie_id": "m", "similar_movie_id": "m"},
@@ -39,7 +38,7 @@ def test_published_tables_have_the_sources_ids_beside_the_numbers(named, setting
         for key in releases.table_keys(named, table):
             for row in read_table(named, key).to_pylist():
                 assert {row[f"source_{name}"] for name in ids} == {f"{ids[name]}-{row[name]:03}" for name in ids}
-    version_id = releases.current(named)["version_id"]
+    version_id = releases.current(named).version_id
     version = named.local_path(layout.version(version_id))
     ranked = duckdb.sql(
         f"select rank, source_movie_id from '{version}/recommendations/*.parquet' "

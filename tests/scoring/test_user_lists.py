@@ -55,9 +55,9 @@ def test_ranges_of_users_make_the_lists_that_all_users_at_once_make(spark, tmp_p
     factors = ranking.user_ids, ranking.user_factors, ranking.movie_ids, ranking.movie_factors
     popular = pair.popular_ids, pair.popular_counts
     whole = list_model(factors, popular, MOVIES, pair.rating.predict, K, folded)(seen.to_batches()[0])
-    assert pa.concat_tables(read_table(store, row["key"]) for row in written).equals(whole)
+    assert pa.concat_tables(read_table(store, row.key) for row in written).equals(whole)
     assert set(whole.column(columns.SOURCE).to_pylist()) == {"als", "fold_in", "popular"}
-    others = {"seen.parquet", *(row["key"] for row in written)}
+    others = {"seen.parquet", *(row.key for row in written)}
     assert set(store.list()) == others  # users' rows are gone
 
 

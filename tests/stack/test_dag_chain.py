@@ -180,8 +180,7 @@ def test_an_override_without_a_value_is_refused():
 def test_another_release_than_the_one_of_this_run_is_not_shown_as_its_result():
     results = {"score_users.publish": {"version_id": "v7"}, "ingest_ratings.publish": {"snapshot_id": "own-1"}}
     run = PipelineRun({}, (), 4.0, "u", None, results)
-    check_published(run, {"release": {"version_id": "v7"}, "lineage": {"snapshot_id": "own-1"}})
+    check_published(run, "v7", "own-1")
     for version_id, snapshot_id in (("v8", "sample-1"), ("v7", "sample-1"), ("v8", "own-1")):
-        shown = {"release": {"version_id": version_id}, "lineage": {"snapshot_id": snapshot_id}}
         with pytest.raises(StackError, match=rf"published v7 of snapshot own-1, but {version_id} of snapshot"):
-            check_published(run, shown)
+            check_published(run, version_id, snapshot_id)

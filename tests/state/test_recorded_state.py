@@ -17,6 +17,11 @@ import duckdb
 import pytest
 
 from recsys.cli.commands import app
+from recsys.registry.champions import Promotion
+from recsys.storage import layout
+from recsys.storage.file_store import FileStore
+from recsys.storage.releases import FileRow, Release, VersionManifest
+from recsys.storage.tables import read_json
 
 RECORDED = "/recorded/state"
 SNAPSHOT, INCREMENT = "sample-bc5aeb91417b", "sample-622d8cf2d3c0"
@@ -75,11 +80,25 @@ def test_every_question_about_the_recorded_state_is_answered(state, monkeypatch,
     assert expected in capsys.readouterr().out
 
 
+def test_the_recorded_documents_are_read_and_written_again_as_they_were(state):
+    store = FileStore(state / "store")
+    releases = list(store.list(f"{layout.RELEASES}/"))
+    promotions = [key for key in store.list(layout.promotions("recsys-sample")) if not key.endswith(".done.json")]
+    kinds = dict.fromkeys(releases, Release) | dict.fromkeys(promotions, Promotion)
+    kinds[f"{layout.version(VERSION)}/{layout.MANIFEST}"] = VersionManifest
+    assert len(kinds) >= 3
+    for key, kind in kinds.items():
+        assert kind.load(store, key).to_json() == read_json(store, key)
+    files = read_json(store, f"{layout.version(VERSION)}/_files/recommendations.json")
+    assert [FileRow.of(row, "").to_json() for row in files] == files
+
+
 def test_a_new_run_goes_on_from_the_recorded_state(state):
     champion = json.loads(run(state, "tune", settings=SMALL))
     assert INCREMENT in json.dumps(champion)
     release = json.loads(run(state, "score"))
     assert release["version_id"] != VERSION
+    assert (release["n_users"], release.keys()) == (61, {"release", "version_id", "path", "n_users", "n_movies"})
     files = f"{state}/store/tables/version={release['version_id']}/recommendations/*.parquet"
     assert duckdb.sql(f"select count(distinct user_id) from '{files}'").fetchall() == [(61,)]
     posters = json.loads(run(state, "posters", settings=["max_posters=3"]))

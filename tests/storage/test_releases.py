@@ -18,7 +18,8 @@ from recsys.config import PROJECT_ROOT
 from recsys.errors import DataError, NotFoundError
 from recsys.storage import layout, releases
 from recsys.storage.file_store import FileStore
-from recsys.storage.tables import read_json, read_table, spark_table, write_json, write_table
+from recsys.storage.tables import read_json, read_table, spark_table, write_table
+from tests.storage.versions import lineage, write_file
 
 
 def lists(version, n_rows=6):
@@ -32,9 +33,7 @@ def lists(version, n_rows=6):
 
 def write(store, version_id, number=1, n_files=2):
     prefix = layout.version_table(version_id, "recommendations")
-    return {
-        "recommendations": [write_table(store, f"{prefix}/part-{n}.parquet", lists(number)) for n in range(n_files)]
-    }
+    return {"recommendations": [write_file(store, f"{prefix}/part-{n}.parquet", lists(number)) for n in range(n_files)]}
 
 
 @pytest.fixture
@@ -50,75 +49,77 @@ def test_nothing_is_current_before_the_first_release(store):
 
 def test_publishing_makes_a_version_current_with_manifest_and_lineage(store):
     files = write(store, "v1")
-    release = releases.publish(store, "v1", files, {"model_version": "m3"})
+    release = releases.publish(store, "v1", files, lineage(model_version="m3"))
 
-    assert (release["number"], release["version_id"], release["path"]) == (1, "v1", "version=v1")
-    assert release["tables"] == {"recommendations": "version=v1/recommendations"}
-    assert releases.current(store) == release == read_json(store, layout.CURRENT)
+    assert (release.number, release.version_id, release.path) == (1, "v1", "version=v1")
+    assert release.tables == {"recommendations": "version=v1/recommendations"}
+    assert releases.current(store) == release == releases.Release.load(store, layout.CURRENT)
     manifest = releases.read_manifest(store, "v1")
-    assert (manifest["tables"], manifest["lineage"]) == (files, {"model_version": "m3"})
-    assert releases.table_keys(store, "recommendations") == [row["key"] for row in files["recommendations"]]
+    assert {name: [*rows] for name, rows in manifest.tables.items()} == files
+    assert manifest.lineage == lineage(model_version="m3")
+    assert releases.table_keys(store, "recommendations") == [row.key for row in files["recommendations"]]
 
 
 def test_publishing_the_current_version_again_changes_nothing(store):
     files = write(store, "v1")
-    first = releases.publish(store, "v1", files, {"attempt": 1})
+    first = releases.publish(store, "v1", files, lineage(run_id="1"))
     before = list(store.list())
-    assert releases.publish(store, "v1", files, {"attempt": 2}) == first
+    assert releases.publish(store, "v1", files, lineage(run_id="2")) == first
     assert list(store.list()) == before
-    assert releases.read_manifest(store, "v1")["lineage"] == {"attempt": 1}
+    assert releases.read_manifest(store, "v1").lineage.run_id == "1"
 
 
 def test_a_rollback_appends_a_release_that_names_the_older_version(store):
     for version_id in ("v1", "v2"):
-        releases.publish(store, version_id, write(store, version_id), {})
+        releases.publish(store, version_id, write(store, version_id), lineage())
     release = releases.rollback(store, "v1")
 
-    assert (release["number"], release["reason"]) == (3, "rollback")
-    assert [past["version_id"] for past in releases.history(store)] == ["v1", "v2", "v1"]
-    assert releases.current(store)["version_id"] == read_json(store, layout.CURRENT)["version_id"] == "v1"
+    assert (release.number, release.reason) == (3, "rollback")
+    assert [past.version_id for past in releases.history(store)] == ["v1", "v2", "v1"]
+    assert releases.current(store).version_id == read_json(store, layout.CURRENT)["version_id"] == "v1"
 
 
 def test_a_version_that_was_never_published_cannot_be_rolled_back_to(store):
-    releases.publish(store, "v1", write(store, "v1"), {})
+    releases.publish(store, "v1", write(store, "v1"), lineage())
     write(store, "v2")
     with pytest.raises(NotFoundError):
         releases.rollback(store, "v2")
-    assert releases.current(store)["version_id"] == "v1"
+    assert releases.current(store).version_id == "v1"
 
 
 @pytest.mark.parametrize("fault", ["missing", "truncated"])
 def test_a_version_with_a_missing_or_short_file_is_refused_and_the_current_one_stands(store, fault):
-    releases.publish(store, "v1", write(store, "v1"), {})
+    releases.publish(store, "v1", write(store, "v1"), lineage())
     files = write(store, "v2")
-    key = files["recommendations"][1]["key"]
+    key = files["recommendations"][1].key
     store.delete(key)
     if fault == "truncated":
         store.put(key, b"PAR1")
     with pytest.raises(DataError, match=r"version v2: .*part-1\.parquet is missing or not"):
-        releases.publish(store, "v2", files, {})
-    assert [past["version_id"] for past in releases.history(store)] == ["v1"]
+        releases.publish(store, "v2", files, lineage())
+    assert [past.version_id for past in releases.history(store)] == ["v1"]
     assert not store.exists("tables/version=v2/manifest.json")
 
 
 def test_a_publisher_that_died_before_the_release_is_finished_by_its_retry(store):
     files = write(store, "v1")
     # Its manifest was written, then it was killed: nobody sees the version yet.
-    write_json(store, "tables/version=v1/manifest.json", {"version_id": "v1", "tables": files, "lineage": {}})
+    manifest = releases.VersionManifest(version_id="v1", created_at="2026-11-21", tables=files, lineage=lineage())
+    manifest.write(store, "tables/version=v1/manifest.json")
     with pytest.raises(NotFoundError):
         releases.current(store)
-    assert releases.publish(store, "v1", files, {})["number"] == 1
+    assert releases.publish(store, "v1", files, lineage()).number == 1
 
 
 def test_the_pointer_is_repaired_by_whoever_publishes_next(store):
-    releases.publish(store, "v1", write(store, "v1"), {})
+    releases.publish(store, "v1", write(store, "v1"), lineage())
     store.delete(layout.CURRENT)  # killed between the release and the pointer
-    releases.publish(store, "v1", write_again(store, "v1"), {})
+    releases.publish(store, "v1", write_again(store, "v1"), lineage())
     assert read_json(store, layout.CURRENT)["version_id"] == "v1"
 
 
 def write_again(store, version_id):
-    return releases.read_manifest(store, version_id)["tables"]
+    return releases.read_manifest(store, version_id).tables
 
 
 def test_publishers_racing_for_a_number_all_get_one_and_lose_none(store):
@@ -128,7 +129,7 @@ def test_publishers_racing_for_a_number_all_get_one_and_lose_none(store):
 
     def publish(version_id):
         start.wait()
-        results.append(releases.publish(store, version_id, files[version_id], {})["number"])
+        results.append(releases.publish(store, version_id, files[version_id], lineage()).number)
 
     threads = [threading.Thread(target=publish, args=(version_id,)) for version_id in versions]
     for thread in threads:
@@ -136,24 +137,24 @@ def test_publishers_racing_for_a_number_all_get_one_and_lose_none(store):
     for thread in threads:
         thread.join()
     assert sorted(results) == list(range(1, 9))
-    assert sorted(past["version_id"] for past in releases.history(store)) == versions
-    assert read_json(store, layout.CURRENT) == releases.history(store)[-1]
+    assert sorted(past.version_id for past in releases.history(store)) == versions
+    assert releases.Release.load(store, layout.CURRENT) == releases.history(store)[-1]
 
 
 PUBLISHER = """
 import itertools, os, sys
 sys.path.insert(0, sys.argv[3])
 from tests.storage.test_releases import lists
+from tests.storage.versions import lineage, write_file
 from pathlib import Path
 from recsys.storage import layout, releases
 from recsys.storage.file_store import FileStore
-from recsys.storage.tables import write_table
 store = FileStore(Path(sys.argv[1]))
 for number in itertools.count(int(sys.argv[2])):
     version_id = f"v{number:06d}"
     prefix = layout.version_table(version_id, "recommendations")
-    rows = [write_table(store, f"{prefix}/part-{n}.parquet", lists(number, 3_000)) for n in range(3)]
-    releases.publish(store, version_id, {"recommendations": rows}, {"number": number})
+    rows = [write_file(store, f"{prefix}/part-{n}.parquet", lists(number, 3_000)) for n in range(3)]
+    releases.publish(store, version_id, {"recommendations": rows}, lineage())
     print(number, flush=True)
 """
 
@@ -161,11 +162,11 @@ for number in itertools.count(int(sys.argv[2])):
 def read_whole(store):
     """The scores of the current release, read as any reader would: pointer, folder, files."""
     release = releases.current(store)
-    folder = store.local_path(f"{layout.TABLES}/{release['tables']['recommendations']}")
+    folder = store.local_path(f"{layout.TABLES}/{release.tables['recommendations']}")
     table = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("*.parquet")))
     pointer = read_json(store, layout.CURRENT)
     assert store.exists(f"{layout.TABLES}/{pointer['path']}/{layout.MANIFEST}")
-    return release["version_id"], table
+    return release.version_id, table
 
 
 def test_a_reader_sees_whole_versions_only_while_publishers_are_killed_half_way(store):
@@ -212,7 +213,7 @@ def test_a_reader_sees_whole_versions_only_while_publishers_are_killed_half_way(
 @pytest.fixture
 def published(store):
     files = write(store, "v1", number=7)
-    releases.publish(store, "v1", files, {})
+    releases.publish(store, "v1", files, lineage())
     return store.local_path("tables/version=v1/recommendations")
 
 

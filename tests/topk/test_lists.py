@@ -87,15 +87,15 @@ def test_in_spark_the_lists_are_the_same_and_files_hold_ascending_user_ranges(sp
 
     written = write_parts(users, model(3), store, "tables/version=1/recommendations", "user_id", 3)
 
-    tables = [pq.read_table(store.uri(row["key"])) for row in written]
+    tables = [pq.read_table(store.uri(row.key)) for row in written]
     assert pa.concat_tables(tables).equals(model(3)(batch(rated)))  # users ascending, ranks ascending
     assert len(written) > 1
     for row, table in zip(written, tables, strict=True):
         users = table.column("user_id").to_pylist()
-        assert (row["min_user_id"], row["max_user_id"]) == (users[0], users[-1])
-        assert row["n_rows"] == table.num_rows
-        assert row["size_bytes"] == store.size_bytes(row["key"])
-    assert sorted(row["key"] for row in written) == list(store.list("tables/"))
+        assert (row.min_user_id, row.max_user_id) == (users[0], users[-1])
+        assert row.n_rows == table.num_rows
+        assert row.size_bytes == store.size_bytes(row.key)
+    assert sorted(row.key for row in written) == list(store.list("tables/"))
 
 
 @pytest.mark.spark

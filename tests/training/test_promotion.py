@@ -12,6 +12,7 @@ from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json
 from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.training import runs, tasks
+from recsys.workspace import Workspace
 from tests.storage.interrupting import interruptions
 from tests.training.tiny import CONFIG, train_tiny
 
@@ -173,7 +174,7 @@ def test_a_promotion_killed_at_any_call_took_place_or_not_and_goes_on(
         run = tracking.get_run(second["run_id"])
         assert (run["status"], run["tags"]["promoted"]) == ("FINISHED", "True")
         entry = Champions(store, tracking, NAME).last()
-        assert (entry["version"], entry["opponent"]) == (second["version"], old["run_id"])
+        assert (entry.version, entry.opponent) == (second["version"], old["run_id"])
         start_over(store, tracking, second["run_id"])
     assert n_calls > 15
 
@@ -228,12 +229,12 @@ def test_a_champion_that_somebody_removed_is_told_of_and_the_next_training_makes
 ):
     act(tracking._client)
     with pytest.raises(NotFoundError) as none:
-        serving("tiny", "tiny-1", settings)
+        serving(Workspace(settings), "tiny", "tiny-1")
     assert said in str(none.value)
     assert "or train anew by `recsys tune` or the DAG train_model" in str(none.value)
     champion = challenger("anew", tasks.evaluate, tasks.register, tasks.promote, config=STRICT)
     assert champion["promoted"]
-    assert serving("tiny", "tiny-1", settings)["run_id"] == champion["run_id"]
+    assert serving(Workspace(settings), "tiny", "tiny-1").mlflow_run_id == champion["run_id"]
 
 
 def test_a_champion_that_somebody_chose_is_served_and_is_who_the_next_one_must_beat(settings, tracking, challenger):
@@ -241,7 +242,7 @@ def test_a_champion_that_somebody_chose_is_served_and_is_who_the_next_one_must_b
     version = kept_back["training_run_id"]
     [chosen] = tracking.versions_of(NAME, version)
     tracking.set_alias(NAME, CHAMPION, chosen["version"])
-    assert serving("tiny", "tiny-1", settings)["model_uri"] == chosen["uri"]
+    assert serving(Workspace(settings), "tiny", "tiny-1").model.uri == chosen["uri"]
     third = challenger("third", tasks.evaluate, tasks.register, tasks.promote, config=STRICT)
     assert (third["promoted"], third["model_uri"]) == (False, chosen["uri"])
     assert f"{CHAMPION}" in third["reason"]
@@ -251,7 +252,7 @@ def test_edited_tags_and_a_deleted_run_do_not_take_the_champion_out_of_service(s
     tracking._client.delete_model_version_tag(NAME, "1", "model_prefix")
     tracking._client.set_model_version_tag(NAME, "1", "points", "{not json")
     tracking._client.delete_run(champion["run_id"])
-    assert serving("tiny", "tiny-1", settings)["model_prefix"] == champion["model_prefix"]
+    assert serving(Workspace(settings), "tiny", "tiny-1").model_prefix == champion["model_prefix"]
     assert runs.champion_points(tracking, "tiny") == {}
 
 
@@ -296,7 +297,7 @@ def test_an_experiment_deleted_during_a_training_is_named_and_goes_on_when_resto
         tasks.evaluate(state, LENIENT, settings)
     with pytest.raises(ConfigError, match=said):  # a new training says so before it begins
         tasks.search({**state, "training_id": "third"}, CONFIG, settings)
-    assert serving("tiny", "tiny-1", settings)["model_uri"] == f"models:/{NAME}/1"
+    assert serving(Workspace(settings), "tiny", "tiny-1").model.uri == f"models:/{NAME}/1"
     tracking._client.restore_experiment(experiment.experiment_id)
     registered = tasks.register(tasks.evaluate(state, LENIENT, settings), LENIENT, settings)
     assert tasks.promote(registered, LENIENT, settings)["promoted"]

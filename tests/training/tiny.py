@@ -9,7 +9,6 @@ import pytest
 
 from recsys import columns
 from recsys.config import Settings, TrainConfig
-from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import write_table
@@ -64,7 +63,7 @@ def train_once(settings, training_id, snapshot_id="tiny-1", config=CONFIG):
 
 
 def share_session(patch, spark):
-    for job in (scoring_tasks, training_tasks):
+    for job in (training_tasks,):
         patch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
 
 

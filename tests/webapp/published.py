@@ -15,6 +15,7 @@ from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.tables import read_table, write_table
 from tests.storage.manifests import write_manifest
+from tests.storage.versions import lineage, write_file
 
 TITLES = {1: "Toy Story (1995)", 2: "<script>alert(1)</script>", 3: "Heat (1995)", 4: "Story of O, The (1975)"}
 N_RATINGS = {1: 215, 2: 0, 3: 102, 4: 3}
@@ -35,8 +36,8 @@ def publish_with_source_ids(
     publish(store, version_id)
     ids = SourceIds.of(read_ids(store))
     for table in columns.RELEASE_TABLES:
-        for row in releases.read_manifest(store, version_id)["tables"][table]:
-            write_table(store, row["key"], ids.beside(read_table(store, row["key"])), overwrite=True)
+        for row in releases.read_manifest(store, version_id).tables[table]:
+            write_table(store, row.key, ids.beside(read_table(store, row.key)), overwrite=True)
 
 
 def publish_twice_with_other_numbers(store: Store) -> None:
@@ -76,9 +77,7 @@ def publish(store: Store, version_id: str = "v1") -> None:
             )
         ],
     }
-    lineage = {"snapshot_id": "snap", "run_id": "run", "dataset": "sample", "is_invented": True}
-    model = {"model_version": "recsys-sample-v1", "model_uri": "models:/recsys-sample/1"}
-    releases.publish(store, version_id, files, lineage | model)
+    releases.publish(store, version_id, files, lineage(dataset="sample", is_invented=True))
 
 
 def store_model(store: Store) -> None:
@@ -94,11 +93,11 @@ def store_model(store: Store) -> None:
 
 def _ranged(store, version_id, table, part, rows):
     key = f"{layout.version_table(version_id, table)}/part-{part}.parquet"
-    row = _table(store, key, columns.RELEASE_TABLES[table], rows)
     name, ids = columns.RELEASE_TABLES[table].names[0], [values[0] for values in rows]
-    return row | {f"min_{name}": min(ids), f"max_{name}": max(ids)}
+    ends = {f"min_{name}": min(ids), f"max_{name}": max(ids)}
+    return _table(store, key, columns.RELEASE_TABLES[table], rows, **ends)
 
 
-def _table(store, key, schema, rows):
+def _table(store, key, schema, rows, **ends):
     arrays = [pa.array([row[at] for row in rows], field.type) for at, field in enumerate(schema)]
-    return write_table(store, key, pa.Table.from_arrays(arrays, schema=schema), overwrite=True)
+    return write_file(store, key, pa.Table.from_arrays(arrays, schema=schema), overwrite=True, **ends)

@@ -7,7 +7,9 @@ from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
 from recsys.storage import layout
+from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
+from recsys.storage.tables import read_json
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
 from tests.webapp import published
@@ -25,9 +27,9 @@ def store(settings):
 
 
 @pytest.fixture
-def client(settings, store):
+def client(store):
     published.store_model(store)
-    with TestClient(create_app(settings, recommend=new_user_lists.recommend)) as client:
+    with TestClient(create_app(store, recommend=new_user_lists.recommend)) as client:
         yield client
 
 
@@ -196,8 +198,13 @@ def test_a_report_of_many_files_is_served_file_by_file_and_may_run_nothing(clien
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_an_empty_store_says_what_to_run(settings):
-    with TestClient(create_app(settings)) as client:
+def test_the_api_answers_the_release_and_its_lineage_as_they_are_stored(client, store):
+    manifest = read_json(store, f"{layout.version('v1')}/{layout.MANIFEST}")
+    assert client.get("/api/release").json() == {**read_json(store, layout.CURRENT), "lineage": manifest["lineage"]}
+
+
+def test_an_empty_store_says_what_to_run(tmp_path):
+    with TestClient(create_app(FileStore(tmp_path))) as client:
         answer = client.get("/")
     assert answer.status_code == 200
     assert "make run" in answer.text
@@ -216,11 +223,11 @@ def test_every_answer_forbids_scripts_and_foreign_frames(client, path):
 
 
 @pytest.mark.parametrize("path", [*ROUTES, "/docs", "/openapi.json"])
-def test_every_route_depends_on_what_it_is_given(settings, store, path):
+def test_every_route_depends_on_what_it_is_given(store, path):
     def refuse():
         raise HTTPException(401)
 
-    with TestClient(create_app(settings, [Depends(refuse)], new_user_lists.recommend)) as client:
+    with TestClient(create_app(store, [Depends(refuse)], new_user_lists.recommend)) as client:
         assert client.post("/api/lists", json={"ratings": {}}).status_code == 401
         assert client.get(path).status_code in {401, 404}
         assert client.get(path).status_code == 401 or path in {"/docs", "/openapi.json"}

@@ -30,8 +30,8 @@ def store(settings):
 
 
 @pytest.fixture(scope="module")
-def client(settings, store):
-    with TestClient(create_app(settings, recommend=new_user_lists.recommend)) as client:
+def client(store):
+    with TestClient(create_app(store, recommend=new_user_lists.recommend)) as client:
         yield client
 
 

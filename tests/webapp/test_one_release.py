@@ -7,13 +7,14 @@ import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
 
-from recsys.config import Settings
 from recsys.pages.summary_page import print_summary
 from recsys.storage import layout, releases
+from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
 from recsys.storage.tables import write_json
 from recsys.webapp import app, new_user_lists, queries
 from recsys.webapp.summary import summary
+from recsys.workspace import Workspace
 from tests.storage.interrupting import interruptions
 from tests.webapp import published
 
@@ -43,20 +44,19 @@ def store(settings):
     return store
 
 
-def get(settings, path):
-    with TestClient(app.create_app(settings, recommend=new_user_lists.recommend)) as client:
+def get(store, path):
+    with TestClient(app.create_app(store, recommend=new_user_lists.recommend)) as client:
         return client.get(path)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_of_one_release_when_another_is_published_between_any_two_calls(store, settings, monkeypatch, path):
+def test_a_page_is_of_one_release_when_another_is_published_between_any_two_calls(store, path):
     second = store.get(layout.release(2))
     for interruption in interruptions("before"):
         store.delete(layout.release(2))
         interruption.act = lambda: store.put(layout.release(2), second)
         watched = interruption.watch(store)
-        monkeypatch.setattr(app, "open_store", lambda _: watched)  # noqa: B023
-        page = get(settings, path).text
+        page = get(watched, path).text
         number = int(re.search(r"Release (\d) of", page).group(1))
         titles = re.findall(r'href="movie\?movie_id=\d+">([^<]+)<', page)
         assert titles
@@ -65,21 +65,19 @@ def test_a_page_is_of_one_release_when_another_is_published_between_any_two_call
 
 
 @pytest.mark.parametrize("path", ["/api/users/ann", "/api/movies/A1/similar"])
-def test_an_answer_of_the_api_is_of_one_release_when_the_next_numbers_ids_otherwise(tmp_path, monkeypatch, path):
-    settings = Settings(state_dir=tmp_path)
-    store = open_store(settings.resolved_store_url)
+def test_an_answer_of_the_api_is_of_one_release_when_the_next_numbers_ids_otherwise(tmp_path, path):
+    store = FileStore(tmp_path)
     published.publish_twice_with_other_numbers(store)
-    second, after = store.get(layout.release(2)), get(settings, path).json()
+    second, after = store.get(layout.release(2)), get(store, path).json()
     store.delete(layout.release(2))
-    before = get(settings, path).json()
+    before = get(store, path).json()
     assert before != after
     answers = []
     for interruption in interruptions("before"):
         store.delete(layout.release(2))
         interruption.act = lambda: store.put(layout.release(2), second)
         watched = interruption.watch(store)
-        monkeypatch.setattr(app, "open_store", lambda _: watched)  # noqa: B023
-        answers.append(get(settings, path).json())
+        answers.append(get(watched, path).json())
     assert all(answer in (before, after) for answer in answers)
     assert before in answers
     assert after in answers
@@ -100,7 +98,7 @@ def remove(store, name):
 
 def printed(settings):
     console = Console(file=io.StringIO(), width=160)
-    print_summary(summary(settings), console)
+    print_summary(summary(Workspace(settings)), console)
     return console.file.getvalue()
 
 
@@ -115,9 +113,9 @@ def printed(settings):
         ("posters", "Release 3 of"),
     ],
 )
-def test_pages_of_a_release_that_was_rolled_back_to_say_what_is_gone(rolled_back, settings, name, sentence):
+def test_pages_of_a_release_that_was_rolled_back_to_say_what_is_gone(rolled_back, name, sentence):
     remove(rolled_back, name)
-    with TestClient(app.create_app(settings, recommend=new_user_lists.recommend)) as client:
+    with TestClient(app.create_app(rolled_back, recommend=new_user_lists.recommend)) as client:
         answers = {path: client.get(path) for path in PAGES}
     if name == "model":
         assert answers["/new?ratings=1=5"].status_code == 404
@@ -149,20 +147,20 @@ def test_the_summary_of_a_release_that_was_rolled_back_to_says_what_is_gone(roll
 
 
 def test_where_everything_is_there_nothing_is_said_to_be_gone(store, settings):
-    assert queries.gone(store, queries.release(store)["lineage"]) == []
-    assert not re.search("removed|not in the store|no exploratory", printed(settings) + get(settings, "/").text)
+    assert queries.gone(store, queries.published(store).lineage) == []
+    assert not re.search("removed|not in the store|no exploratory", printed(settings) + get(store, "/").text)
 
 
 @pytest.mark.parametrize("path", PAGES[1:])
-def test_a_page_of_nothing_says_what_to_run(settings, path):
-    answer = get(settings, path)
+def test_a_page_of_nothing_says_what_to_run(tmp_path, path):
+    answer = get(FileStore(tmp_path), path)
     assert answer.status_code == 404
     assert "holds no published tables yet. Run `make run`" in answer.text
 
 
-def test_a_release_whose_tables_are_gone_is_not_nothing(rolled_back, settings):
+def test_a_release_whose_tables_are_gone_is_not_nothing(rolled_back):
     rolled_back.delete(f"{layout.version('v1')}/{layout.MANIFEST}")
-    answer = get(settings, "/")
+    answer = get(rolled_back, "/")
     assert answer.status_code == 404
     assert "version=v1/manifest.json: no such object" in answer.text
     assert "Nothing is published yet" not in answer.text

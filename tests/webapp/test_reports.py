@@ -5,7 +5,7 @@ import pytest
 from recsys.errors import NotFoundError
 from recsys.storage import layout
 from recsys.storage.file_store import FileStore
-from recsys.webapp import reports
+from recsys.webapp import queries, reports
 from tests.webapp import published
 
 
@@ -17,14 +17,10 @@ def store(tmp_path):
 
 
 def test_only_reports_that_are_there_are_listed(store):
-    assert reports.current(store) == {"Exploratory report": layout.eda_report("snap")}
+    made_of = queries.published(store).lineage
+    assert reports.current(store, made_of) == {"Exploratory report": layout.eda_report("snap")}
     store.put(layout.validation_report("in-1"), b"<html></html>")
-    assert reports.current(store)["Validation report"] == layout.validation_report("in-1")
-
-
-def test_reports_of_nothing_published_are_not_there(tmp_path):
-    with pytest.raises(NotFoundError):
-        reports.current(FileStore(tmp_path))
+    assert reports.current(store, made_of)["Validation report"] == layout.validation_report("in-1")
 
 
 @pytest.mark.parametrize("path", ["../tables/current.json", "a/../../x.html", "/x.html", "x.html/", "x", "x.sh"])

@@ -10,6 +10,7 @@ from recsys.webapp import new_user_lists, queries, source_id_lookup
 from recsys.webapp.app import create_app
 from recsys.webapp.inputs import read_ratings
 from recsys.webapp.summary import summary
+from recsys.workspace import Workspace
 from tests.webapp import published
 
 
@@ -46,24 +47,24 @@ def test_ratings_by_hand_name_movies_as_the_source_does(store):
 
 
 def test_the_summary_takes_a_user_as_the_source_calls_them(settings):
-    shown = summary(settings, "0007")["user"]
-    assert (shown["user_id"], [row["source_movie_id"] for row in shown["list"]]) == ("0007", ["A1"])
+    shown = summary(Workspace(settings), "0007").user
+    assert (shown.user_id, [row["source_movie_id"] for row in shown.listed]) == ("0007", ["A1"])
     with pytest.raises(NotFoundError, match="No user is called '7'"):
-        summary(settings, "7")
+        summary(Workspace(settings), "7")
 
 
-def test_a_new_users_ratings_name_movies_as_the_source_does_over_the_api_too(settings, store):
+def test_a_new_users_ratings_name_movies_as_the_source_does_over_the_api_too(store):
     # What is 1 in the tables, the source calls 3.
     published.publish_with_source_ids(store, "v2", movie_names={1: "3", 2: "a1", 3: "B/3 ü", 4: "04"})
     published.store_model(store)
-    client = TestClient(create_app(settings, recommend=new_user_lists.recommend))
+    client = TestClient(create_app(store, recommend=new_user_lists.recommend))
     listed = client.post("/api/lists", json={"ratings": {"3": 5}, "k": 4})
     assert [row["movie_id"] for row in listed.json()] == [3, 4, 2]  # and not 1, which was rated
     assert client.post("/api/lists", json={"ratings": {"1": 5}}).status_code == 404
 
 
-def test_the_pages_and_the_api_take_the_sources_ids(settings):
-    client = TestClient(create_app(settings))
+def test_the_pages_and_the_api_take_the_sources_ids(store):
+    client = TestClient(create_app(store))
     page = client.get("/user?user_id=ann").text
     assert "For user ann" in page
     assert 'href="movie?movie_id=04"' in page
@@ -73,9 +74,9 @@ def test_the_pages_and_the_api_take_the_sources_ids(settings):
     assert client.get("/api/users/7").status_code == 404
 
 
-def test_a_list_for_a_new_user_is_asked_for_by_the_sources_ids(settings, store):
+def test_a_list_for_a_new_user_is_asked_for_by_the_sources_ids(store):
     published.store_model(store)
-    client = TestClient(create_app(settings, recommend=new_user_lists.recommend))
+    client = TestClient(create_app(store, recommend=new_user_lists.recommend))
     rows = client.post("/api/lists", json={"ratings": {"A1": 5, "B/3 ü": 4.5}, "k": 1}).json()
     assert [row["source_movie_id"] for row in rows] == ["04"]
     unknown = client.post("/api/lists", json={"ratings": {"4": 5}})

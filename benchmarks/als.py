@@ -23,7 +23,7 @@ from benchmarks.measuring import Cost, measure, report, spent_s
 from recsys.compiled.compiled_als import State, fit, iterate, to_factors
 from recsys.compiled.interactions import Interactions
 from recsys.config import Settings
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.ingest.synthetic.taste import draw_ratings, invent_world
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
@@ -117,12 +117,12 @@ def differences(
     ours = to_factors(data, iterate(data, data.arranged(labels), params, begun, params.max_iter))
     if params.alpha is not None:
         some = test.where(np.isin(test.user_ids, np.unique(test.user_ids)[:2_000]))
-        exam, name = Exam(train, some, 10, 4.0), "ndcg_at_10"
-        values = [exam.judge_ranking(factors)[0][name] for factors in (ours, theirs)]
+        evaluator, name = Evaluator(train, some, 10, 4.0), "ndcg_at_10"
+        values = [evaluator.evaluate_ranking(factors)[0][name] for factors in (ours, theirs)]
     else:
         biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
-        exam, name = Exam(train, test, 10, 4.0), "rmse"
-        values = [exam.judge_rating(RatingModel(biases, factors, 0.5, 5.0))[name] for factors in (ours, theirs)]
+        evaluator, name = Evaluator(train, test, 10, 4.0), "rmse"
+        values = [evaluator.evaluate_rating(RatingModel(biases, factors, 0.5, 5.0))[name] for factors in (ours, theirs)]
     return {name: abs(values[0] - values[1])}
 
 

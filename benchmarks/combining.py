@@ -25,7 +25,7 @@ from benchmarks.ranking import Budget, Scored, all_scores, combine, finalists, n
 from benchmarks.releases import read_ratings
 from recsys.compiled.compiled_als import fit
 from recsys.compiled.interactions import Interactions
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.models.factors import Factors
 
 PROTOCOL = "replay-1m"
@@ -59,28 +59,28 @@ class CompiledFits:
             return list(pool.map(run, jobs))
 
 
-def problems(path: Path, shares: Iterable[float]) -> Iterable[tuple[str, Exam]]:
+def problems(path: Path, shares: Iterable[float]) -> Iterable[tuple[str, Evaluator]]:
     """The first parts of a release by time, each with its latest fifth as test."""
     ratings = read_ratings(path)
     in_time = ratings.where(np.argsort(ratings.timestamps, kind="stable"))
     for share in shares:
         first: Ratings = in_time.where(np.arange(len(in_time.stars)) < share * len(in_time.stars))
         plan = PLANS[PROTOCOL]
-        yield f"{path.stem}, first {share:.0%}", plan.exam(first, plan.parts(first)[0])
+        yield f"{path.stem}, first {share:.0%}", plan.evaluator(first, plan.parts(first)[0])
 
 
-def judge(exam: Exam, n_points: int) -> dict[str, float]:
+def evaluate(evaluator: Evaluator, n_points: int) -> dict[str, float]:
     """Test nDCG of every way of combining; all choose from the same finalists by the same validation."""
     plan, fits, found = PLANS[PROTOCOL], CompiledFits(), {}
-    inner = [plan.exam(exam.train, part) for part in plan.carve(exam.train)[: plan.n_folds]]
+    inner = [plan.evaluator(evaluator.train, part) for part in plan.carve(evaluator.train)[: plan.n_folds]]
     search = Budget(n_points, plan.n_folds, min(_N_FINALISTS, n_points), n_members=1, n_seeds=1)
     points, models = finalists(fits, inner, plan.ranking_points(n_points), search)
-    jobs = [partial(ranking_job, exam.train, point, fits.max_iter, 1) for point in points]
-    scores = [all_scores(exam, model) for model in fits.all("finalists on train", jobs)]
+    jobs = [partial(ranking_job, evaluator.train, point, fits.max_iter, 1) for point in points]
+    scores = [all_scores(evaluator, model) for model in fits.all("finalists on train", jobs)]
     for name, (n_start, n_members) in WAYS.items():
         members = combine(inner, points, models, search._replace(n_start=n_start, n_members=n_members)).members
         sum_of_members = np.sum([scores[points.index(member)] for member in members], axis=0)
-        found[name] = ndcg(exam, exam.rank_all(Scored(exam, sum_of_members)))
+        found[name] = ndcg(evaluator, evaluator.rank_all(Scored(evaluator, sum_of_members)))
         print(f"  {name}: {found[name]:.4f}", file=sys.stderr)
     return found
 
@@ -93,9 +93,9 @@ def main(
     """Judge every way on every problem."""
     found = {}
     for path in data:
-        for name, exam in problems(path, [float(share) for share in shares.split(",")]):
-            print(f"{name}: {len(exam.user_ids)} users tested", file=sys.stderr)
-            found[name] = judge(exam, points)
+        for name, evaluator in problems(path, [float(share) for share in shares.split(",")]):
+            print(f"{name}: {len(evaluator.user_ids)} users tested", file=sys.stderr)
+            found[name] = evaluate(evaluator, points)
     means = {way: float(np.mean([values[way] for values in found.values()])) for way in WAYS}
     lines = [[name, *(f"{values[way]:.4f}" for way in WAYS)] for name, values in {**found, "mean": means}.items()]
     report("test nDCG@10 by the way of combining", ["problem", *WAYS], lines, {"problems": found, "means": means})

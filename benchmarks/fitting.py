@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
-Point = dict[str, Any]
+Params = dict[str, Any]
 # What a rating says about wanting a movie, by a short name: arguments of `preference`.
 FLAVOURS: dict[str, dict[str, Any]] = {
     "all": {"scheme": "all"},
@@ -40,7 +40,7 @@ class Job(NamedTuple):
     params: AlsParams
 
 
-def ranking_job(train: Ratings, point: Point, max_iter: int, seed: int) -> Job:
+def ranking_job(train: Ratings, point: Params, max_iter: int, seed: int) -> Job:
     """An implicit fit of a point: flavour, strength, rank and reg_param.
 
     `strength` is the confidence that the average label adds, whatever the flavour's unit: alpha times that label.
@@ -54,18 +54,18 @@ def ranking_job(train: Ratings, point: Point, max_iter: int, seed: int) -> Job:
     return Job(train, labels, params)
 
 
-def as_fitted(train: Ratings, point: Point) -> Point:
+def as_fitted(train: Ratings, point: Params) -> Params:
     """The point as MLlib was told it: with the alpha that its strength came to."""
     return {**point, "alpha": ranking_job(train, point, 1, 0).params.alpha} if "flavour" in point else point
 
 
-def rating_job(train: Ratings, biases: Biases, point: Point, max_iter: int, seed: int) -> Job:
+def rating_job(train: Ratings, biases: Biases, point: Params, max_iter: int, seed: int) -> Job:
     """An explicit fit on what the biases leave over; a point is rank and reg_param."""
     rest = train.stars - biases.predict(train.user_ids, train.movie_ids)
     return Job(train, rest, AlsParams(**point, max_iter=max_iter, seed=seed))
 
 
-def stars_job(train: Ratings, point: Point, max_iter: int, seed: int) -> Job:
+def stars_job(train: Ratings, point: Params, max_iter: int, seed: int) -> Job:
     """An explicit fit on the stars as they are, as tutorials do it."""
     return Job(train, train.stars, AlsParams(**point, max_iter=max_iter, seed=seed))
 

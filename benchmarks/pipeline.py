@@ -25,16 +25,18 @@ STEPS = ("parse", "validate", "publish", "explore", "split", "search", "fit", "e
          "score_lists", "score_similar", "publish_tables")  # fmt: skip
 
 
-def train_step(name: str, state: Any, config: TrainConfig, settings: Settings) -> Any:
+def train_step(name: str, config: TrainConfig, settings: Settings, *messages: Any) -> Any:
     from recsys.training import tasks as training_tasks
+    from recsys.workspace import Workspace
 
-    return getattr(training_tasks, name)(state, config, settings)
+    return getattr(training_tasks, name)(Workspace(settings), *messages, config)
 
 
 def split(snapshot: SnapshotRef, config: TrainConfig, settings: Settings) -> Any:
     from recsys.training import tasks as training_tasks
+    from recsys.workspace import Workspace
 
-    return training_tasks.split(snapshot.snapshot_id, config, "benchmark", settings)
+    return training_tasks.split(Workspace(settings), snapshot.snapshot_id, config, "benchmark")
 
 
 def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
@@ -86,18 +88,17 @@ def run(
     step("validate", validate, staged, ingest, settings)
     snapshot = step("publish", publish, archive, settings)
     step("explore", explore, snapshot, settings)
-    state = step("split", split, snapshot, config, settings)
+    evaluated = step("split", split, snapshot, config, settings)
     for name in ("search", "fit", "evaluate"):
-        state = step(name, train_step, name, state, config, settings)
-    metrics = state["metrics"]
-    for name in ("register", "promote"):
-        state = step(name, train_step, name, state, config, settings)
+        evaluated = step(name, train_step, name, config, settings, evaluated)
+    version = step("register", train_step, "register", config, settings, evaluated)
+    state = step("promote", train_step, "promote", config, settings, evaluated, version).flat()
     scoring = ScoreConfig()
     lists, similar = (
         step(name, score_step, name, state, scoring, settings) for name in ("score_lists", "score_similar")
     )
     step("publish_tables", publish_tables, lists, similar, state, scoring, settings)
-    return costs, metrics
+    return costs, evaluated.metrics
 
 
 def main(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks.fitting import Point
+from benchmarks.fitting import Params
 from benchmarks.protocols import PARTS, Part, latest_fifth_of_liked, shuffled_folds
 from benchmarks.ranking import Budget, candidates
 from recsys.errors import NotFoundError
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.evaluation.metrics import RANKING_METRICS, average_precision_at_k, average_precision_of_all_at_k
 from recsys.search.space import LogUniform, Space
 
@@ -43,16 +43,16 @@ def two_periods(train: Ratings) -> list[Part]:
 class RatingPlan:
     """Points tried for the rating model: known good ones, and more drawn from the spaces."""
 
-    explicit: list[Point]
+    explicit: list[Params]
     explicit_space: Space
-    implicit: list[Point]
+    implicit: list[Params]
     implicit_space: Space
     n_explicit: int
     n_implicit: int
     n_carves: int
     n_members: int
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[Params]:
         """Explicit points, then implicit ones."""
         explicit = candidates((), self.explicit_space, self.n_explicit, self.explicit)
         flavours = ("centred", "squared", "liked", "all")
@@ -78,10 +78,10 @@ class Plan:
     rating: RatingPlan | None = None
     max_iter: int = 12
 
-    def exam(self, ratings: Ratings, part: Part) -> Exam:
+    def evaluator(self, ratings: Ratings, part: Part) -> Evaluator:
         """What is asked about one part; nothing about users without a training rating."""
         average_precision = average_precision_of_all_at_k if self.is_map_of_all else average_precision_at_k
-        return Exam(
+        return Evaluator(
             ratings.where(part.train),
             ratings.where(part.test),
             K,
@@ -90,7 +90,7 @@ class Plan:
             ranking_metrics={**RANKING_METRICS, "map": average_precision},
         )
 
-    def ranking_points(self, n: int) -> list[Point]:
+    def ranking_points(self, n: int) -> list[Params]:
         """Points drawn from the space of the ranking model."""
         return candidates(self.flavours, self.ranking_space, n, [])
 

@@ -22,7 +22,7 @@ from benchmarks.releases import read_ratings
 from recsys.baselines.baselines import BASELINES
 from recsys.config import Settings
 from recsys.errors import RecsysError
-from recsys.evaluation.evaluator import Exam, Lists, Ratings
+from recsys.evaluation.evaluator import Evaluator, Lists, Ratings
 from recsys.models.recommender import RatingModel
 from recsys.spark.session import spark_session
 
@@ -62,26 +62,28 @@ def run(protocol: str, ratings: Ratings, *, is_quick: bool = False) -> Iterator[
         folds = []
         for number, part in enumerate(parts):
             log.info("%s: split %d of %d", protocol, number + 1, len(parts))
-            folds.append(list(_judge_all(fits, plan, plan.exam(ratings, part))))
+            folds.append(list(_evaluate_all(fits, plan, plan.evaluator(ratings, part))))
     for lines in zip(*folds, strict=True):
         yield _line(protocol, list(lines))
 
 
-def _judge_all(fits: Fits, plan: Plan, exam: Exam) -> Iterator[Line]:
+def _evaluate_all(fits: Fits, plan: Plan, evaluator: Evaluator) -> Iterator[Line]:
     """Every model of the plan on one split, each chosen, fitted and judged."""
-    inner = [plan.exam(exam.train, part) for part in plan.carve(exam.train)[: plan.n_folds]]
+    inner = [plan.evaluator(evaluator.train, part) for part in plan.carve(evaluator.train)[: plan.n_folds]]
     if plan.budget:
-        yield from _our_rankings(fits, plan, exam, inner)
+        yield from _our_rankings(fits, plan, evaluator, inner)
     if plan.rating:
-        yield from _our_ratings(fits, plan, exam, inner[: plan.rating.n_carves])
-    yield from _explicit_als(fits, plan, exam, inner[0])
+        yield from _our_ratings(fits, plan, evaluator, inner[: plan.rating.n_carves])
+    yield from _explicit_als(fits, plan, evaluator, inner[0])
     if plan.rating:
-        yield _measured("biases", {"damping": 5.0}, lambda: exam.judge_rating(references.biases_alone(exam.train)))
+        yield _measured(
+            "biases", {"damping": 5.0}, lambda: evaluator.evaluate_rating(references.biases_alone(evaluator.train))
+        )
     if plan.budget:
-        yield from _baselines(exam, inner[: plan.n_baseline_folds])
+        yield from _baselines(evaluator, inner[: plan.n_baseline_folds])
 
 
-def _our_rankings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iterator[Line]:
+def _our_rankings(fits: Fits, plan: Plan, evaluator: Evaluator, inner: list[Evaluator]) -> Iterator[Line]:
     begun = time.monotonic()
     choice = ranking.choose(fits, inner, plan.ranking_points(plan.budget.n_points), plan.budget)
     searched = time.monotonic() - begun
@@ -92,23 +94,25 @@ def _our_rankings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iter
         n_seeds = plan.budget.n_seeds if len(members) > 1 else 1
 
         def judged(members: list[dict[str, Any]] = members, n_seeds: int = n_seeds) -> dict[str, float]:
-            return _judge_lists(exam, exam.rank(ranking.fit_members(fits, exam.train, members, n_seeds)))
+            return _evaluate_lists(
+                evaluator, evaluator.rank(ranking.fit_members(fits, evaluator.train, members, n_seeds))
+            )
 
         params = {
-            "members": [as_fitted(exam.train, point) for point in members],
+            "members": [as_fitted(evaluator.train, point) for point in members],
             "n_seeds": n_seeds,
             "max_iter": fits.max_iter,
         }
         yield _measured(name, params, judged, searched) | {"validation": value}
 
 
-def _our_ratings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Iterator[Line]:
+def _our_ratings(fits: Fits, plan: Plan, evaluator: Evaluator, inner: list[Evaluator]) -> Iterator[Line]:
     begun = time.monotonic()
     choice = rating.choose(fits, inner, plan.rating.points(), plan.rating.n_members)
     searched = time.monotonic() - begun
     weights = {name: values.round(4).tolist() for name, values in choice.blend._asdict().items()}
     blend = {
-        "members": [as_fitted(exam.train, point) for point in choice.members],
+        "members": [as_fitted(evaluator.train, point) for point in choice.members],
         **weights,
         "max_iter": fits.max_iter,
     }
@@ -119,40 +123,40 @@ def _our_ratings(fits: Fits, plan: Plan, exam: Exam, inner: list[Exam]) -> Itera
     ):
 
         def judged(fit: Callable[..., RatingModel] = fit) -> dict[str, float]:
-            return exam.judge_rating(fit(fits, exam.train, choice))
+            return evaluator.evaluate_rating(fit(fits, evaluator.train, choice))
 
         yield _measured(name, params, judged, searched) | {"validation": value}
 
 
-def _explicit_als(fits: Fits, plan: Plan, exam: Exam, inner: Exam) -> Iterator[Line]:
+def _explicit_als(fits: Fits, plan: Plan, evaluator: Evaluator, inner: Evaluator) -> Iterator[Line]:
     """ALS on raw stars: its RMSE, and the lists that ordering by predicted stars makes."""
     begun = time.monotonic()
     point = references.choose_stars(fits, inner)
     searched = time.monotonic() - begun
 
     def judged() -> dict[str, float]:
-        factors = references.fit_stars(fits, exam.train, point)
-        stars = exam.judge_rating(stars_model(exam.train, factors)) if plan.rating else {}
-        return stars | (_judge_lists(exam, exam.rank(factors)) if plan.budget else {})
+        factors = references.fit_stars(fits, evaluator.train, point)
+        stars = evaluator.evaluate_rating(stars_model(evaluator.train, factors)) if plan.rating else {}
+        return stars | (_evaluate_lists(evaluator, evaluator.rank(factors)) if plan.budget else {})
 
     yield _measured("als-explicit", {**point, "max_iter": fits.max_iter}, judged, searched)
 
 
-def _baselines(exam: Exam, inner: list[Exam]) -> Iterator[Line]:
+def _baselines(evaluator: Evaluator, inner: list[Evaluator]) -> Iterator[Line]:
     for name, fit in BASELINES.items():
         begun = time.monotonic()
         point = references.choose_baseline(name, inner)
         searched = time.monotonic() - begun
 
         def judged(fit: Callable[..., Any] = fit, point: dict[str, Any] = point) -> dict[str, float]:
-            return _judge_lists(exam, exam.rank_all(fit(exam.matrix.stars, **point)))
+            return _evaluate_lists(evaluator, evaluator.rank_all(fit(evaluator.matrix.stars, **point)))
 
         yield _measured(name.replace("_", "-"), point, judged, searched)
 
 
-def _judge_lists(exam: Exam, lists: Lists) -> dict[str, float]:
+def _evaluate_lists(evaluator: Evaluator, lists: Lists) -> dict[str, float]:
     """All ranking metrics and what the lists are like, as means over users."""
-    return exam.judge_lists(lists)[0] | exam.describe_lists(lists)
+    return evaluator.evaluate_lists(lists)[0] | evaluator.describe_lists(lists)
 
 
 def _measured(

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.fitting import Fits, Point, ranking_job
+from benchmarks.fitting import Fits, Params, ranking_job
 from recsys.baselines.scorers import Rows
-from recsys.evaluation.evaluator import Exam, Lists, Ratings
+from recsys.evaluation.evaluator import Evaluator, Lists, Ratings
 from recsys.ids import positions
 from recsys.models.ensemble import grow, weighted_sum
 from recsys.models.factors import Factors, Floats
@@ -43,47 +43,47 @@ class Budget(NamedTuple):
 class Choice(NamedTuple):
     """What validation chose: the best point, and the members of the best ensemble (a point may occur twice)."""
 
-    single: Point
+    single: Params
     single_value: float
-    members: list[Point]
+    members: list[Params]
     value: float
 
 
 class Scored:
-    """Scores that are known of every movie for the users of an exam: sums of scores, which are asked about often.
+    """Scores that are known of every movie for the users of an evaluator: sums of scores, which are asked about often.
 
     Args:
-        exam: whose users and movies they are.
+        evaluator: whose users and movies they are.
         scores: shape (n_users, n_movies).
     """
 
-    def __init__(self, exam: Exam, scores: Floats) -> None:
-        self._rows, self._scores = positions(exam.matrix.user_ids, exam.user_ids), scores
+    def __init__(self, evaluator: Evaluator, scores: Floats) -> None:
+        self._rows, self._scores = positions(evaluator.matrix.user_ids, evaluator.user_ids), scores
 
     def scores(self, user_rows: Rows) -> Floats:
         """As of `Scorer`."""
         return self._scores[np.searchsorted(self._rows, user_rows)]
 
 
-def all_scores(exam: Exam, factors: Factors) -> Floats:
-    """Scores of every movie for the users of an exam, 0 of those the model does not know; shape (n_users, n_movies)."""
+def all_scores(evaluator: Evaluator, factors: Factors) -> Floats:
+    """Scores of all movies for an evaluator's users, 0 of those the model does not know; shape (n_users, n_movies)."""
     users, movies = (
         np.where((at >= 0)[:, None], vectors[at], np.float32(0))
         for at, vectors in (
-            (positions(factors.user_ids, exam.user_ids), factors.user_factors),
-            (positions(factors.movie_ids, exam.catalogue), factors.movie_factors),
+            (positions(factors.user_ids, evaluator.user_ids), factors.user_factors),
+            (positions(factors.movie_ids, evaluator.catalogue), factors.movie_factors),
         )
     )
     scores: Floats = users @ movies.T
     return scores
 
 
-def ndcg(exam: Exam, lists: Lists) -> float:
+def ndcg(evaluator: Evaluator, lists: Lists) -> float:
     """Mean nDCG of lists."""
-    return exam.judge_lists(lists)[0][f"ndcg_at_{exam.k}"]
+    return evaluator.evaluate_lists(lists)[0][f"ndcg_at_{evaluator.k}"]
 
 
-def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Point], seed: int = 42) -> list[Point]:
+def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Params], seed: int = 42) -> list[Params]:
     """`first`, then drawn points whose flavours, if any, take turns; `n` in all. A drawn rank is rounded.
 
     >>> from recsys.search.space import LogUniform
@@ -98,28 +98,35 @@ def candidates(flavours: Sequence[str], space: Space, n: int, first: Sequence[Po
     return [*first, *drawn][:n]
 
 
-def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget) -> Choice:
+def choose(fits: Fits, evaluators: Sequence[Evaluator], points: Sequence[Params], budget: Budget) -> Choice:
     """Judge all points on some folds, the best on all, and combine these by greedy selection.
 
     Args:
         fits: runs the fits.
-        exams: the folds, carved out of train.
+        evaluators: the folds, carved out of train.
         points: the candidates.
         budget: how much is tried.
     """
-    return combine(exams, *finalists(fits, exams, points, budget), budget)
+    return combine(evaluators, *finalists(fits, evaluators, points, budget), budget)
 
 
 def combine(
-    exams: Sequence[Exam], points: Sequence[Point], models: Sequence[Sequence[Factors]], budget: Budget
+    evaluators: Sequence[Evaluator], points: Sequence[Params], models: Sequence[Sequence[Factors]], budget: Budget
 ) -> Choice:
-    """The best of the finalists, and the best of their combinations; `models` by point, then by exam."""
-    scores = [[all_scores(exam, m) for exam, m in zip(exams, of_point, strict=True)] for of_point in models]
+    """The best of the finalists, and the best of their combinations; `models` by point, then by evaluator."""
+    scores = [
+        [all_scores(evaluator, m) for evaluator, m in zip(evaluators, of_point, strict=True)] for of_point in models
+    ]
 
     def value(chosen: tuple[int, ...]) -> float:
-        sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(exams)))
+        sums = (np.sum([scores[i][fold] for i in chosen], axis=0) for fold in range(len(evaluators)))
         return float(
-            np.mean([ndcg(exam, exam.rank_all(Scored(exam, total))) for exam, total in zip(exams, sums, strict=True)])
+            np.mean(
+                [
+                    ndcg(evaluator, evaluator.rank_all(Scored(evaluator, total)))
+                    for evaluator, total in zip(evaluators, sums, strict=True)
+                ]
+            )
         )
 
     singles = [value((i,)) for i in range(len(points))]
@@ -132,7 +139,7 @@ def combine(
     return Choice(points[best], singles[best], [points[i] for i in members], ensemble_value)
 
 
-def fit_members(fits: Fits, train: Ratings, members: Sequence[Point], n_seeds: int) -> Factors:
+def fit_members(fits: Fits, train: Ratings, members: Sequence[Params], n_seeds: int) -> Factors:
     """The mean of fits of all members on `train`, each from several seeds; a member chosen twice counts twice."""
     tasks = [
         (point, 1 + i * n_seeds + seed)
@@ -145,10 +152,10 @@ def fit_members(fits: Fits, train: Ratings, members: Sequence[Point], n_seeds: i
 
 
 def finalists(
-    fits: Fits, exams: Sequence[Exam], points: Sequence[Point], budget: Budget
-) -> tuple[list[Point], list[list[Factors]]]:
+    fits: Fits, evaluators: Sequence[Evaluator], points: Sequence[Params], budget: Budget
+) -> tuple[list[Params], list[list[Factors]]]:
     """The points that did best on the first folds, and their models by point, then by fold."""
-    first, later = exams[: budget.n_first_folds], exams[budget.n_first_folds :]
+    first, later = evaluators[: budget.n_first_folds], evaluators[budget.n_first_folds :]
     models = _fit_all(fits, "ranking search", first, points)
     values = [np.mean([ndcg(e, e.rank(m)) for e, m in zip(first, of_point, strict=True)]) for of_point in models]
     order = np.argsort(values)[::-1][: budget.n_finalists]
@@ -157,8 +164,10 @@ def finalists(
     return best, [models[i] + of_point for i, of_point in zip(order, more, strict=True)]
 
 
-def _fit_all(fits: Fits, what: str, exams: Sequence[Exam], points: Sequence[Point]) -> list[list[Factors]]:
+def _fit_all(fits: Fits, what: str, evaluators: Sequence[Evaluator], points: Sequence[Params]) -> list[list[Factors]]:
     """Models by point, then by fold."""
-    jobs = [partial(ranking_job, exam.train, point, fits.max_iter, 1) for point in points for exam in exams]
+    jobs = [
+        partial(ranking_job, evaluator.train, point, fits.max_iter, 1) for point in points for evaluator in evaluators
+    ]
     models = fits.all(what, jobs) if jobs else []
-    return [models[i * len(exams) : (i + 1) * len(exams)] for i in range(len(points))]
+    return [models[i * len(evaluators) : (i + 1) * len(evaluators)] for i in range(len(points))]

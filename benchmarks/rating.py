@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fitting import Fits, Job, Point, ranking_job, rating_job, rating_model
-from recsys.evaluation.evaluator import Exam, Ratings
+from benchmarks.fitting import Fits, Job, Params, ranking_job, rating_job, rating_model
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.evaluation.metrics import rmse
 from recsys.models.biases import fit_biases
 from recsys.models.blend import Blend, Support, blend_columns, blended, crossfitted, fit_blend
@@ -32,9 +32,9 @@ class Choice(NamedTuple):
         rmse: of the blend on validation, its weights cross-fitted.
     """
 
-    single: Point
+    single: Params
     single_rmse: float
-    members: list[Point]
+    members: list[Params]
     blend: Blend
     rmse: float
 
@@ -62,16 +62,16 @@ class OutOfFold(NamedTuple):
         return self.columns[:, [*members, *(n + i for i in members), *range(2 * n, 2 * n + 6)]]
 
 
-def choose(fits: Fits, exams: Sequence[Exam], points: Sequence[Point], n_members: int) -> Choice:
+def choose(fits: Fits, evaluators: Sequence[Evaluator], points: Sequence[Params], n_members: int) -> Choice:
     """Judge explicit points by RMSE, then choose blend members greedily, with weights from out-of-fold scores.
 
     Args:
         fits: runs the fits.
-        exams: the folds, carved out of train.
+        evaluators: the folds, carved out of train.
         points: explicit ones, and implicit ones, which have a flavour.
         n_members: members of the blend at most.
     """
-    held = _score_out_of_fold(fits, exams, points)
+    held = _score_out_of_fold(fits, evaluators, points)
     explicit = [i for i, point in enumerate(points) if "flavour" not in point]
     alone = [held.error(held.columns[:, i]) for i in explicit]
     for i in np.argsort(alone):
@@ -100,20 +100,20 @@ def fit_chosen_blend(fits: Fits, train: Ratings, choice: Choice) -> RatingModel:
     return rating_model(train, blended(members, choice.blend, Support.of(train.user_ids, train.movie_ids)))
 
 
-def _job(train: Ratings, point: Point, max_iter: int) -> Job:
+def _job(train: Ratings, point: Params, max_iter: int) -> Job:
     if "flavour" in point:
         return ranking_job(train, point, max_iter, seed=1)
     return rating_job(train, fit_biases(train.user_ids, train.movie_ids, train.stars), point, max_iter, seed=1)
 
 
-def _score_out_of_fold(fits: Fits, exams: Sequence[Exam], points: Sequence[Point]) -> OutOfFold:
-    jobs = [partial(_job, exam.train, point, fits.max_iter) for exam in exams for point in points]
+def _score_out_of_fold(fits: Fits, evaluators: Sequence[Evaluator], points: Sequence[Params]) -> OutOfFold:
+    jobs = [partial(_job, evaluator.train, point, fits.max_iter) for evaluator in evaluators for point in points]
     models = iter(fits.all("rating search", jobs))
     columns, base = [], []
-    for exam in exams:
-        train, pairs = exam.train, (exam.test.user_ids, exam.test.movie_ids)
+    for evaluator in evaluators:
+        train, pairs = evaluator.train, (evaluator.test.user_ids, evaluator.test.movie_ids)
         scores = np.column_stack([next(models).dot(*pairs) for _ in points])
         columns.append(blend_columns(scores, Support.of(train.user_ids, train.movie_ids), *pairs))
         base.append(fit_biases(train.user_ids, train.movie_ids, train.stars).predict(*pairs))
-    stars = np.concatenate([exam.test.stars for exam in exams])
+    stars = np.concatenate([evaluator.test.stars for evaluator in evaluators])
     return OutOfFold(np.concatenate(columns), stars, np.concatenate(base))

@@ -19,10 +19,10 @@ from benchmarks.measuring import report
 from benchmarks.releases import read_ratings
 from recsys.compiled.compiled_als import StatesInMemory
 from recsys.config import TrainConfig
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.ingest.synthetic.taste import draw_ratings, invent_world
 from recsys.search.cross_validation import Outcome, cross_validate
-from recsys.search.space import Point, show
+from recsys.search.space import Params, show
 from recsys.search.trial import Trial
 from recsys.splitting.random_split import fold_of, is_holdout
 from recsys.training.fitting import Compiled, Fitter
@@ -32,18 +32,18 @@ _STATES_BYTES = 1 << 30
 STRATEGIES = ("grid", "random", "bayesian", "halving", "halving_anew")
 
 
-class Judge:
-    """Fits points on one set of ratings and judges them on another."""
+class FoldEvaluator:
+    """Fits points on one set of ratings and evaluates them on another."""
 
     def __init__(self, train: Ratings, test: Ratings, config: TrainConfig, limit_bytes: int) -> None:
-        self._exam = Exam(train, test, config.k, config.relevant_rating)
+        self._evaluator = Evaluator(train, test, config.k, config.relevant_rating)
         engine = Compiled(train, StatesInMemory(limit_bytes))
         self._fitter = Fitter(engine, train, config.seed, config.max_iter, config.relevant_rating)
 
-    def judge(self, model: str, point: Point) -> dict[str, float]:
+    def evaluate(self, model: str, point: Params) -> dict[str, float]:
         if model == "ranking":
-            return self._exam.judge_ranking(self._fitter.ranking(point))[0]
-        return self._exam.judge_rating(self._fitter.rating(point))
+            return self._evaluator.evaluate_ranking(self._fitter.ranking(point))[0]
+        return self._evaluator.evaluate_rating(self._fitter.rating(point))
 
 
 def invent(n_users: int, n_movies: int, n_ratings: int) -> Ratings:
@@ -60,17 +60,20 @@ def search(name: str, model: str, train: Ratings, config: TrainConfig) -> tuple[
     """One search over folds of `train`, and the processor seconds it took; `halving_anew` keeps no state."""
     limit_bytes = 0 if name == "halving_anew" else _STATES_BYTES
     fold = fold_of(train.user_ids, train.movie_ids, config.n_folds, config.seed)
-    judges = [Judge(train.where(fold != n), train.where(fold == n), config, limit_bytes) for n in range(config.n_folds)]
+    evaluators = [
+        FoldEvaluator(train.where(fold != n), train.where(fold == n), config, limit_bytes)
+        for n in range(config.n_folds)
+    ]
     taste = {"alpha": 1.0, "preference": "stars"} if model == "ranking" else {}
-    for judge in judges:  # prepares the fold, and the first one compiles
-        judge.judge(model, {"rank": 8, "reg_param": 10.0, "max_iter": 1} | taste)
+    for evaluator in evaluators:  # prepares the fold, and the first one compiles
+        evaluator.evaluate(model, {"rank": 8, "reg_param": 10.0, "max_iter": 1} | taste)
     config = config.model_copy(update={"strategy": name.removesuffix("_anew")})
     began = time.process_time()
     outcome = cross_validate(
         model,
         strategy(model, config),
         config.n_folds,
-        lambda point, n: judges[n].judge(model, point),
+        lambda point, n: evaluators[n].evaluate(model, point),
         _ignore,
         objective(model, config),
     )
@@ -83,7 +86,7 @@ def run(name: str, model: str, train: Ratings, test: Ratings, config: TrainConfi
     outcome, goal = searched[0][0], objective(model, config)
     cpu_s = statistics.median(spent_s for _, spent_s in searched)
     chosen = goal.best(outcome.trials)
-    found = Judge(train, test, config, _STATES_BYTES).judge(model, chosen.point)[goal.metric]
+    found = FoldEvaluator(train, test, config, _STATES_BYTES).evaluate(model, chosen.params)[goal.metric]
     typer.echo(f"{model} by {name}: {cpu_s:.1f} core-s, {goal.metric} {found:.4f}", err=True)
     return {
         "strategy": name,
@@ -93,7 +96,7 @@ def run(name: str, model: str, train: Ratings, test: Ratings, config: TrainConfi
         "cpu_s": round(cpu_s, 2),
         "validation": round(chosen.mean(goal.metric), 5),
         "test": round(found, 5),
-        "point": chosen.point,
+        "point": chosen.params,
     }
 
 

@@ -1,4 +1,4 @@
-"""Searches, fits, judges and registers a challenger, and makes it champion if it earned it.
+"""Searches, fits, evaluates and registers a challenger, and makes it champion if it earned it.
 
 **Steps.** `configure` → `split` → `search` → `fit` → `evaluate` → `register` → `promote`. Promoting emits the asset
 `champion`, which starts `score_users`, also when the present champion stays: new ratings want new lists.
@@ -16,13 +16,15 @@ how many fits a model is made of.
 * `promote` is skipped: the gate refused the first model of this data, and there is no champion to serve instead. The
   log says why. No lists are made. Widen the search (`ranking_trials`), or bring in more ratings.
 * Somebody deleted the run or the experiment in MLflow: the message says how to restore it.
-* Anything else: the trials so far are in MLflow; clear the failed task and it goes on from the step before.
+* Anything else: the trials so far are kept; clear the failed task and it goes on from the step before.
 """
 
 from typing import Any
 
 import shared
 from airflow.sdk import dag, task
+
+from recsys.messages import EvaluationResult, ModelVersion, SearchResult, SplitRef, TrainedModel
 
 
 @dag(
@@ -38,53 +40,55 @@ def train_model() -> None:
         """Keep the holdout apart from everything that is trained; the same one for the same snapshot and seed."""
         from recsys.training import tasks
 
-        return tasks.split(plan["source"]["snapshot_id"], shared.config(plan), shared.run_key())
+        snapshot_id = plan["source"]["snapshot_id"]
+        return tasks.split(shared.workspace(), snapshot_id, shared.config(plan), shared.run_key()).to_json()
 
     @task(multiple_outputs=False, **shared.SPARK)
     def search(split: dict, plan: dict) -> dict[str, Any]:
         """Cross-validate the candidates, each trial a nested MLflow run; returns the best."""
         from recsys.training import tasks
 
-        return tasks.search(split, shared.config(plan), shared.settings())
+        return tasks.search(shared.spark_workspace(), SplitRef.read(split), shared.config(plan)).to_json()
 
     @task(multiple_outputs=False, **shared.SPARK)
     def fit(searched: dict, plan: dict) -> dict[str, Any]:
         """Fit the best candidates on all of the training part."""
         from recsys.training import tasks
 
-        return tasks.fit(searched, shared.config(plan), shared.settings())
+        return tasks.fit(shared.spark_workspace(), SearchResult.read(searched), shared.config(plan)).to_json()
 
     @task(multiple_outputs=False)
-    def evaluate(fitted: dict, plan: dict) -> dict[str, Any]:
+    def evaluate(trained: dict, plan: dict) -> dict[str, Any]:
         """Open the holdout, once: the challenger beside the champion and the baselines."""
         from recsys.training import tasks
 
-        return tasks.evaluate(fitted, shared.config(plan))
+        return tasks.evaluate(shared.workspace(), TrainedModel.read(trained), shared.config(plan)).to_json()
 
     @task(multiple_outputs=False)
     def register(evaluated: dict, plan: dict) -> dict[str, Any]:
         """Add the challenger to MLflow's registry, whatever the gate will say."""
         from recsys.training import tasks
 
-        return tasks.register(evaluated, shared.config(plan))
+        return tasks.register(shared.workspace(), EvaluationResult.read(evaluated), shared.config(plan)).to_json()
 
     @task(multiple_outputs=False, outlets=[shared.CHAMPION])
-    def promote(registered: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
+    def promote(evaluated: dict, version: dict, plan: dict, *, outlet_events: Any = None) -> dict[str, Any]:
         """Move the alias `champion` if the challenger earned it; returns the model that is to be served."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from recsys.errors import RefusedError
         from recsys.training import tasks
 
+        challenger = EvaluationResult.read(evaluated), ModelVersion.read(version)
         try:
-            champion = tasks.promote(registered, shared.config(plan))
+            champion = tasks.promote(shared.workspace(), *challenger, shared.config(plan))
         except RefusedError as refusal:  # no failure, and `score_users` is not started
             raise AirflowSkipException(str(refusal)) from refusal
         return shared.announce(outlet_events, shared.CHAMPION, champion, plan)
 
     plan = shared.configure(shared.RATINGS)
-    fitted = fit(search(split(plan), plan), plan)
-    promote(register(evaluate(fitted, plan), plan), plan)
+    evaluated = evaluate(fit(search(split(plan), plan), plan), plan)
+    promote(evaluated, register(evaluated, plan), plan)
 
 
 train_model()

@@ -219,6 +219,74 @@ class EdaReportRef(Message):
     mlflow_run_id: str
 
 
+# Hyper-parameters of one fit, by name.
+Params = dict[str, int | float | str | None]
+
+
+class SplitRef(Message):
+    """The two parts of a snapshot: what is trained on, and what is held out.
+
+    Attributes:
+        snapshot_id: of the snapshot; `dataset` and `fingerprint` are its own.
+        training_id: of the run that asked for the split.
+        train_key: of the ratings that models are fitted on, `n_train` of them.
+        holdout_key: of the ratings that they are evaluated on, `n_holdout` of them.
+    """
+
+    snapshot_id: str
+    dataset: str
+    fingerprint: str
+    training_id: str
+    train_key: str
+    holdout_key: str
+    n_train: int
+    n_holdout: int
+
+
+class SearchResult(Message):
+    """The best hyper-parameters that a search found.
+
+    Attributes:
+        split: whose training part was cut into folds.
+        mlflow_run_id: of the training.
+        params: of the best trial, by model: ``ranking`` and, where there are ratings, ``rating``.
+    """
+
+    split: SplitRef
+    mlflow_run_id: str
+    params: dict[str, Params]
+
+
+class TrainedModel(Message):
+    """A fitted recommender in the store.
+
+    Attributes:
+        search: that it comes from.
+        model_prefix: the key prefix of the stored recommender.
+    """
+
+    search: SearchResult
+    model_prefix: str
+
+
+class EvaluationResult(Message):
+    """What the gate says of a model after the evaluation on the holdout.
+
+    Attributes:
+        model: the challenger.
+        is_accepted: whether it may replace the champion that it was compared with.
+        reason: why, in the words of the gate.
+        metrics: of the challenger on the holdout.
+        opponent: address of the champion that it was compared with; None where there was none.
+    """
+
+    model: TrainedModel
+    is_accepted: bool
+    reason: str
+    metrics: dict[str, float]
+    opponent: str | None
+
+
 class ModelVersion(Message):
     """A version of a registered model.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
-from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
+from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
 from recsys.ingest import tasks as ingest_tasks
 from recsys.lifecycle import retention
 from recsys.messages import ChampionRef, PosterManifestRef, PublishedTables, SnapshotRef
@@ -59,18 +59,14 @@ def ingest_ratings(workspace: Workspace, config: IngestConfig) -> IngestResult:
     return IngestResult(snapshot)
 
 
-def train_model(snapshot_id: str, config: TrainConfig, settings: Settings) -> dict[str, Any]:
+def train_model(workspace: Workspace, snapshot_id: str, config: TrainConfig) -> ChampionRef:
     """Split, search, fit, evaluate, register and promote; returns the champion."""
-    state: dict[str, Any] = _timed(training_tasks.split, snapshot_id, config, run_id("train"), settings)
-    for job in (
-        training_tasks.search,
-        training_tasks.fit,
-        training_tasks.evaluate,
-        training_tasks.register,
-        training_tasks.promote,
-    ):
-        state = _timed(job, state, config, settings)
-    return state
+    split = _timed(training_tasks.split, workspace, snapshot_id, config, run_id("train"))
+    searched = _timed(training_tasks.search, workspace, split, config)
+    trained = _timed(training_tasks.fit, workspace, searched, config)
+    evaluated = _timed(training_tasks.evaluate, workspace, trained, config)
+    registered = _timed(training_tasks.register, workspace, evaluated, config)
+    return _timed(training_tasks.promote, workspace, evaluated, registered, config)
 
 
 def score_users(workspace: Workspace, champion: ChampionRef, config: ScoreConfig) -> PublishedTables:

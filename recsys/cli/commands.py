@@ -11,7 +11,7 @@ from recsys.cli.entry import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
-from recsys.messages import ChampionRef, SnapshotRef
+from recsys.messages import SnapshotRef
 from recsys.storage.base import Store
 from recsys.workspace import Workspace
 
@@ -54,8 +54,8 @@ def run(
     poster_config = _pick(PosterConfig, values)
     workspace = Workspace(settings)
     snapshot = pipeline.ingest_ratings(workspace, ingest_config).snapshot
-    champion = pipeline.train_model(snapshot.snapshot_id, train_config, settings)
-    tables = pipeline.score_users(workspace, ChampionRef.read(champion), score_config)
+    champion = pipeline.train_model(workspace, snapshot.snapshot_id, train_config)
+    tables = pipeline.score_users(workspace, champion, score_config)
     pipeline.fetch_posters(workspace, poster_config, tables)
     summary(user_id=None)
 
@@ -105,7 +105,7 @@ def tune(
 
     settings = Settings.load()
     snapshot_id = snapshot_id or _latest(settings).snapshot_id
-    print_json(pipeline.train_model(snapshot_id, _config(TrainConfig, given), settings))
+    print_json(pipeline.train_model(Workspace(settings), snapshot_id, _config(TrainConfig, given)).flat())
 
 
 @app.command()

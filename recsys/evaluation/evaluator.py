@@ -50,7 +50,7 @@ class Ratings:
         return (self.user_ids.astype(np.int64) << 32) | self.movie_ids.astype(np.int64)
 
 
-class Exam:
+class Evaluator:
     """Training ratings with the questions asked about them: whom to rank for, what would be right.
 
     Args:
@@ -59,7 +59,7 @@ class Exam:
         k: list length.
         relevant_rating: stars from which a held-out movie counts as a good recommendation.
         has_cold_users: whether lists are asked for users without a training rating too.
-        ranking_metrics: what `judge_lists` computes, by name.
+        ranking_metrics: what `evaluate_lists` computes, by name.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class Exam:
         """Who rated each movie of the catalogue: a SciPy sparse array of ones; shape (n_movies, n_users)."""
         return self.matrix.stars.astype(bool).astype(np.float32).T.tocsr()
 
-    def judge_ranking(self, factors: Factors) -> tuple[dict[str, float], PerUser]:
+    def evaluate_ranking(self, factors: Factors) -> tuple[dict[str, float], PerUser]:
         """Means over users, and the values per user in the order of `user_ids`."""
-        return self.judge_lists(self.rank(factors))
+        return self.evaluate_lists(self.rank(factors))
 
-    def judge_lists(self, lists: Lists) -> tuple[dict[str, float], PerUser]:
+    def evaluate_lists(self, lists: Lists) -> tuple[dict[str, float], PerUser]:
         """Accuracy of lists in the order of `user_ids`: means over users, and the values per user.
 
         Raises:
@@ -175,7 +175,7 @@ class Exam:
             ),
         }
 
-    def judge_rating(self, model: RatingModel) -> dict[str, float]:
+    def evaluate_rating(self, model: RatingModel) -> dict[str, float]:
         """RMSE, MAE and R² of the stars over all held-out ratings, cold users and movies included.
 
         `rating_coverage` is the share of them whose user and movie both have factors; the rest gets the bias part.

@@ -27,6 +27,7 @@ from typing import Any
 from recsys.errors import ConfigError, NotFoundError
 from recsys.messages import Pruned
 from recsys.registry import training_runs
+from recsys.registry.model_records import read_record
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.snapshots import SnapshotManifest, read_manifest
@@ -123,7 +124,7 @@ def plan(
     gone = {snapshot.snapshot_id for snapshot in snapshots if not snapshot.kept_because}
     going = [manifest for manifest in manifests if manifest.snapshot_id in gone]
     staying = [manifest for manifest in manifests if manifest.snapshot_id not in gone]
-    trained_on = {str(model["tags"].get("train")) for model in live_models}
+    trained_on = {read_record(store, model["run_id"], model["tags"]).train_key for model in live_models}
     unpublished = {layout.snapshot(name): keys for name, keys in folders.items() if not found[name]}
     unowned = unpublished | {layout.scratch(owner_id): keys for owner_id, keys in scratch.items()}
     removals = (
@@ -175,7 +176,7 @@ def _live(
 ) -> Iterator[tuple[str, str]]:
     """Snapshots that models, trainings or published tables refer to, and how."""
     for model in live_models:
-        if snapshot_id := model["tags"].get("snapshot_id"):
+        if snapshot_id := read_record(store, model["run_id"], model["tags"]).snapshot_id:
             aliases = ", ".join(model["aliases"])
             yield snapshot_id, f"{model['name']} version {model['version']} ({aliases}) was trained on it"
     for run in tracking.find_runs(training_runs.EXPERIMENT, {"kind": "training"}):

@@ -1,1 +1,1 @@
-"""Which hyper-parameters to try, the cross-validation that judges them, and the pictures that show what came of it."""
+"""Spaces of hyper-parameters, strategies that choose candidates, and the cross-validation that evaluates them."""

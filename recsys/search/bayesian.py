@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.search.space import Choice, Dimension, LogInteger, Point, Space
+from recsys.search.space import Choice, Dimension, LogInteger, Params, Space
 from recsys.search.trial import Candidate, Objective, Trial
 
 # Asked at once, whatever the number of cores, so that the trials are the same on every machine.
@@ -22,7 +22,7 @@ class Bayesian:
 
     Args:
         space: dimension by name.
-        points: known and evenly spread points; about a third of the budget, at most 10, is spent on them first.
+        candidates: known and evenly spread ones; about a third of the budget, at most 10, is spent on them first.
         n_trials: candidates in all.
         objective: what is optimised.
         seed: same seed and same outcomes, same candidates.
@@ -30,20 +30,22 @@ class Bayesian:
 
     prunes = True
 
-    def __init__(self, space: Space, points: Sequence[Point], n_trials: int, objective: Objective, seed: int) -> None:
+    def __init__(
+        self, space: Space, candidates: Sequence[Params], n_trials: int, objective: Objective, seed: int
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objective, self._seed = space, objective, seed
         self._distributions = {name: _distribution(dimension) for name, dimension in space.items()}
-        n_start = min(len(points), 10, max(BATCH, n_trials // 3))
+        n_start = min(len(candidates), 10, max(BATCH, n_trials // 3))
         self._study = optuna.create_study(
             direction="minimize" if objective.lower_is_better else "maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=BATCH),
         )
-        for point in points[:n_start]:
-            self._study.enqueue_trial(point)
-        self._asked: list[Point] = []
+        for params in candidates[:n_start]:
+            self._study.enqueue_trial(params)
+        self._asked: list[Params] = []
         self._open: list[tuple[Candidate, Any]] = []
         self.plan = [1.0] * n_trials
 
@@ -53,7 +55,7 @@ class Bayesian:
             if found is None:
                 break
             self._open.append(found)
-            self._asked.append(found[0].point)
+            self._asked.append(found[0].params)
         return [candidate for candidate, _ in self._open]
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -76,7 +78,7 @@ class Bayesian:
         return bool(question.should_prune())
 
     def _next(self) -> tuple[Candidate, Any] | None:
-        """A point that was not asked before; None when the space seems to be exhausted."""
+        """A candidate that was not asked before; None when the space seems to be exhausted."""
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
@@ -85,9 +87,9 @@ class Bayesian:
             seed = int(np.random.SeedSequence([self._seed, n_questions]).generate_state(1)[0])
             self._study.sampler = TPESampler(seed=seed, n_startup_trials=1)
             question = self._study.ask(self._distributions)
-            point = {name: dimension.nearest(question.params[name]) for name, dimension in self._space.items()}
-            if point not in self._asked:
-                return Candidate(point), question
+            params = {name: dimension.nearest(question.params[name]) for name, dimension in self._space.items()}
+            if params not in self._asked:
+                return Candidate(params), question
             self._study.tell(question, state=TrialState.FAIL)
         return None
 

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 
-from recsys.search.space import Point, show
+from recsys.search.space import Params, show
 from recsys.search.strategies import Strategy
 from recsys.search.trial import Candidate, Objective, Stage, Trial
 
@@ -35,7 +35,7 @@ def cross_validate(
     name: str,
     strategy: Strategy,
     n_folds: int,
-    judge: Callable[[Point, int], dict[str, float]],
+    evaluate: Callable[[Params, int], dict[str, float]],
     on_trial: Callable[[Trial], None],
     objective: Objective,
     *,
@@ -50,18 +50,18 @@ def cross_validate(
         name: for the log.
         strategy: its very first candidate is judged whatever the limit; it must be one to be judged in full.
         n_folds: folds are numbered from 0.
-        judge: fits on all folds but one and returns the metrics on that one; called from `n_parallel` threads, for the
-            folds of a candidate at once unless the strategy prunes.
+        evaluate: fits on all folds but one and returns the metrics on that one; called from `n_parallel` threads, for
+            the folds of a candidate at once unless the strategy prunes.
         on_trial: called in this thread once per newly finished trial, as soon as it is finished.
         objective: shown in the log, and what the strategy may prune by.
         n_parallel: trials under way at once, and fits; does not change what is asked.
-        known: trials of an interrupted search; they answer instead of `judge`.
+        known: trials of an interrupted search; they answer instead of `evaluate`.
         limit_s: no trial is begun later than this; what runs is finished.
         clock: seconds.
     """
     trials: list[Trial] = []
     with ThreadPoolExecutor(n_parallel) as fits, ThreadPoolExecutor(n_parallel) as pool:
-        search = _Search(name, strategy, n_folds, judge, fits, objective, known, limit_s, clock)
+        search = _Search(name, strategy, n_folds, evaluate, fits, objective, known, limit_s, clock)
         while batch := strategy.ask():
             judged = search.run(pool, batch, len(trials), on_trial)
             trials += [trial for trial in judged if trial is not None]
@@ -92,7 +92,7 @@ class _Search:
     name: str
     strategy: Strategy
     n_folds: int
-    judge: Callable[[Point, int], dict[str, float]]
+    evaluate: Callable[[Params, int], dict[str, float]]
     fits: ThreadPoolExecutor
     objective: Objective
     known: Sequence[Trial]
@@ -144,25 +144,25 @@ class _Search:
 
     def _answer(self, number: int, candidate: Candidate) -> "_Answer | None":
         """The candidate's trial; None where time is up."""
-        known = next((trial for trial in self.known if trial.point == candidate.point), None)
+        known = next((trial for trial in self.known if trial.params == candidate.params), None)
         if known is None and number > 0 and self.is_out_of_time():
             return None
         started = self.clock()
         before = known.fold_metrics[: self.n_folds] if known else []
         if self.strategy.prunes:
-            folds, is_pruned = self._judged_in_turn(candidate, before)
+            folds, is_pruned = self._evaluated_in_turn(candidate, before)
         else:
             missing = range(len(before), self.n_folds)
-            folds, is_pruned = [*before, *self.fits.map(partial(self.judge, candidate.point), missing)], False
+            folds, is_pruned = [*before, *self.fits.map(partial(self.evaluate, candidate.params), missing)], False
         stage: Stage = "pruned" if is_pruned else "rung" if candidate.is_rung else "full"
         if known is not None and len(folds) <= len(known.fold_metrics):
             return _Answer(
-                replace(known, number=number, point=candidate.point, stage=stage), is_new=False, at_s=started
+                replace(known, number=number, params=candidate.params, stage=stage), is_new=False, at_s=started
             )
         ended = self.clock()
-        return _Answer(Trial(number, candidate.point, folds, ended - started, stage), is_new=True, at_s=ended)
+        return _Answer(Trial(number, candidate.params, folds, ended - started, stage), is_new=True, at_s=ended)
 
-    def _judged_in_turn(
+    def _evaluated_in_turn(
         self, candidate: Candidate, before: Sequence[dict[str, float]]
     ) -> tuple[list[dict[str, float]], bool]:
         """Metrics fold by fold until the strategy gives the candidate up, and whether it did.
@@ -171,7 +171,7 @@ class _Search:
         """
         folds: list[dict[str, float]] = []
         for fold in range(self.n_folds):
-            folds.append(before[fold] if fold < len(before) else self.judge(candidate.point, fold))
+            folds.append(before[fold] if fold < len(before) else self.evaluate(candidate.params, fold))
             values = [metrics[self.objective.metric] for metrics in folds]
             if fold + 1 < self.n_folds and self.strategy.is_hopeless(candidate, values):
                 return folds, True
@@ -192,7 +192,7 @@ class _Search:
             len(self._finished),
             len(plan),
             "" if trial.stage == "full" else f" ({trial.stage})",
-            show(trial.point),
+            show(trial.params),
             self.objective.metric,
             trial.mean(self.objective.metric),
             max(0.0, min(left_s, self._started + self.limit_s - answer.at_s)),

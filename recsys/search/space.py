@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Point = dict[str, Any]
+Params = dict[str, Any]
 _EDGE = 0.05
 
 
@@ -76,29 +76,29 @@ Dimension = LogUniform | LogInteger | Choice
 Space = dict[str, Dimension]
 
 
-def fit_into(space: Space, point: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
-    """A point that did well elsewhere, made one of this space: other names left out, missing ones filled in, clipped.
+def fit_into(space: Space, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> Params:
+    """What did well elsewhere, made a candidate of this space: other names left out, missing ones filled in, clipped.
 
     Raises:
-        KeyError: neither the point nor the defaults know a numeric dimension.
+        KeyError: neither they nor the defaults know a numeric dimension.
 
     >>> space = {"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1), "weights": Choice(("stars", "liked"))}
     >>> fit_into(space, {"rank": 64, "alpha": 2.0}, {"reg_param": 0.1})
     {'rank': 32, 'reg_param': 0.1, 'weights': 'stars'}
     """
-    known = {name: d.options[0] for name, d in space.items() if isinstance(d, Choice)} | {**defaults, **point}
+    known = {name: d.options[0] for name, d in space.items() if isinstance(d, Choice)} | {**defaults, **params}
     return {name: dimension.nearest(known[name]) for name, dimension in space.items()}
 
 
-def grid(space: Space, n: int) -> list[Point]:
-    """Every point of the largest even grid of at most `n` points.
+def grid(space: Space, n: int) -> list[Params]:
+    """Every candidate of the largest even grid of at most `n`.
 
     Levels are handed out one by one, to the dimension with the fewest among those for which there is room. A dimension
     with one level stands at its middle, one with more has both its ends.
 
     >>> grid({"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1)}, 5)[1:3]
     [{'rank': 8, 'reg_param': 1.0}, {'rank': 32, 'reg_param': 0.01}]
-    >>> [point["reg_param"] for point in grid({"reg_param": LogUniform(0.01, 1)}, 3)]
+    >>> [params["reg_param"] for params in grid({"reg_param": LogUniform(0.01, 1)}, 3)]
     [0.01, 0.1, 1.0]
     """
     levels = dict.fromkeys(space, 1)
@@ -115,10 +115,10 @@ def grid(space: Space, n: int) -> list[Point]:
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def halton(space: Space, seed: int, n: int) -> Iterator[Point]:
-    """Points of a scrambled Halton sequence, which covers few points better than independent draws do.
+def halton(space: Space, seed: int, n: int) -> Iterator[Params]:
+    """Candidates of a scrambled Halton sequence, which covers the space better than as many independent draws.
 
-    Bergstra & Bengio (2012), section 5. Same seed, same points; those of a longer sequence begin with a shorter one's.
+    Bergstra & Bengio (2012), section 5. Same seed, same candidates; a longer sequence begins with a shorter one.
     """
     from scipy.stats import qmc
 
@@ -127,23 +127,23 @@ def halton(space: Space, seed: int, n: int) -> Iterator[Point]:
         yield {name: dimension.at(float(u)) for (name, dimension), u in zip(space.items(), row, strict=True)}
 
 
-def different(points: Iterable[Point], n: int) -> list[Point]:
-    """The first `n` different points.
+def different(candidates: Iterable[Params], n: int) -> list[Params]:
+    """The first `n` different ones.
 
     >>> different([{"rank": 8}, {"rank": 8}, {"rank": 9}, {"rank": 10}], 2)
     [{'rank': 8}, {'rank': 9}]
     """
-    found: list[Point] = []
-    for point in points:
+    found: list[Params] = []
+    for params in candidates:
         if len(found) >= n:
             break
-        if point not in found:
-            found.append(point)
+        if params not in found:
+            found.append(params)
     return found
 
 
-def edges(space: Space, point: Point) -> dict[str, str]:
-    """The numeric dimensions at whose end a point stands, within a twentieth of the log scale: ``low`` or ``high``.
+def edges(space: Space, params: Params) -> dict[str, str]:
+    """The numeric dimensions at whose end a candidate is, within a twentieth of the log scale: ``low`` or ``high``.
 
     >>> edges({"rank": LogInteger(8, 32), "reg_param": LogUniform(0.01, 1)}, {"rank": 32, "reg_param": 0.3})
     {'rank': 'high'}
@@ -152,19 +152,19 @@ def edges(space: Space, point: Point) -> dict[str, str]:
     for name, dimension in space.items():
         if isinstance(dimension, Choice) or dimension.low == dimension.high:
             continue
-        u = math.log(point[name] / dimension.low) / math.log(dimension.high / dimension.low)
+        u = math.log(params[name] / dimension.low) / math.log(dimension.high / dimension.low)
         if not _EDGE < u < 1 - _EDGE:
             found[name] = "low" if u <= _EDGE else "high"
     return found
 
 
-def show(point: Mapping[str, Any]) -> str:
-    """A point as text.
+def show(params: Mapping[str, Any]) -> str:
+    """Hyper-parameters as text.
 
     >>> show({"rank": 32, "reg_param": 0.1, "half_life": None, "weights": "liked"})
     'rank=32 reg_param=0.1 half_life=none weights=liked'
     """
-    return " ".join(f"{name}={show_value(value)}" for name, value in point.items())
+    return " ".join(f"{name}={show_value(value)}" for name, value in params.items())
 
 
 def show_value(value: Any) -> str:

@@ -8,7 +8,7 @@ that was killed is resumed by asking again and answering from the trials that ar
 from collections.abc import Sequence
 from typing import Protocol
 
-from recsys.search.space import Point, Space, different, grid, halton
+from recsys.search.space import Params, Space, different, grid, halton
 from recsys.search.trial import Candidate, Objective, Trial
 
 
@@ -38,9 +38,9 @@ class Listed:
 
     prunes = False
 
-    def __init__(self, points: Sequence[Point]) -> None:
-        self._batches = [[Candidate(point) for point in points]]
-        self.plan = [1.0] * len(points)
+    def __init__(self, candidates: Sequence[Params]) -> None:
+        self._batches = [[Candidate(params) for params in candidates]]
+        self.plan = [1.0] * len(candidates)
 
     def ask(self) -> list[Candidate]:
         return self._batches.pop() if self._batches else []
@@ -57,25 +57,25 @@ class Halving:
 
     Each rung fits twice the iterations of the one below, and the better half of its candidates goes on to the next.
     Where every rung starts anew, as MLlib must, `n` candidates over `m` rungs cost about ``n * m / 2 ** (m - 1)`` full
-    fits: a fifth less than all in full with `max_iter` 10, half with 24, nothing below 5. A judge that goes on from
+    fits: a fifth less than all in full with `max_iter` 10, half with 24, nothing below 5. Fits that go on from
     the rung below pays for the new iterations alone, about ``n * (m + 1) / 2 ** m``: with 24, five sixteenths.
     What is asked is the same for both.
     Points known to do well skip the rungs, so that there is a full trial whenever time runs out.
 
     Args:
-        points: candidates; the first `n_known` are judged in full at once.
+        candidates: the first `n_known` of them are judged in full at once.
         n_known: how many of them.
         objective: who is better.
         max_iter: iterations of the last rung.
         first_rung: the fewest iterations worth looking at; below 3 the order says little about the final one.
-        is_resumed: the judge goes on from a point's rung below; for the plan's costs alone.
+        is_resumed: fits go on from the candidate's rung below; for the plan's costs alone.
     """
 
     prunes = False
 
     def __init__(
         self,
-        points: Sequence[Point],
+        candidates: Sequence[Params],
         n_known: int,
         objective: Objective,
         max_iter: int,
@@ -85,8 +85,8 @@ class Halving:
     ) -> None:
         self._objective = objective
         self._rungs = rungs(max_iter, first_rung)
-        self._known = [Candidate({**point, "max_iter": max_iter}) for point in points[:n_known]]
-        self._waiting = list(points[n_known:])
+        self._known = [Candidate({**params, "max_iter": max_iter}) for params in candidates[:n_known]]
+        self._waiting = list(candidates[n_known:])
         self._n_asked = 0
         self.plan = [1.0] * len(self._known)
         n, n_done = len(self._waiting), 0
@@ -101,11 +101,11 @@ class Halving:
         n_iterations = self._rungs[self._n_asked]
         self._n_asked += 1
         is_rung = self._n_asked < len(self._rungs)
-        return [*known, *(Candidate({**point, "max_iter": n_iterations}, is_rung) for point in self._waiting)]
+        return [*known, *(Candidate({**params, "max_iter": n_iterations}, is_rung) for params in self._waiting)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         ranked = self._objective.ranked([trial for trial in trials if trial.stage == "rung"])
-        self._waiting = [trial.point for trial in ranked[: (len(ranked) + 1) // 2]]
+        self._waiting = [trial.params for trial in ranked[: (len(ranked) + 1) // 2]]
 
     def is_hopeless(self, candidate: Candidate, values: Sequence[float]) -> bool:
         return False
@@ -129,7 +129,7 @@ def make(
     n_trials: int,
     objective: Objective,
     seed: int,
-    first: Sequence[Point],
+    first: Sequence[Params],
     max_iter: int,
     first_rung: int = 3,
     *,
@@ -138,27 +138,27 @@ def make(
     """A strategy by its name.
 
     Args:
-        name: ``grid``: the largest even grid of at most `n_trials` points, after the first ones. ``random``: a Halton
+        name: ``grid``: the largest even grid of at most `n_trials`, after the first ones. ``random``: a Halton
             sequence. ``bayesian``: Optuna's TPE with pruning. ``halving``: a Halton sequence, thinned out by rungs.
         space: dimension by name; without ``max_iter`` for halving, which decides it.
         n_trials: candidates, those of `first` among them (except for the grid).
         objective: what is optimised.
         seed: same seed, same candidates.
-        first: points of the space worth trying before any other, such as the present champion's; at least one.
+        first: candidates worth trying before any other, such as the present champion's; at least one.
         max_iter: iterations of a full fit.
         first_rung: iterations of the first rung, for halving.
-        is_resumed: whether the judge goes on from the rung below, for halving.
+        is_resumed: whether fits go on from the rung below, for halving.
     """
     first = different(first, n_trials)
     if name == "grid":
-        points = [*first, *grid(space, n_trials)]
-        return Listed(different(points, len(points)))
+        candidates = [*first, *grid(space, n_trials)]
+        return Listed(different(candidates, len(candidates)))
     # Twice as many as needed: whole numbers and choices may repeat.
-    points = different([*first, *halton(space, seed, 2 * n_trials)], n_trials)
+    candidates = different([*first, *halton(space, seed, 2 * n_trials)], n_trials)
     if name == "random":
-        return Listed(points)
+        return Listed(candidates)
     if name == "halving":
-        return Halving(points, len(first), objective, max_iter, first_rung, is_resumed=is_resumed)
+        return Halving(candidates, len(first), objective, max_iter, first_rung, is_resumed=is_resumed)
     from recsys.search.bayesian import Bayesian
 
-    return Bayesian(space, points, n_trials, objective, seed)
+    return Bayesian(space, candidates, n_trials, objective, seed)

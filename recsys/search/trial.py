@@ -1,4 +1,4 @@
-"""What a search asks, what it hears, and by what it chooses."""
+"""Trial parameters, results, and how the best trial is chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Literal
 
 import numpy as np
 
-from recsys.search.space import Point
+from recsys.search.space import Params
 
 Stage = Literal["full", "rung", "pruned"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A point to judge; one that stands on a rung is judged cheaply first, and cannot win by that."""
+    """Hyper-parameters to evaluate; on a rung they are judged with fewer iterations first, and cannot win by that."""
 
-    point: Point
+    params: Params
     is_rung: bool = False
 
 
@@ -25,7 +25,7 @@ class Trial:
 
     Attributes:
         number: place in the order of asking, from 0.
-        point: its hyper-parameters.
+        params: its hyper-parameters.
         fold_metrics: metrics of each fold, in fold order.
         seconds: wall time of all its folds.
         stage: ``full``: judged on every fold and in the running. ``rung``: a first look with fewer iterations.
@@ -33,7 +33,7 @@ class Trial:
     """
 
     number: int
-    point: Point
+    params: Params
     fold_metrics: list[dict[str, float]]
     seconds: float
     stage: Stage = "full"

@@ -14,7 +14,7 @@ from rich.markup import escape
 from recsys.config import Settings, environment_dataset
 from recsys.errors import ConfigError, RecsysError
 from recsys.ingest.formats import known_releases
-from recsys.messages import UnchangedSource
+from recsys.messages import ChampionRef, EvaluationResult, ModelVersion, UnchangedSource
 from recsys.pages.summary_page import print_steps, print_summary
 from recsys.stack import launcher
 from recsys.stack.dag_chain import PipelineRun, check_published, error_lines, run_pipeline
@@ -47,7 +47,8 @@ def run(
         result = run_pipeline(settings, conf, say=say, watch=show)
     report_failures(result)
     if result.is_refused:
-        say(f"No lists were made. {refusal(result.results['train_model.register'])}")
+        evaluated, version = (result.results[f"train_model.{task}"] for task in ("evaluate", "register"))
+        say(f"No lists were made. {refusal(EvaluationResult.read(evaluated), ModelVersion.read(version))}")
         raise SystemExit(1)
     if not result.has_succeeded:
         raise SystemExit(1)
@@ -60,9 +61,10 @@ def run(
     print_summary(shown, console)
     ran = [task for task in result.tasks if task.state != "skipped"]
     print_steps([(task.name, task.duration_s) for task in ran], console)
-    promoted = result.results.get("train_model.promote") or {}
-    if not promoted.get("promoted", True):
-        say(f"The champion was kept: {promoted['reason']}.")
+    if promoted := result.results.get("train_model.promote"):
+        champion = ChampionRef.read(promoted)
+        if not champion.is_promoted:
+            say(f"The champion was kept: {champion.reason}.")
     say(f"All {len(ran)} tasks of {len(result.runs)} DAGs succeeded in {result.duration_s:.0f} s.")
 
 

@@ -10,7 +10,7 @@
     reports/data-docs/<ingest_id>/index.html      Great Expectations' own pages
     reports/eda/<snapshot_id>.{html,json}
     splits/<split_id>/{train,holdout}.parquet     immutable; manifest.json is written last
-    models/<run_id>/...                           fitted factors and per-user metrics of a training run
+    models/<run_id>/...                           trials, fitted factors and evaluation of a training run
     models/_champions/<name>/00000042.json        promotions of a registered model, create-only; 00000042.done.json
     scratch/<owner_id>/...                        what tasks of one search or scoring share; gone when it ends
     tables/version=<v>/<table>/part-*.parquet     immutable; manifest.json is written last
@@ -134,12 +134,31 @@ def split(split_id: str) -> str:
     return f"splits/{split_id}"
 
 
+def split_manifest(split_id: str) -> str:
+    return f"{split(split_id)}/{MANIFEST}"
+
+
 def model(run_id: str) -> str:
     return f"models/{run_id}"
 
 
 def recommender(model_prefix: str) -> str:
     return f"{model_prefix}/recommender.npz"
+
+
+def model_record(model_prefix: str) -> str:
+    """What a model was made of, and from which ratings; written before the model itself."""
+    return f"{model_prefix}/model.json"
+
+
+def trials(model_prefix: str) -> str:
+    """The prefix of the trials of a search that were finished, each written when it was."""
+    return f"{model_prefix}/trials/"
+
+
+def trial(model_prefix: str, model: str, params: str) -> str:
+    """A trial of the search of `model`, by its hyper-parameters as a text."""
+    return f"{trials(model_prefix)}{model}-{hashlib.sha256(params.encode()).hexdigest()[:16]}.json"
 
 
 def search(model_prefix: str) -> str:

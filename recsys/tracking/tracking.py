@@ -244,7 +244,7 @@ class Tracking:
         }
 
     def aliased_versions(self) -> list[dict[str, Any]]:
-        """Every registered version that carries an alias: ``{name, version, aliases, tags}``."""
+        """Every registered version that carries an alias: ``{name, version, run_id, aliases, tags}``."""
         found: dict[tuple[str, str], list[str]] = {}
         token: str | None = ""
         while token is not None:
@@ -253,14 +253,16 @@ class Tracking:
                 for alias, version in sorted(model.aliases.items()):
                     found.setdefault((model.name, str(version)), []).append(alias)
             token = page.token or None
+        versions = {(name, number): self._client.get_model_version(name, number) for name, number in found}
         return [
             {
                 "name": name,
-                "version": version,
-                "aliases": aliases,
-                "tags": dict(self._client.get_model_version(name, version).tags),
+                "version": number,
+                "run_id": version.run_id,
+                "aliases": found[name, number],
+                "tags": dict(version.tags),
             }
-            for (name, version), aliases in found.items()
+            for (name, number), version in versions.items()
         ]
 
     def set_alias(self, name: str, alias: str, version: str) -> None:

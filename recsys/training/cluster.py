@@ -25,14 +25,14 @@ from recsys.errors import NotFoundError, PermanentError
 from recsys.evaluation.evaluator import Ratings
 from recsys.models.als import AlsParams
 from recsys.models.factors import Factors
-from recsys.search.space import Point
+from recsys.search.space import Params
 from recsys.spark.masters import is_local
 from recsys.spark.memory import machine_mb
 from recsys.spark.session import blas_in_use
 from recsys.spark.shipping import as_raised
 from recsys.storage import layout
 from recsys.storage.base import Store
-from recsys.training.folds import Fold, Folds, Judges
+from recsys.training.folds import Fold, FoldEvaluator, Folds
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# By all ratings: a fold and its labels, 64 as measured at 2 million, and 8 that the matrix of its exam must take.
+# By all ratings: a fold and its labels, 64 as measured at 2 million, and 8 that the matrix of its evaluator must take.
 _BYTES_PER_RATING = 72
 _SETTLED_S = 2.0
 # Of a Python worker: the folds of the search it worked for last.
@@ -48,9 +48,9 @@ _FOLDS: dict[str, Folds] = {}
 
 
 @contextmanager
-def judges(
+def fold_evaluator(
     spark: "SparkSession | None", ratings: Ratings, config: TrainConfig, store: Store | None = None
-) -> Iterator[Judges]:
+) -> Iterator[FoldEvaluator]:
     """Where candidates are fitted: without Spark in threads of compiled code, on Spark by MLlib or in such tasks.
 
     Args:
@@ -114,12 +114,12 @@ class Tasks:
         self._context, self._work, self._here = spark.sparkContext, work, here
         self.n_parallel = n_slots(spark)
 
-    def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
-        metrics: dict[str, float] = self._run("judge", model, point, fold)
+    def evaluate(self, model: str, params: Params, fold: int) -> dict[str, float]:
+        metrics: dict[str, float] = self._run("evaluate", model, params, fold)
         return metrics
 
-    def fit(self, model: str, point: Point, fold: int) -> Factors:
-        factors: Factors = self._run("fit", model, point, fold)
+    def fit(self, model: str, params: Params, fold: int) -> Factors:
+        factors: Factors = self._run("fit", model, params, fold)
         return factors
 
     def fold(self, number: int) -> Fold:

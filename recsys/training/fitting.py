@@ -1,4 +1,4 @@
-"""How a point of the search becomes a model: what a rating says to it, and which engine fits it."""
+"""How hyper-parameters become a model: what a rating says to it, and which engine fits it."""
 
 import os
 import threading
@@ -20,14 +20,14 @@ from recsys.models.factors import Biases, Factors
 from recsys.models.preferences import preference
 from recsys.models.recipe import Member
 from recsys.models.recommender import RatingModel
-from recsys.search.space import Point
+from recsys.search.space import Params
 from recsys.spark.memory import task_bytes
 from recsys.splitting.split import Split
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# What a rating may say to the ranking model, by the name it has in points: arguments of `preference`.
+# What a rating may say to the ranking model, by the name it has among the hyper-parameters: arguments of `preference`.
 PREFERENCES: dict[str, dict[str, Any]] = {
     "stars": {"scheme": "stars"},
     "root": {"scheme": "stars", "power": 0.5},
@@ -157,8 +157,8 @@ def _n_kept(n_ratings: int) -> int:
 class Fitter:
     """Fits of both models on one set of training ratings.
 
-    A point says ``rank``, ``reg_param`` and, for the ranking model, ``preference``, ``alpha`` and perhaps
-    ``half_life_days``; `max_iter` holds where it does not say otherwise. `alpha` is the confidence that the average
+    Hyper-parameters are ``rank``, ``reg_param`` and, for the ranking model, ``preference``, ``alpha`` and perhaps
+    ``half_life_days``; `max_iter` holds where they do not say otherwise. `alpha` is the confidence that the average
     rating adds, whatever the unit of its preference: the scales of stars and of ones are the same to it. A movie is
     `liked` from `relevant_rating` stars on.
     """
@@ -169,67 +169,69 @@ class Fitter:
         self._sizes: dict[str, float] = {}  # mean sizes of labels, by preference
         self.biases: Biases = fit_biases(train.user_ids, train.movie_ids, train.stars)
 
-    def ranking(self, point: Point, seed: int | None = None) -> Factors:
+    def ranking(self, params: Params, seed: int | None = None) -> Factors:
         """Implicit ALS on what the ratings say about wanting a movie."""
-        scheme = f"{point['preference']} {point.get('half_life_days')}"
-        params = self._params({**point, "alpha": self.alpha(point)}, seed)
-        return self._engine.fit(scheme, lambda: self._preference(point), params)
+        scheme = f"{params['preference']} {params.get('half_life_days')}"
+        als_params = self._als_params({**params, "alpha": self.alpha(params)}, seed)
+        return self._engine.fit(scheme, lambda: self._preference(params), als_params)
 
-    def residuals(self, point: Point, seed: int | None = None) -> Factors:
-        """Explicit ALS on what the biases leave over."""
-        return self._engine.fit("rest", self._rest, self._params(point, seed))
+    def residuals(self, params: Params, seed: int | None = None) -> Factors:
+        """Explicit ALS on the residuals of the biases."""
+        return self._engine.fit("residuals", self._residuals, self._als_params(params, seed))
 
-    def fit(self, model: str, point: Point, seed: int | None = None) -> Factors:
-        """A fit of a point of the search of `model`: ``ranking`` (implicit) or ``rating`` (explicit)."""
-        return (self.ranking if model == "ranking" else self.residuals)(point, seed)
+    def fit(self, model: str, params: Params, seed: int | None = None) -> Factors:
+        """A fit with hyper-parameters from the search of `model`: ``ranking`` (implicit) or ``rating`` (explicit)."""
+        return (self.ranking if model == "ranking" else self.residuals)(params, seed)
 
-    def rating(self, point: Point) -> RatingModel:
-        return self.with_biases(self.residuals(point))
+    def rating(self, params: Params) -> RatingModel:
+        return self.with_biases(self.residuals(params))
 
-    def with_biases(self, rest: Factors) -> RatingModel:
-        """Factors for what the biases leave over, with the biases."""
-        return RatingModel(self.biases, rest, float(self.train.stars.min()), float(self.train.stars.max()))
+    def with_biases(self, residuals: Factors) -> RatingModel:
+        """Factors of the residuals, with the biases."""
+        return RatingModel(self.biases, residuals, float(self.train.stars.min()), float(self.train.stars.max()))
 
-    def member(self, point: Point) -> Member:
-        """How a fit of the point is told, for folding users in later."""
-        params = self._params(point, None)
-        if "preference" not in point:
-            return Member(rank=params.rank, reg_param=params.reg_param)
+    def member(self, params: Params) -> Member:
+        """What folding users in later needs to know of a fit."""
+        als_params = self._als_params(params, None)
+        if "preference" not in params:
+            return Member(rank=als_params.rank, reg_param=als_params.reg_param)
         return Member(
-            rank=params.rank,
-            reg_param=params.reg_param,
-            alpha=self.alpha(point),
+            rank=als_params.rank,
+            reg_param=als_params.reg_param,
+            alpha=self.alpha(params),
             threshold=self._liked,
-            half_life_days=point.get("half_life_days"),
-            **PREFERENCES[point["preference"]],
+            half_life_days=params.get("half_life_days"),
+            **PREFERENCES[params["preference"]],
         )
 
-    def alpha(self, point: Point) -> float:
-        """The alpha that MLlib is told: the point's, by the average size of a label."""
-        name = point["preference"]
+    def alpha(self, params: Params) -> float:
+        """The alpha that MLlib is given: that of the hyper-parameters, by the average size of a label."""
+        name = params["preference"]
         if name not in self._sizes:
             labels = self._preference({"preference": name})
             some = labels[labels != 0]
             self._sizes[name] = float(np.abs(some).mean() if len(some) else 1.0)
-        return float(f"{point['alpha'] / self._sizes[name]:.6g}")
+        return float(f"{params['alpha'] / self._sizes[name]:.6g}")
 
-    def _preference(self, point: Point) -> NDArray[np.float32]:
+    def _preference(self, params: Params) -> NDArray[np.float32]:
         train = self.train
         return preference(
             train.stars,
             train.user_ids,
             train.timestamps,
-            **PREFERENCES[point["preference"]],
+            **PREFERENCES[params["preference"]],
             threshold=self._liked,
-            half_life_days=point.get("half_life_days"),
+            half_life_days=params.get("half_life_days"),
         )
 
-    def _rest(self) -> NDArray[np.float32]:
-        rest: NDArray[np.float32] = self.train.stars - self.biases.predict(self.train.user_ids, self.train.movie_ids)
-        return rest
+    def _residuals(self) -> NDArray[np.float32]:
+        residuals: NDArray[np.float32] = self.train.stars - self.biases.predict(
+            self.train.user_ids, self.train.movie_ids
+        )
+        return residuals
 
-    def _params(self, point: Point, seed: int | None) -> AlsParams:
-        given = {name: value for name, value in point.items() if name in AlsParams.model_fields}
+    def _als_params(self, params: Params, seed: int | None) -> AlsParams:
+        given = {name: value for name, value in params.items() if name in AlsParams.model_fields}
         return AlsParams(**{"max_iter": self._max_iter, **given}, seed=self._seed if seed is None else seed)
 
 

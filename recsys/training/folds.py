@@ -1,4 +1,4 @@
-"""The folds a search judges its candidates on, each prepared once: what does not depend on a candidate is shared."""
+"""The folds a search evaluates its candidates on, each prepared once: what does not depend on a candidate is shared."""
 
 import threading
 from collections import OrderedDict
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from recsys.compiled.compiled_als import States
 from recsys.config import TrainConfig
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.models.factors import Factors
-from recsys.search.space import Point
+from recsys.search.space import Params
 from recsys.training import fitting
 from recsys.training.fitting import Fitter, fitter_of, split_of
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 StatesOf = Callable[[int], States]
 
 
-class Judges(Protocol):
-    """Fit candidates on a fold's training part, and judge them on the rest of the fold; called from threads.
+class FoldEvaluator(Protocol):
+    """Fit candidates on a fold's training part, and evaluate them on the rest of the fold; called from threads.
 
     Attributes:
         n_parallel: calls that are worked on side by side.
@@ -29,11 +29,11 @@ class Judges(Protocol):
 
     n_parallel: int
 
-    def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
-        """Fit a point of the search of `model` and return its metrics."""
+    def evaluate(self, model: str, params: Params, fold: int) -> dict[str, float]:
+        """Fit with hyper-parameters from the search of `model` and return the metrics."""
         ...
 
-    def fit(self, model: str, point: Point, fold: int) -> Factors:
+    def fit(self, model: str, params: Params, fold: int) -> Factors:
         """Only fit it."""
         ...
 
@@ -44,15 +44,15 @@ class Judges(Protocol):
 
 @dataclass(frozen=True)
 class Fold:
-    """Fits on the training part of a fold, and the exam on the rest of it."""
+    """Fits on the training part of a fold, and their evaluation on the rest of it."""
 
     fitter: Fitter
-    exam: Exam
+    evaluator: Evaluator
 
-    def judge(self, model: str, point: Point) -> dict[str, float]:
+    def evaluate(self, model: str, params: Params) -> dict[str, float]:
         if model == "ranking":
-            return self.exam.judge_ranking(self.fitter.ranking(point))[0]
-        return self.exam.judge_rating(self.fitter.rating(point))
+            return self.evaluator.evaluate_ranking(self.fitter.ranking(params))[0]
+        return self.evaluator.evaluate_rating(self.fitter.rating(params))
 
 
 class Folds:
@@ -80,11 +80,11 @@ class Folds:
         self._ready: OrderedDict[int, Fold] = OrderedDict()
         self.n_parallel = fitting.n_parallel(spark)
 
-    def judge(self, model: str, point: Point, fold: int) -> dict[str, float]:
-        return self.fold(fold).judge(model, point)
+    def evaluate(self, model: str, params: Params, fold: int) -> dict[str, float]:
+        return self.fold(fold).evaluate(model, params)
 
-    def fit(self, model: str, point: Point, fold: int) -> Factors:
-        return self.fold(fold).fitter.fit(model, point)
+    def fit(self, model: str, params: Params, fold: int) -> Factors:
+        return self.fold(fold).fitter.fit(model, params)
 
     def fold(self, number: int) -> Fold:
         with self._lock:
@@ -102,7 +102,8 @@ class Folds:
         train, validation = ratings.where(part.train), ratings.where(part.validation)
         states = self._states_of(number) if self._states_of else None
         fold = Fold(
-            fitter_of(self._spark, train, config, states), Exam(train, validation, config.k, config.relevant_rating)
+            fitter_of(self._spark, train, config, states),
+            Evaluator(train, validation, config.k, config.relevant_rating),
         )
-        _ = fold.exam.popularity, fold.exam.matrix  # before threads share it
+        _ = fold.evaluator.popularity, fold.evaluator.matrix  # before threads share it
         return fold

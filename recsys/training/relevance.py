@@ -1,22 +1,15 @@
 """What the rating scale of a snapshot means for its training."""
 
-import functools
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Mapping
 
-from recsys.config import NO_RATINGS, Preference, Settings, TrainConfig
+from recsys.config import NO_RATINGS, Preference, TrainConfig
 from recsys.errors import ConfigError
 from recsys.rating_scales import stars_on
-from recsys.storage.opening import open_store
-from recsys.storage.snapshots import SnapshotManifest, read_manifest
+from recsys.storage.snapshots import SnapshotManifest
 
 log = logging.getLogger(__name__)
-
-Args = ParamSpec("Args")
-First = TypeVar("First", str, dict[str, Any])
-Result = TypeVar("Result")
 
 _HIGH = 0.75
 # Heavy users and favourites have counts a thousand times those of others, so their root goes first.
@@ -43,33 +36,32 @@ def relevant_on(scale: str, asked: float = 0.0) -> float:
     return asked or next(star for star in stars if star >= stars[0] + _HIGH * (stars[-1] - stars[0]))
 
 
-def on_scale(
-    job: Callable[Concatenate[First, TrainConfig, Args], Result],
-) -> Callable[Concatenate[First, TrainConfig, Args], Result]:
-    """Give a job of the training the config as the snapshot's scale has it: `relevant_rating`, and for counts more.
+def on_scale(config: TrainConfig, manifest: SnapshotManifest) -> TrainConfig:
+    """The config as a snapshot's rating scale has it: `relevant_rating`, and for counts more.
 
-    Splits by time are refused for a snapshot without times.
+    Args:
+        config: what was asked for.
+        manifest: of the snapshot.
+
+    Raises:
+        ConfigError: it cannot be trained on this snapshot, for instance by time where there are no times.
     """
-
-    @functools.wraps(job)
-    def scaled(first: First, config: TrainConfig, /, *args: Args.args, **kwargs: Args.kwargs) -> Result:
-        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Settings)]
-        store = open_store((given[0] if given else Settings.load()).resolved_store_url)
-        snapshot_id = first if isinstance(first, str) else first["snapshot_id"]
-        manifest = read_manifest(store, snapshot_id)
-        _check_times(manifest, config)
-        if not manifest.has_ratings:
-            log.info(
-                "%s has no ratings: the ranking model learns from counts, and there is no rating model", snapshot_id
-            )
-            return job(first, for_counts(config, manifest.summed.to_json() if manifest.summed else {}), *args, **kwargs)
-        relevant = relevant_on(manifest.rating_scale, config.relevant_rating)
-        return job(first, config.model_copy(update={"relevant_rating": relevant}), *args, **kwargs)
-
-    return scaled
+    if manifest.lineage.reading.times == "none" and config.split in ("time", "last_n"):
+        raise ConfigError(
+            f"{manifest.snapshot_id} was taken in with times=none, so split={config.split} has no times to split "
+            "by. Nothing was started. Choose split=random, per_user or per_movie."
+        )
+    if not manifest.has_ratings:
+        log.info(
+            "%s has no ratings: the ranking model learns from counts, and there is no rating model",
+            manifest.snapshot_id,
+        )
+        return for_counts(config, manifest.summed.to_json() if manifest.summed else {})
+    relevant = relevant_on(manifest.rating_scale, config.relevant_rating)
+    return config.model_copy(update={"relevant_rating": relevant})
 
 
-def for_counts(config: TrainConfig, summed: Mapping[str, Any]) -> TrainConfig:
+def for_counts(config: TrainConfig, summed: Mapping[str, float]) -> TrainConfig:
     """The config of a training on counts: no rating model, and what a count may say to the ranking model.
 
     Args:
@@ -100,12 +92,3 @@ def for_counts(config: TrainConfig, summed: Mapping[str, Any]) -> TrainConfig:
         "baselines": tuple(name for name in config.baselines if name != "bias_order"),  # orders by mean ratings
     }
     return config.model_copy(update=changed)
-
-
-def _check_times(manifest: SnapshotManifest, config: TrainConfig) -> None:
-    has_times = manifest.lineage.reading.times != "none"
-    if not has_times and config.split in ("time", "last_n"):
-        raise ConfigError(
-            f"{manifest.snapshot_id} was taken in with times=none, so split={config.split} has no times to split "
-            "by. Nothing was started. Choose split=random, per_user or per_movie."
-        )

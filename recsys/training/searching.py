@@ -1,26 +1,24 @@
-"""The search of both models: what is searched, how, and the record it leaves."""
+"""The search of both models: what is searched, how, and the document that is kept of it."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from recsys.config import TrainConfig
 from recsys.search import strategies
-from recsys.search.cross_validation import Outcome, cross_validate
-from recsys.search.space import Choice, LogInteger, LogUniform, Point, Space, fit_into
+from recsys.search.cross_validation import cross_validate
+from recsys.search.space import Choice, LogInteger, LogUniform, Params, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.tracking.tracking import Tracking
-from recsys.training import runs
-from recsys.training.folds import Judges
+from recsys.training.documents import ModelSearchRecord, OutcomeRecord, SearchRecord
+from recsys.training.folds import FoldEvaluator
 from recsys.training.report.training_report import Searched
 
 MODELS = ("ranking", "rating")
-# Points that did well on the MovieLens releases tried: worth a trial before anything is drawn.
-KNOWN_GOOD: dict[str, list[Point]] = {
+# What did well on the MovieLens releases tried: worth a trial before anything is drawn.
+KNOWN_GOOD: dict[str, list[Params]] = {
     "ranking": [
         {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "stars"},
         {"rank": 32, "reg_param": 0.1, "alpha": 3.5, "preference": "liked"},
@@ -61,45 +59,54 @@ def objective(model: str, config: TrainConfig) -> Objective:
     return Objective(f"ndcg_at_{config.k}") if model == "ranking" else Objective("rmse", lower_is_better=True)
 
 
-def search_both(
-    folds: Judges,
-    split: dict[str, Any],
+def search_models(
+    folds: FoldEvaluator,
     config: TrainConfig,
-    tracking: Tracking,
-    run_id: str,
+    on_trial: Callable[[str, Trial], None],
+    *,
+    finished: Mapping[str, Sequence[Trial]] | None = None,
+    first: Mapping[str, Params] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Searched]:
-    """Search the ranking model, then the rating model, each trial a nested run; then fit their learning curves."""
-    known = {model: runs.finished_trials(tracking, run_id, model) for model in models(config)}
+    """Search the ranking model, then the rating model; then fit their learning curves.
+
+    Args:
+        folds: on which candidates are judged.
+        config: what is searched, and how.
+        on_trial: called with the model and each newly finished trial, as soon as it is finished.
+        finished: by model, trials of an interrupted search.
+        first: by model, a candidate to begin with, such as the champion's.
+        clock: seconds.
+    """
+    known = {model: (finished or {}).get(model, ()) for model in models(config)}
     # The limit is for all attempts together.
-    spent_s = sum(trial.seconds for finished in known.values() for trial in finished) / folds.n_parallel
+    spent_s = sum(trial.seconds for trials in known.values() for trial in trials) / folds.n_parallel
     started = clock() - spent_s
-    champion = runs.champion_points(tracking, split["dataset"])
     found = []
     for model in models(config):
         goal, searched = objective(model, config), space(model, config)
         outcome = cross_validate(
             model,
-            strategy(model, config, champion.get(model)),
+            strategy(model, config, (first or {}).get(model)),
             config.n_folds,
-            partial(folds.judge, model),
-            partial(runs.log_trial, tracking, run_id, split, config, model),
+            partial(folds.evaluate, model),
+            partial(on_trial, model),
             goal,
             n_parallel=folds.n_parallel,
             known=known[model],
             limit_s=_limit_s(model, config) - (clock() - started),
             clock=clock,
         )
-        curve = learning_curve(partial(folds.judge, model), goal, outcome.trials, config, folds.n_parallel)
+        curve = learning_curve(partial(folds.evaluate, model), goal, outcome.trials, config, folds.n_parallel)
         found.append(Searched(model, goal, searched, outcome, curve))
     return found
 
 
-def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> strategies.Strategy:
-    """The configured strategy, which begins with the champion's point, if there is one, and the known-good ones."""
+def strategy(model: str, config: TrainConfig, champion: Params | None = None) -> strategies.Strategy:
+    """The configured strategy; it begins with what the champion has, if there is one, and what is known to be good."""
     searched, goal = space(model, config), objective(model, config)
     defaults = {**KNOWN_GOOD[model][0], "max_iter": config.max_iter}
-    first = [fit_into(searched, point, defaults) for point in (champion, *KNOWN_GOOD[model]) if point]
+    first = [fit_into(searched, params, defaults) for params in (champion, *KNOWN_GOOD[model]) if params]
     n_trials = config.ranking_trials if model == "ranking" else config.rating_trials
     return strategies.make(
         config.strategy,
@@ -115,53 +122,55 @@ def strategy(model: str, config: TrainConfig, champion: Point | None = None) -> 
 
 
 def learning_curve(
-    judge: Callable[[Point, int], dict[str, float]],
+    evaluate: Callable[[Params, int], dict[str, float]],
     goal: Objective,
     judged: Sequence[Trial],
     config: TrainConfig,
     n_parallel: int,
 ) -> dict[int, float]:
-    """The chosen point's metric on the first fold after 1, 2, 4, … iterations.
+    """The choice's metric on the first fold after 1, 2, 4, … iterations.
 
     Where it climbed the rungs of halving, the curve goes through them, and only what is below the first is fitted; a
-    point judged in full at once takes one and a half fits more.
+    choice judged in full at once takes one and a half fits more.
     """
     chosen = goal.best(judged)
-    n_iterations: int = chosen.point.get("max_iter", config.max_iter)
+    n_iterations: int = chosen.params.get("max_iter", config.max_iter)
     curve: dict[int, float] = {
-        trial.point.get("max_iter", n_iterations): trial.values(goal.metric)[0]
+        trial.params.get("max_iter", n_iterations): trial.values(goal.metric)[0]
         for trial in judged
-        if {**trial.point, "max_iter": n_iterations} == {**chosen.point, "max_iter": n_iterations}
+        if {**trial.params, "max_iter": n_iterations} == {**chosen.params, "max_iter": n_iterations}
     }
     longest_first = [2**i for i in reversed(range(n_iterations.bit_length())) if 2**i < min(curve)]
     with ThreadPoolExecutor(n_parallel) as pool:
-        fitted = pool.map(lambda step: judge({**chosen.point, "max_iter": step}, 0)[goal.metric], longest_first)
+        fitted = pool.map(lambda step: evaluate({**chosen.params, "max_iter": step}, 0)[goal.metric], longest_first)
     return dict(sorted({**curve, **dict(zip(longest_first, fitted, strict=True))}.items()))
 
 
-def to_record(found: list[Searched]) -> dict[str, Any]:
-    """All searches as a JSON document."""
-    return {
-        each.model: {"outcome": asdict(each.outcome), "curve": {str(n): value for n, value in each.curve.items()}}
-        for each in found
-    }
+def to_record(found: Sequence[Searched]) -> SearchRecord:
+    """All searches as the document that is kept of them."""
+    return SearchRecord(
+        **{
+            each.model: ModelSearchRecord(outcome=OutcomeRecord.of_outcome(each.outcome), curve=dict(each.curve))
+            for each in found
+        }
+    )
 
 
-def from_record(record: dict[str, Any], config: TrainConfig) -> list[Searched]:
+def from_record(record: SearchRecord, config: TrainConfig) -> list[Searched]:
     """What `to_record` was given; objective and space follow from the configuration."""
     found = []
     for model in models(config):
-        outcome, curve, searched = record[model]["outcome"], record[model]["curve"], space(model, config)
-        judged = [Trial(**{**trial, "point": _ordered(trial["point"], searched)}) for trial in outcome["trials"]]
-        by_step = {int(n): value for n, value in curve.items()}
-        result = Outcome(**{**outcome, "trials": judged})
-        found.append(Searched(model, objective(model, config), searched, result, by_step))
+        stored, searched = record.of_model(model), space(model, config)
+        outcome = stored.outcome.outcome()
+        trials = [replace(trial, params=_ordered(trial.params, searched)) for trial in outcome.trials]
+        result = replace(outcome, trials=trials)
+        found.append(Searched(model, objective(model, config), searched, result, stored.curve))
     return found
 
 
-def _ordered(point: Point, searched: Space) -> Point:
+def _ordered(params: Params, searched: Space) -> Params:
     """JSON documents are written with sorted keys; people read the dimensions in the order of the space."""
-    return {name: point[name] for name in dict.fromkeys([*searched, *point])}
+    return {name: params[name] for name in dict.fromkeys([*searched, *params])}
 
 
 def _limit_s(model: str, config: TrainConfig) -> float:

@@ -1,4 +1,4 @@
-"""The runner of the published protocols: what it reads, how it judges, and that it never chooses by test."""
+"""The runner of the published protocols: what it reads, how it evaluates, and that it never chooses by test."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from benchmarks.fitting import stars_model
 from benchmarks.plans import PLANS, plan_of
 from benchmarks.protocols import Part
-from benchmarks.quality import METRICS, _judge_lists
+from benchmarks.quality import METRICS, _evaluate_lists
 from benchmarks.ranking import Scored, all_scores, ndcg
 from benchmarks.releases import read_ratings
 from recsys.baselines.baselines import BASELINES
@@ -59,25 +59,25 @@ def columns(*ratings):
 
 
 @pytest.fixture
-def exam():
+def evaluator():
     """User 1 has seen 10 and asks for 20; user 2 has seen 20 and 30, asks for 10 and for 40, which nobody has rated.
 
     User 3, of whom nothing is known, is not asked about.
     """
     ratings = columns((1, 10, 5), (2, 20, 4), (2, 30, 1), (1, 20, 4), (2, 10, 5), (2, 40, 4), (2, 30, 2), (3, 10, 5))
     train = np.arange(8) < 3
-    return PLANS["latest-small"].exam(ratings, Part(train, ~train))
+    return PLANS["latest-small"].evaluator(ratings, Part(train, ~train))
 
 
-def test_lists_leave_out_what_is_rated_and_unlistable_movies_count_as_missed(exam):
+def test_lists_leave_out_what_is_rated_and_unlistable_movies_count_as_missed(evaluator):
     same_for_all = SameForAll(np.array([1.0, 2.0, 3.0], np.float32))
-    scored = Scored(exam, same_for_all.scores(np.arange(2)))  # the same scores, summed up before
-    for lists in (exam.rank_all(same_for_all), exam.rank_all(scored)):
+    scored = Scored(evaluator, same_for_all.scores(np.arange(2)))  # the same scores, summed up before
+    for lists in (evaluator.rank_all(same_for_all), evaluator.rank_all(scored)):
         assert lists[:, :3].tolist() == [[30, 20, -1], [10, -1, -1]]
-        got = _judge_lists(exam, lists)
+        got = _evaluate_lists(evaluator, lists)
         second_place = 1 / np.log2(3)  # user 1 finds 20 behind 30
         first_of_two = 1 / (1 + second_place)  # user 2 finds 10 first, 40 never
-        assert got["ndcg_at_10"] == ndcg(exam, lists) == pytest.approx((second_place + first_of_two) / 2)
+        assert got["ndcg_at_10"] == ndcg(evaluator, lists) == pytest.approx((second_place + first_of_two) / 2)
         assert got["recall_at_10"] == pytest.approx((1 + 1 / 2) / 2)
         assert got["mrr_at_10"] == pytest.approx((1 / 2 + 1) / 2)
         assert set(METRICS) - {"rmse", "mae"} <= set(got)
@@ -88,19 +88,19 @@ def test_average_precision_is_divided_by_what_the_protocol_says():
     ratings = columns((1, 1, 5), (2, 2, 5), *((1, movie, 5) for movie in range(2, 14)))
     train = np.arange(len(ratings)) < 2
     for protocol, expected in (("latest-small", 1 / 10), ("recommenders-100k", 1 / 12)):
-        exam = PLANS[protocol].exam(ratings, Part(train, ~train))
-        lists = exam.rank_all(SameForAll(np.array([1.0, 2.0], np.float32)))
-        assert exam.judge_lists(lists)[0]["map_at_10"] == pytest.approx(expected)
+        evaluator = PLANS[protocol].evaluator(ratings, Part(train, ~train))
+        lists = evaluator.rank_all(SameForAll(np.array([1.0, 2.0], np.float32)))
+        assert evaluator.evaluate_lists(lists)[0]["map_at_10"] == pytest.approx(expected)
 
 
-def test_factors_are_scored_by_id_and_what_the_model_does_not_know_scores_0(exam):
+def test_factors_are_scored_by_id_and_what_the_model_does_not_know_scores_0(evaluator):
     factors = Factors(
         np.array([2], np.int32),
         np.ones((1, 1), np.float32),
         np.array([10, 30], np.int32),
         np.array([[7.0], [8.0]], "f"),
     )
-    assert all_scores(exam, factors).tolist() == [[0, 0, 0], [7, 0, 8]]
+    assert all_scores(evaluator, factors).tolist() == [[0, 0, 0], [7, 0, 8]]
 
 
 def test_raw_stars_are_predicted_as_the_product_and_by_the_mean_where_cold():

@@ -22,6 +22,7 @@ from recsys.webapp import queries
 from recsys.workspace import Workspace
 from tests.lifecycle import test_retention
 from tests.storage.interrupting import interruptions
+from tests.training.refused import EVALUATED, VERSION
 from tests.webapp import published
 
 
@@ -231,10 +232,8 @@ def test_a_passing_fault_has_a_status_of_its_own(store, recsys, monkeypatch):
 
 
 def test_a_refused_first_model_is_told_in_words(store, recsys, monkeypatch):
-    registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
-
     def refused(*_):
-        raise RefusedError(runs.refusal(registered))
+        raise RefusedError(runs.refusal(EVALUATED, VERSION))
 
     monkeypatch.setattr(pipeline, "train_model", refused)
     monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")

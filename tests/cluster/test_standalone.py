@@ -22,6 +22,7 @@ from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_table
 from recsys.training import tasks as training_tasks
+from recsys.workspace import Workspace
 from tests.cluster.standalone import cluster
 from tests.storage.manifests import write_manifest
 from tests.training.tiny import write_snapshot
@@ -135,9 +136,9 @@ def test_training_survives_the_loss_of_a_worker(tmp_path):
             assert '"promoted": true' in log.read_text()
 
 
-def trials_of(settings, state):
+def trials_of(settings, run_id):
     """The trials of both searches and the learning curves, without the seconds they took."""
-    record = read_json(open_store(settings.resolved_store_url), layout.search(layout.model(state["run_id"])))
+    record = read_json(open_store(settings.resolved_store_url), layout.search(layout.model(run_id)))
     trials = [trial for each in record.values() for trial in each["outcome"]["trials"]]
     return repr([{**trial, "seconds": 0} for trial in trials]), [each["curve"] for each in record.values()]
 
@@ -151,7 +152,8 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
         "import json; from recsys.config import TrainConfig; from recsys.training import tasks as train; "
         "import logging; logging.basicConfig(level=20); "
         f"config = TrainConfig.model_validate_json({config.model_dump_json()!r}); "
-        "print(json.dumps(train.search(train.split('tiny-1', config, 'tasks'), config)))"
+        "from recsys.workspace import Workspace; at = Workspace.open(); "
+        "print(json.dumps(train.search(at, train.split(at, 'tiny-1', config, 'tasks'), config).to_json()))"
     )
     with cluster(tmp_path) as running:
         place = environment(running.master, settings.state_dir)
@@ -169,9 +171,10 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
     store = open_store(settings.resolved_store_url)
     assert not list(store.list(layout.scratch("")))
     lines = said.splitlines()
-    in_threads = training_tasks.search(training_tasks.split("tiny-1", config, "threads", settings), config, settings)
+    at = Workspace(settings)
+    in_threads = training_tasks.search(at, training_tasks.split(at, "tiny-1", config, "threads"), config)
     in_tasks = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
-    assert trials_of(settings, in_tasks) == trials_of(settings, in_threads)
+    assert trials_of(settings, in_tasks["mlflow_run_id"]) == trials_of(settings, in_threads.mlflow_run_id)
 
 
 def test_scoring_survives_the_loss_of_a_worker_and_gives_the_same_lists(running, tmp_path):

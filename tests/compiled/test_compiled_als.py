@@ -9,7 +9,7 @@ from recsys.compiled import compiled_als
 from recsys.compiled.compiled_als import Fits, State, StatesInMemory, fit, iterate, start, to_factors
 from recsys.compiled.interactions import Interactions
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.ingest.synthetic.taste import draw_ratings, invent_world
 from recsys.models.als import AlsParams, fit_als, training_frame
 from recsys.models.biases import fit_biases
@@ -248,8 +248,8 @@ def test_explicit_fits_predict_as_mllib_does(spark, invented, rank, reg_param):
     labels = train.stars - biases.predict(train.user_ids, train.movie_ids)
     theirs, ours = both_engines(spark, train, labels, AlsParams(rank=rank, reg_param=reg_param, max_iter=8))
     np.testing.assert_allclose(ours.user_factors, theirs.user_factors, atol=1e-3)
-    exam = Exam(train, test, k=10, relevant_rating=4.0)
-    rmse = [exam.judge_rating(RatingModel(biases, factors, 0.5, 5.0))["rmse"] for factors in (ours, theirs)]
+    evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
+    rmse = [evaluator.evaluate_rating(RatingModel(biases, factors, 0.5, 5.0))["rmse"] for factors in (ours, theirs)]
     assert abs(rmse[0] - rmse[1]) < 0.002
 
 
@@ -261,8 +261,8 @@ def test_implicit_fits_rank_as_mllib_does(spark, invented, rank, alpha, centre):
     params = AlsParams(rank=rank, reg_param=0.1, max_iter=8, alpha=alpha)
     theirs, ours = both_engines(spark, train, train.stars - np.float32(centre), params)
     np.testing.assert_allclose(ours.user_factors, theirs.user_factors, atol=1e-3)
-    exam = Exam(train, test, k=10, relevant_rating=4.0)
-    ndcg = [exam.judge_ranking(factors)[0]["ndcg_at_10"] for factors in (ours, theirs)]
+    evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
+    ndcg = [evaluator.evaluate_ranking(factors)[0]["ndcg_at_10"] for factors in (ours, theirs)]
     assert abs(ndcg[0] - ndcg[1]) < 0.005
 
 
@@ -271,12 +271,12 @@ def test_implicit_fits_rank_as_mllib_does(spark, invented, rank, alpha, centre):
 def test_beginnings_of_our_own_do_as_well_as_mllib_s(spark, invented):
     """The mean of three seeds each. One seed of MLlib differs from another by up to 0.011 here."""
     train, test = invented
-    exam = Exam(train, test, k=10, relevant_rating=4.0)
+    evaluator = Evaluator(train, test, k=10, relevant_rating=4.0)
     frame = training_frame(spark, train.user_ids, train.movie_ids, train.stars, 2)
     data = Interactions.of(train.user_ids, train.movie_ids)
     labels = data.arranged(train.stars)
     each = [AlsParams(rank=16, reg_param=0.1, max_iter=8, alpha=1.0, seed=seed) for seed in (1, 2, 3)]
-    ours = [exam.judge_ranking(fit(data, labels, params))[0]["ndcg_at_10"] for params in each]
-    theirs = [exam.judge_ranking(fit_als(frame, params, 2))[0]["ndcg_at_10"] for params in each]
+    ours = [evaluator.evaluate_ranking(fit(data, labels, params))[0]["ndcg_at_10"] for params in each]
+    theirs = [evaluator.evaluate_ranking(fit_als(frame, params, 2))[0]["ndcg_at_10"] for params in each]
     frame.unpersist()
     assert abs(np.mean(ours) - np.mean(theirs)) < 0.01

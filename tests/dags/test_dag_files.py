@@ -15,6 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from recsys.config import CHAIN
 from recsys.errors import ConfigError, DataError, RefusedError, TransientError
 from recsys.training import tasks as training_tasks
+from tests.training.refused import EVALUATED, VERSION
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 SPARK_TASKS = {
@@ -110,7 +111,7 @@ def test_a_refused_first_model_is_skipped_not_failed_so_that_it_does_not_look_li
     monkeypatch.setattr(training_tasks, "promote", refused)
     monkeypatch.setattr(shared, "config", lambda plan: None)
     with pytest.raises(AirflowSkipException, match="version 1 does not beat popularity"):
-        tasks["train_model", "promote"].python_callable({}, {}, outlet_events={})
+        tasks["train_model", "promote"].python_callable(EVALUATED.to_json(), VERSION.to_json(), {}, outlet_events={})
 
 
 def test_what_starts_spark_waits_for_the_one_slot_of_its_pool(tasks):

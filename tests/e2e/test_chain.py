@@ -165,9 +165,9 @@ def test_tasks_have_buttons_that_open_their_reports(stack, finished):
 def test_the_mlflow_server_shows_the_champion_and_its_files(stack, finished):
     promoted = finished.results["train_model.promote"]
     with httpx.Client(base_url=f"{stack.mlflow_url}/api/2.0/mlflow", trust_env=False, timeout=60) as http:
-        query = {"name": promoted["model_name"], "alias": "champion"}
+        query = {"name": promoted["model"]["name"], "alias": "champion"}
         version = http.get("/registered-models/alias", params=query).json()["model_version"]
-        assert f"models:/{version['name']}/{version['version']}" == promoted["model_uri"]
+        assert f"models:/{version['name']}/{version['version']}" == promoted["model"]["uri"]
         explored = finished.results["ingest_ratings.explore"]["mlflow_run_id"]
         files = http.get("/artifacts/list", params={"run_id": explored}).json()["files"]
         assert [file["path"] for file in files if file["path"].endswith(".html")]
@@ -196,8 +196,8 @@ def test_an_unchanged_source_brings_about_lists_of_a_champion_that_has_none(sett
     run_id = tracking.start_run(training_runs.EXPERIMENT, "a newer training")
     store.put(layout.recommender(layout.model(run_id)), store.get(layout.recommender(old["model_prefix"])))
     store.put(layout.evaluation(layout.model(run_id)), store.get(layout.evaluation(old["model_prefix"])))
-    version = tracking._client.create_model_version(old["model_name"], f"runs:/{run_id}/model", run_id)
-    tracking.set_alias(old["model_name"], CHAMPION, str(version.version))
+    version = tracking._client.create_model_version(old["model"]["name"], f"runs:/{run_id}/model", run_id)
+    tracking.set_alias(old["model"]["name"], CHAMPION, str(version.version))
     again = run_pipeline(settings, CONF)
     assert again.has_succeeded, [(task.name, error_lines(task.log)) for task in again.failures]
     assert [run.dag_id for run in again.runs] == ["ingest_ratings", "score_users", "fetch_posters"]

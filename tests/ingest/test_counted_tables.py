@@ -97,8 +97,9 @@ def test_snapshots_of_counts_have_another_id_than_before_they_were_summed_and_th
 
 
 def test_a_training_on_counts_asks_for_no_rating_model_and_finds_every_held_out_movie_relevant(settings, take_in):
-    asked = on_scale(lambda snapshot, config, settings: config)
-    config = asked(take_in(plays(count=lambda i: 0.25 + i % 3)), TrainConfig(baselines=("svd", "bias_order")), settings)
+    snapshot_id = take_in(plays(count=lambda i: 0.25 + i % 3))
+    manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
+    config = on_scale(TrainConfig(baselines=("svd", "bias_order")), manifest)
     assert not config.has_rating_model
     assert config.relevant_rating == 0.25
     assert config.preferences == ("root", "stars", "squared", "all")

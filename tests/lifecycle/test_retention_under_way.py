@@ -12,12 +12,13 @@ from recsys import columns
 from recsys.config import TrainConfig
 from recsys.errors import NotFoundError
 from recsys.lifecycle import retention
+from recsys.registry.model_records import ModelRecord, read_record
 from recsys.splitting.split import Strategy
 from recsys.storage import layout, snapshots
 from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_table, write_json, write_table
 from recsys.tracking.tracking import CHAMPION
-from recsys.training import holdout, tasks
+from recsys.training import stored, tasks
 from recsys.workspace import Workspace
 from tests.lifecycle.test_retention import LATER, NOW, left, manifests, publish, register, store, tracking  # noqa: F401
 from tests.storage.interrupting import interruptions
@@ -34,7 +35,7 @@ def publish_ratings(store, snapshot_id, day):  # noqa: F811
 
 
 def split(store, settings, snapshot_id, strategy="random"):  # noqa: F811
-    return tasks.split(snapshot_id, TrainConfig(split=strategy, holdout_fraction=0.3), "training", settings)
+    return tasks.split(Workspace(settings), snapshot_id, TrainConfig(split=strategy, holdout_fraction=0.3), "training")
 
 
 @pytest.mark.parametrize("strategy", get_args(Strategy))
@@ -43,9 +44,9 @@ def test_splits_of_every_kind_stay_and_go_with_their_snapshot(store, settings, s
         publish_ratings(store, f"a-{day}", day)
     old, live = (split(store, settings, f"a-{day}", strategy) for day in (1, 2))
     assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
-    assert read_table(store, live["train"]).num_rows + read_table(store, live["holdout"]).num_rows == 9
+    assert read_table(store, live.train_key).num_rows + read_table(store, live.holdout_key).num_rows == 9
     assert split(store, settings, "a-2", strategy) == live
-    assert [store.exists(old[part]) for part in ("train", "holdout")] == [False, False]
+    assert [store.exists(key) for key in (old.train_key, old.holdout_key)] == [False, False]
 
 
 def test_a_split_that_is_being_written_stays_for_a_day(store, tracking):  # noqa: F811
@@ -70,13 +71,27 @@ def test_what_a_model_was_trained_on_is_remembered_while_it_has_an_alias(store, 
     for day in (1, 2):
         publish_ratings(store, f"a-{day}", day)
     pairs = split(store, settings, "a-1")
-    tags = {"train": pairs["train"]}
+    tags = {"train": pairs.train_key}
     register(tracking, tmp_path, "gone", CHAMPION, tags=tags)  # the registry names no snapshot that is there
     assert retention.prune(Workspace(settings), None, 1).removed == ("a-1",)
-    assert len(holdout._trained_on(store, tags)) == pairs["n_train"]
+    assert len(stored.trained_on(store, read_record(store, "run", tags))) == pairs.n_train
     register(tracking, tmp_path, "a-2", CHAMPION)
     retention.prune(Workspace(settings), None, 1)
-    assert not store.exists(pairs["train"])
+    assert not store.exists(pairs.train_key)
+
+
+def test_what_a_live_model_was_trained_on_stays_whatever_people_edit_in_mlflow(store, tracking, tmp_path):  # noqa: F811
+    for day in (1, 2):
+        publish(store, f"a-{day}", day)
+    split_id = "a-1-seed42-holdout0.2"
+    register(tracking, tmp_path, "a-1", CHAMPION)
+    [model] = tracking.aliased_versions()
+    record = ModelRecord(snapshot_id="a-1", train_key=f"{layout.split(split_id)}/train.parquet")
+    record.write(store, layout.model_record(layout.model(model["run_id"])))
+    tracking.tag_version(model["name"], model["version"], {"snapshot_id": "edited"})
+    retention.apply(store, retention.plan(store, tracking, 1))
+    assert "a-1" in manifests(store)
+    assert split_id in left(store)["splits"]
 
 
 def test_staging_goes_with_the_snapshot_that_its_manifest_names(store, tracking):  # noqa: F811

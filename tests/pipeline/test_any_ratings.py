@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from recsys.config import IngestConfig
+from recsys.config import IngestConfig, TrainConfig
 from recsys.errors import ConfigError, DataError
 from recsys.ingest import tasks
 from recsys.storage import layout, snapshots
@@ -79,24 +79,19 @@ def test_the_scale_is_kept_with_the_snapshot_and_decides_what_is_relevant(settin
     snapshot_id = take_in(table(stars=lambda i: i % 10 + 1), rating_scale="1-10/1")
     manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
     assert manifest["rating_scale"] == "1-10/1"
-    asked = on_scale(lambda snapshot, config, settings: config.relevant_rating)
-    from recsys.config import TrainConfig
-
-    assert asked(snapshot_id, TrainConfig(), settings) == 8
-    assert asked(snapshot_id, TrainConfig(relevant_rating=7), settings) == 7
+    assert on_scale(TrainConfig(), manifest).relevant_rating == 8
+    assert on_scale(TrainConfig(relevant_rating=7), manifest).relevant_rating == 7
     with pytest.raises(ConfigError, match=r"relevant_rating 11 is above the highest rating of the scale 1-10/1"):
-        asked(snapshot_id, TrainConfig(relevant_rating=11), settings)
+        on_scale(TrainConfig(relevant_rating=11), manifest)
 
 
 def test_splits_by_time_are_refused_without_times(settings, take_in):
-    from recsys.config import TrainConfig
-
     snapshot_id = take_in("user,item,rating\n" + "".join(f"{i},{i % 7},4\n" for i in range(200)), times="none")
-    asked = on_scale(lambda snapshot, config, settings: config.split)
-    assert asked(snapshot_id, TrainConfig(), settings) == "random"
+    manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
+    assert on_scale(TrainConfig(), manifest).split == "random"
     for split in ("time", "last_n"):
         with pytest.raises(ConfigError, match=rf"times=none, so split={split} has no times to split by"):
-            asked(snapshot_id, TrainConfig(split=split), settings)
+            on_scale(TrainConfig(split=split), manifest)
 
 
 def test_thumbs_count_as_relevant_from_one():

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from recsys import pipeline
 from recsys.cli.commands import app
 from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
-from recsys.messages import ChampionRef
 from recsys.models.factors import Factors
 from recsys.models.recipe import Member, Recipe
 from recsys.models.recommender import Recommender
@@ -22,14 +21,14 @@ from recsys.storage import layout, releases
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, write_json
 from recsys.tracking.tracking import Tracking
-from recsys.training import holdout
+from recsys.training import runs
 from recsys.training import tasks as training_tasks
 from recsys.training.relevance import for_counts
 from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
 from tests.training.tiny import CONFIG
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 TRAINING = TrainConfig(
     n_folds=2, ranking_trials=2, max_iter=3, max_rank=8, k=5, n_members=2, baselines=("svd", "bias_order")
@@ -49,14 +48,13 @@ def purchases():
 
 
 def chain(workspace, folder):
-    settings = workspace.settings
     path = folder / "purchases.csv"
     path.write_text(purchases())
     columns = {"user_id": "customer", "movie_id": "isbn", "timestamp": "bought_at"}
     ingested = IngestConfig(dataset=str(path), columns=columns, rating_scale="none")
     snapshot = pipeline.ingest_ratings(workspace, ingested).to_json()
-    champion = pipeline.train_model(snapshot["snapshot_id"], TRAINING, settings)
-    tables = pipeline.score_users(workspace, ChampionRef.read(champion), ScoreConfig(k=5, min_support=1))
+    champion = pipeline.train_model(workspace, snapshot["snapshot_id"], TRAINING)
+    tables = pipeline.score_users(workspace, champion, ScoreConfig(k=5, min_support=1))
     pipeline.fetch_posters(workspace, PosterConfig(max_posters=3), tables)
     return snapshot, champion, tables
 
@@ -72,16 +70,16 @@ def test_purchases_become_lists_without_ratings_and_everything_says_so(workspace
 
 
 def check_training(store, settings, champion):
-    model = Recommender.from_bytes(store.get(layout.recommender(champion["model_prefix"])))
+    model = Recommender.from_bytes(store.get(layout.recommender(champion.model_prefix)))
     assert model.rating is None
     assert [member.scheme for member in model.recipe.ranking]
     assert model.recipe.rating == ()
-    evaluation = read_json(store, layout.evaluation(champion["model_prefix"]))
+    evaluation = read_json(store, layout.evaluation(champion.model_prefix))
     assert set(evaluation["models"]) == {"challenger", "popularity", "svd"}
     assert not [name for values in evaluation["models"].values() for name in values if "rmse" in name]
     assert [check["name"] for check in evaluation["checks"]] == ["beats popularity"]
     assert evaluation["calibration"] == []
-    run = Tracking(settings).get_run(champion["run_id"])
+    run = Tracking(settings).get_run(champion.mlflow_run_id)
     assert run["tags"]["rating_model"] == "none: these data have no ratings"
     assert not [name for name in run["metrics"] if "rmse" in name]
     assert set(json.loads(run["tags"]["composition"])["rating"]) == set()
@@ -154,7 +152,7 @@ def test_the_served_model_takes_counts(settings, tmp_path):
     path = tmp_path / "recommender.npz"
     path.write_bytes(model.to_bytes())
     tracking = Tracking(settings)
-    example = training_tasks._input_example(model)
+    example = runs.input_example(model)
     assert example["ratings"] == [1.0]
     with tracking.run("counts", "one") as run_id:
         version = tracking.register(run_id, "recsys-counts", path, {}, example)
@@ -172,25 +170,26 @@ def test_the_served_model_takes_counts(settings, tmp_path):
 
 
 @pytest.mark.parametrize("without", ["challenger", "champion"])
-def test_where_one_of_two_models_predicts_no_ratings_the_gate_compares_the_order_alone(settings, trained, without):
-    store, fitted = open_store(settings.resolved_store_url), trained["fit"]
-    keys = {"champion": layout.recommender(fitted["model_prefix"]), "challenger": layout.recommender("models/other")}
+def test_where_one_of_two_models_predicts_no_ratings_the_gate_compares_the_order_alone(workspace, trained, without):
+    store, fitted = workspace.store, trained["fit"]
+    keys = {"champion": layout.recommender(fitted.model_prefix), "challenger": layout.recommender("models/other")}
     model = Recommender.from_bytes(store.get(keys["champion"]))
     for name, key in keys.items():
         store.put(key, (model.without_rating() if name == without else model).to_bytes(), overwrite=True)
     config = CONFIG if without == "champion" else for_counts(CONFIG, {})
-    exam = holdout.sit_exam(store, Tracking(settings), {**fitted, "model_prefix": "models/other"}, config)
-    duel = [check["name"] for check in exam["checks"] if "champion" in check["name"]]
-    assert duel == ["beats champion"]
-    assert "rmse" not in exam["models"]["champion"]
-    own = [check["name"] for check in exam["checks"] if "biases" in check["name"]]
+    challenger = fitted.model_copy(update={"model_prefix": "models/other"})
+    evaluation = training_tasks._evaluate(workspace, challenger, config)
+    names = [check.name for check in evaluation.checks]
+    assert [name for name in names if "champion" in name] == ["beats champion"]
+    assert "rmse" not in evaluation.models["champion"]
+    own = [name for name in names if "biases" in name]
     assert own == (["stars no worse than biases"] if without == "champion" else [])
 
 
 def test_a_champion_of_stars_publishes_no_ratings_for_a_snapshot_of_counts(settings, champion):
     store = open_store(settings.resolved_store_url)
-    key = layout.snapshot_manifest(champion["snapshot_id"])
+    key = layout.snapshot_manifest(champion.snapshot_id)
     write_json(store, key, {**read_json(store, key), "rating_scale": "none"}, overwrite=True)
-    model = scoring_tasks._recommender(store, ChampionRef.read(champion))
+    model = scoring_tasks._recommender(store, champion)
     assert model.rating is None
     assert model.recipe.rating == ()

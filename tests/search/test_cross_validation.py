@@ -15,7 +15,7 @@ STRATEGIES = ["grid", "random", "bayesian", "halving"]
 SPACE = {"x": LogUniform(0.01, 100)}
 
 
-def judge(point, fold):
+def evaluate(point, fold):
     return {"rmse": point["x"] + fold / 10}
 
 
@@ -38,12 +38,12 @@ class Clock:
 
     def slow(self, point, fold):
         self.seconds += 60
-        return judge(point, fold)
+        return evaluate(point, fold)
 
 
 def test_every_point_is_judged_on_every_fold_and_returned_in_order():
     seen = []
-    outcome = cross_validate("t", listed(3.0, 1.0, 2.0), 3, judge, seen.append, RMSE, n_parallel=2)
+    outcome = cross_validate("t", listed(3.0, 1.0, 2.0), 3, evaluate, seen.append, RMSE, n_parallel=2)
     trials = outcome.trials
     assert [trial.number for trial in trials] == [0, 1, 2] == sorted(trial.number for trial in seen)
     assert trials[1].fold_metrics == [{"rmse": 1.0}, {"rmse": 1.1}, {"rmse": 1.2}]
@@ -60,7 +60,7 @@ def test_the_folds_of_a_trial_are_judged_side_by_side_where_none_is_given_up_ear
 
     def waits(point, fold):
         everyone.wait(10)  # for the other two folds
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     outcome = cross_validate("t", listed(1.0), 3, waits, lambda trial: None, RMSE, n_parallel=3)
     assert outcome.trials[0].fold_metrics == [{"rmse": 1.0}, {"rmse": 1.1}, {"rmse": 1.2}]
@@ -70,7 +70,7 @@ def test_a_fold_that_fails_fails_the_search():
     def fails(point, fold):
         if fold == 1:
             raise ZeroDivisionError
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     with pytest.raises(ZeroDivisionError):
         cross_validate("t", listed(1.0, 2.0), 3, fails, lambda trial: None, RMSE, n_parallel=2)
@@ -82,7 +82,7 @@ def test_a_trial_is_reported_when_it_is_finished_even_if_an_earlier_one_is_not()
     def waits(point, fold):
         if point["x"] == 1.0:
             assert first_may_end.wait(10)
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     def report(trial):
         seen.append(trial.number)
@@ -97,7 +97,7 @@ def test_a_known_trial_is_not_run_again():
 
     def counting(point, fold):
         ran.append(point["x"])
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     known = [Trial(0, {"x": 3.0}, [{"rmse": 9.0}], 1.0)]
     outcome = cross_validate("t", listed(3.0, 1.0), 1, counting, reported.append, RMSE, known=known)
@@ -109,7 +109,7 @@ def test_a_known_trial_is_not_run_again():
 @pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("n_before", [1, 5, 7, 10])
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(name, n_before):
-    whole = cross_validate("t", make(name), 3, judge, lambda trial: None, RMSE).trials
+    whole = cross_validate("t", make(name), 3, evaluate, lambda trial: None, RMSE).trials
 
     logged, ran = [], []
 
@@ -120,13 +120,13 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(name, n_before):
 
     def counting(point, fold):
         ran.append((tuple(point.items()), fold))
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate("t", make(name), 3, judge, dying, RMSE)
+        cross_validate("t", make(name), 3, evaluate, dying, RMSE)
     outcome = cross_validate("t", make(name), 3, counting, logged.append, RMSE, known=list(logged))
-    as_whole = [(t.number, t.point, t.fold_metrics, t.stage) for t in whole]
-    assert [(t.number, t.point, t.fold_metrics, t.stage) for t in outcome.trials] == as_whole
+    as_whole = [(t.number, t.params, t.fold_metrics, t.stage) for t in whole]
+    assert [(t.number, t.params, t.fold_metrics, t.stage) for t in outcome.trials] == as_whole
     assert sorted(trial.number for trial in logged) == list(range(len(whole)))
     missing = [trial for trial in whole if trial.number >= n_before]
     assert len(ran) == len(set(ran)) == sum(len(trial.fold_metrics) for trial in missing)
@@ -149,7 +149,7 @@ def test_the_first_point_is_judged_in_full_even_without_any_time(name):
     clock = Clock()
     outcome = cross_validate("t", make(name), 2, clock.slow, lambda t: None, RMSE, limit_s=-1, clock=clock)
     assert len(outcome.trials) == 1
-    assert RMSE.best(outcome.trials).point["x"] == 1.0
+    assert RMSE.best(outcome.trials).params["x"] == 1.0
 
 
 def test_a_search_that_ends_with_its_last_trial_is_not_out_of_time():
@@ -175,7 +175,7 @@ def test_the_time_left_counts_a_lower_rung_by_its_iterations(caplog):
 
     def by_iterations(point, fold):
         clock.seconds += point["max_iter"]
-        return judge(point, fold)
+        return evaluate(point, fold)
 
     # Two rungs: the known point takes 8 s, two candidates 4 s each, the better one 8 s more.
     strategy = strategies.Halving([{"x": 1.0}, {"x": 2.0}, {"x": 3.0}], 1, RMSE, max_iter=8, first_rung=4)

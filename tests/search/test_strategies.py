@@ -26,10 +26,10 @@ def quality(point, fold=0):
     return {"ndcg": learnt * math.exp(-distance / 8) + 0.01 * fold}
 
 
-def search(name, n_trials, *, seed=0, space=SPACE, first=FIRST, judge=quality, n_parallel=1, **kwargs):
+def search(name, n_trials, *, seed=0, space=SPACE, first=FIRST, evaluate=quality, n_parallel=1, **kwargs):
     strategy = strategies.make(name, space, n_trials, OBJECTIVE, seed, [first], max_iter=24)
     return cross_validate(
-        "t", strategy, 3, judge, lambda trial: None, OBJECTIVE, n_parallel=n_parallel, **kwargs
+        "t", strategy, 3, evaluate, lambda trial: None, OBJECTIVE, n_parallel=n_parallel, **kwargs
     ).trials
 
 
@@ -41,45 +41,45 @@ def search(name, n_trials, *, seed=0, space=SPACE, first=FIRST, judge=quality, n
 def test_a_planted_optimum_is_found_within_the_budget(name, n_trials, at_least, seed):
     trials = search(name, n_trials, seed=seed)
     assert quality(FIRST)["ndcg"] < 0.5
-    assert quality(OBJECTIVE.best(trials).point)["ndcg"] > at_least
+    assert quality(OBJECTIVE.best(trials).params)["ndcg"] > at_least
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("n_parallel", [2, 3])
 def test_the_same_seed_gives_the_same_trials_however_many_run_at_once(name, n_parallel):
     alone, together = search(name, 20), search(name, 20, n_parallel=n_parallel)
-    assert [(t.number, t.point, t.fold_metrics, t.stage) for t in alone] == [
-        (t.number, t.point, t.fold_metrics, t.stage) for t in together
+    assert [(t.number, t.params, t.fold_metrics, t.stage) for t in alone] == [
+        (t.number, t.params, t.fold_metrics, t.stage) for t in together
     ]
 
 
 @pytest.mark.parametrize("name", ["random", "bayesian", "halving"])
 def test_another_seed_gives_other_trials(name):
-    assert [t.point for t in search(name, 8)] != [t.point for t in search(name, 8, seed=1)]
+    assert [t.params for t in search(name, 8)] != [t.params for t in search(name, 8, seed=1)]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_known_good_point_is_tried_first_and_once(name):
-    points = [{key: t.point[key] for key in FIRST} for t in search(name, 12)]
+    points = [{key: t.params[key] for key in FIRST} for t in search(name, 12)]
     assert points[0] == FIRST
     assert points.count(FIRST) == 1
 
 
 @pytest.mark.parametrize("name", ["random", "bayesian"])
 def test_a_budget_of_trials_is_kept_and_no_point_repeats(name):
-    points = [trial.point for trial in search(name, 12)]
+    points = [trial.params for trial in search(name, 12)]
     assert len(points) == 12
     assert all(points.count(point) == 1 for point in points)
 
 
 def test_the_grid_is_covered_whole_after_the_first_point():
-    assert [t.point for t in search("grid", 8)] == [FIRST, *strategies.grid(SPACE, 8)]
+    assert [t.params for t in search("grid", 8)] == [FIRST, *strategies.grid(SPACE, 8)]
 
 
 @pytest.mark.parametrize("name", ["random", "bayesian"])
 def test_a_space_with_fewer_points_than_the_budget_is_tried_once(name):
     space = {"rank": LogInteger(2, 4), "weights": Choice((None, "liked"))}
-    points = [t.point for t in search(name, 50, space=space, first={"rank": 2, "weights": None}, judge=few)]
+    points = [t.params for t in search(name, 50, space=space, first={"rank": 2, "weights": None}, evaluate=few)]
     assert len(points) == 6
     assert {(p["rank"], p["weights"]) for p in points} == {(r, w) for r in (2, 3, 4) for w in (None, "liked")}
 
@@ -91,13 +91,13 @@ def few(point, fold):
 def test_bayesian_search_learns_a_choice():
     space = {**SPACE, "weights": Choice(("stars", "liked", "all"))}
 
-    def judge(point, fold):
+    def evaluate(point, fold):
         return {"ndcg": quality(point)["ndcg"] * (1.0 if point["weights"] == "liked" else 0.5)}
 
-    trials = search("bayesian", 60, space=space, first={**FIRST, "weights": "stars"}, judge=judge)
-    late = [trial.point["weights"] for trial in trials[40:]]
+    trials = search("bayesian", 60, space=space, first={**FIRST, "weights": "stars"}, evaluate=evaluate)
+    late = [trial.params["weights"] for trial in trials[40:]]
     assert late.count("liked") > 10
-    assert OBJECTIVE.best(trials).point["weights"] == "liked"
+    assert OBJECTIVE.best(trials).params["weights"] == "liked"
 
 
 def test_bayesian_search_gives_up_what_is_below_the_median_after_the_first_fold():
@@ -107,7 +107,7 @@ def test_bayesian_search_gives_up_what_is_below_the_median_after_the_first_fold(
         judged.append((str(point), fold))
         return quality(point, fold)
 
-    trials = search("bayesian", 40, judge=counting)
+    trials = search("bayesian", 40, evaluate=counting)
     pruned = [trial for trial in trials if trial.stage == "pruned"]
     assert pruned
     assert all(len(trial.fold_metrics) < 3 for trial in pruned)
@@ -125,7 +125,7 @@ def test_halving_keeps_the_better_half_of_each_rung():
     strategy = strategies.Halving(points, 1, OBJECTIVE, max_iter=12)
     assert strategy.plan == [1.0, *[3 / 12] * 5, *[6 / 12] * 3, *[1.0] * 2]
     trials = cross_validate("t", strategy, 1, halved, lambda trial: None, OBJECTIVE).trials
-    assert [(t.point["max_iter"], t.point["x"], t.stage) for t in trials] == [
+    assert [(t.params["max_iter"], t.params["x"], t.stage) for t in trials] == [
         (12, 0.5, "full"),  # known to be good: judged in full at once
         (3, 0.1, "rung"),
         (3, 0.7, "rung"),
@@ -138,7 +138,7 @@ def test_halving_keeps_the_better_half_of_each_rung():
         (12, 0.7, "full"),  # the better two of three
         (12, 0.6, "full"),
     ]
-    assert OBJECTIVE.best(trials).point == {"x": 0.7, "max_iter": 12}
+    assert OBJECTIVE.best(trials).params == {"x": 0.7, "max_iter": 12}
 
 
 def test_halving_cannot_choose_a_trial_of_a_lower_rung():
@@ -147,7 +147,7 @@ def test_halving_cannot_choose_a_trial_of_a_lower_rung():
 
     strategy = strategies.Halving([{"x": 1}, {"x": 2}, {"x": 3}], 1, OBJECTIVE, max_iter=12)
     trials = cross_validate("t", strategy, 1, peaks_early, lambda trial: None, OBJECTIVE).trials
-    assert OBJECTIVE.best(trials).point["max_iter"] == 12
+    assert OBJECTIVE.best(trials).params["max_iter"] == 12
 
 
 def test_halving_costs_what_its_rungs_cost():

@@ -22,6 +22,7 @@ from recsys.stack.dag_chain import (
     run_pipeline,
 )
 from recsys.stack.progress import PlainProgress
+from tests.training.refused import EVALUATED, VERSION
 
 
 def task(dag_id="train_model", task_id="search", state="success", log=Path("none.log"), map_index=-1, duration_s=1.0):
@@ -69,8 +70,8 @@ def test_a_refused_first_model_ends_the_run_and_is_told_in_words(monkeypatch, ca
     refused = (task("train_model", "register"), task("train_model", "promote", state="skipped"))
     runs = (ingested, DagRun("train_model", "t", "success", 1.0, refused))
     assert stack_pipeline._is_over(list(runs))
-    registered = {"dataset": "tiny", "model_name": "recsys-tiny", "version": "1", "reason": "does not beat popularity"}
-    result = PipelineRun({}, runs, 4.0, "u", None, {"train_model.register": registered})
+    results = {"train_model.evaluate": EVALUATED.to_json(), "train_model.register": VERSION.to_json()}
+    result = PipelineRun({}, runs, 4.0, "u", None, results)
     assert result.is_refused
     assert not result.has_succeeded
     monkeypatch.setattr(stack_main, "run_pipeline", lambda *_, **__: result)

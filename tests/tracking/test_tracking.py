@@ -82,7 +82,13 @@ def test_only_versions_with_an_alias_are_named_as_alive(tracking, recommender_fi
     tracking.set_alias("b", CHAMPION, "1")
     tracking.set_alias("b", "canary", "1")
     assert tracking.aliased_versions() == [
-        {"name": "b", "version": "1", "aliases": ["canary", CHAMPION], "tags": {"snapshot_id": "s-1"}}
+        {
+            "name": "b",
+            "version": "1",
+            "run_id": run_id,
+            "aliases": ["canary", CHAMPION],
+            "tags": {"snapshot_id": "s-1"},
+        }
     ]
 
 

@@ -9,7 +9,7 @@ from recsys.training.searching import learning_curve
 NDCG = Objective("ndcg_at_10")
 
 
-class Judge:
+class RecordingEvaluator:
     """Answers with one over the iterations, and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -26,17 +26,17 @@ def trial(number, rank, max_iter, value, stage="full"):
 
 def test_the_learning_curve_goes_through_the_rungs_that_the_choice_has_climbed():
     judged = [trial(0, 8, 12, 0.1), trial(1, 16, 3, 0.2, "rung"), trial(2, 16, 6, 0.3, "rung"), trial(3, 16, 12, 0.4)]
-    judge = Judge()
-    curve = learning_curve(judge, NDCG, judged, TrainConfig(), 2)
+    evaluator = RecordingEvaluator()
+    curve = learning_curve(evaluator, NDCG, judged, TrainConfig(), 2)
     assert curve == pytest.approx({1: 1.0, 2: 0.5, 3: 0.2, 6: 0.3, 12: 0.4})
     assert list(curve) == sorted(curve)
-    assert sorted(judge.asked) == [(1, 0), (2, 0)]
+    assert sorted(evaluator.asked) == [(1, 0), (2, 0)]
 
 
 @pytest.mark.parametrize("point", [{"rank": 16, "max_iter": 12}, {"rank": 16}], ids=["its own length", "the default"])
 def test_a_choice_judged_in_full_at_once_is_fitted_for_its_curve(point):
-    judge = Judge()
+    evaluator = RecordingEvaluator()
     judged = [Trial(0, point, [{"ndcg_at_10": 0.4}], 1.0), trial(1, 8, 3, 0.2, "rung")]
-    curve = learning_curve(judge, NDCG, judged, TrainConfig(max_iter=12), 1)
+    curve = learning_curve(evaluator, NDCG, judged, TrainConfig(max_iter=12), 1)
     assert curve == pytest.approx({1: 1.0, 2: 0.5, 4: 0.25, 8: 0.125, 12: 0.4})
-    assert [step for step, _ in judge.asked] == [8, 4, 2, 1]
+    assert [step for step, _ in evaluator.asked] == [8, 4, 2, 1]

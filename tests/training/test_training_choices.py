@@ -2,27 +2,27 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from recsys.config import TrainConfig
-from recsys.evaluation.evaluator import Exam, Ratings
+from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.models.als import AlsParams
 from recsys.models.blend import Blend
 from recsys.models.recommender import Recommender
 from recsys.search.cross_validation import Outcome
 from recsys.search.trial import Objective, Trial
 from recsys.storage import layout
-from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
-from recsys.tracking.tracking import Tracking
 from recsys.training import fitting, holdout, member_selection, tasks
 from recsys.training.folds import Folds
 from recsys.training.report.training_report import Searched
+from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, train_once, write_snapshot
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 SPLITS = ["random", "per_user", "per_movie", "time", "last_n"]
 
 
@@ -31,10 +31,10 @@ def changed(**values):
 
 
 def parts_of(settings, config):
-    """Training and holdout ratings, as the training job finds them in the store."""
-    state = tasks.split("tiny-1", config, "parts", settings)
-    store = open_store(settings.resolved_store_url)
-    return [Ratings.from_table(read_table(store, state[part])) for part in ("train", "holdout")]
+    """Training and holdout ratings, as the tasks find them in the store."""
+    workspace = Workspace(settings)
+    split = tasks.split(workspace, "tiny-1", config, "parts")
+    return [Ratings.from_table(read_table(workspace.store, key)) for key in (split.train_key, split.holdout_key)]
 
 
 @pytest.mark.parametrize("kind", SPLITS)
@@ -46,43 +46,45 @@ def test_nothing_a_model_is_fitted_on_is_ever_asked_about(settings, kind):
     assert len(held)
     folds = Folds(None, ratings, config)
     for fold in map(folds.fold, range(config.n_folds)):
-        fitter, exam = fold.fitter, fold.exam
-        fitted, asked = fitter.train.pairs(), exam.test.pairs()
+        fitter, evaluator = fold.fitter, fold.evaluator
+        fitted, asked = fitter.train.pairs(), evaluator.test.pairs()
         assert len(fitted)
         assert len(asked)
         assert not np.isin(asked, fitted).any()
         assert not np.isin(held.pairs(), np.concatenate([fitted, asked])).any()
         if kind == "time":
-            assert fitter.train.timestamps.max() < exam.test.timestamps.min() <= held.timestamps.min()
+            assert fitter.train.timestamps.max() < evaluator.test.timestamps.min() <= held.timestamps.min()
     if kind == "last_n":
         latest = {user: ratings.timestamps[ratings.user_ids == user].max() for user in np.unique(ratings.user_ids)}
         assert all(time >= latest[user] for user, time in zip(held.user_ids, held.timestamps, strict=True))
 
 
-def test_a_split_by_time_goes_through_the_whole_training_and_searches_how_fast_taste_fades(settings):
+def test_a_split_by_time_goes_through_the_whole_training_and_searches_how_fast_taste_fades(settings, workspace):
     write_snapshot(settings)
-    champion = train_once(settings, "time", config=changed(split="time"))
-    document = read_json(open_store(settings.resolved_store_url), layout.search(champion["model_prefix"]))
+    champion = train_once(workspace, "time", config=changed(split="time"))
+    document = read_json(workspace.store, layout.search(champion.model_prefix))
     points = [trial["point"] for trial in document["ranking"]["outcome"]["trials"]]
     assert all({"preference", "half_life_days"} <= point.keys() for point in points)
-    tags = Tracking(settings).by_alias("recsys-tiny", "champion")["tags"]
+    tags = workspace.tracking.by_alias("recsys-tiny", "champion")["tags"]
     assert tags["split"] == "time-holdout0.2"
 
 
 @pytest.mark.slow
-def test_the_same_snapshot_config_and_seed_give_the_same_training(settings, tmp_path):
+def test_the_same_snapshot_config_and_seed_give_the_same_training(settings, workspace, tmp_path):
     runs = []
     for name in ("a", "b"):
         place = settings.model_copy(update={"state_dir": tmp_path / name})
         shutil.copytree(settings.state_dir, place.state_dir)  # MLflow's database, made already
         write_snapshot(place)
         config = changed(n_members=2, ranking_trials=3, strategy="bayesian")
-        state = train_once(place, f"{name}-run", config=config)
-        store = open_store(place.resolved_store_url)
-        record = read_json(store, layout.search(state["model_prefix"]))
-        judged = read_json(store, layout.evaluation(state["model_prefix"]))
-        tags = Tracking(place).get_run(state["training_run_id"])["tags"]
-        runs.append((record, judged["models"], json.loads(tags["composition"])))
+        at = replace(workspace, settings=place)
+        champion = train_once(at, f"{name}-run", config=config)
+        record = read_json(at.store, layout.search(champion.model_prefix))
+        judged = read_json(at.store, layout.evaluation(champion.model_prefix))
+        tags = at.tracking.get_run(champion.training_run_id)["tags"]
+        composition = read_json(at.store, layout.model_record(champion.model_prefix))["composition"]
+        assert json.loads(tags["composition"]) == composition  # for people
+        runs.append((record, judged["models"], composition))
     (first, models, composition), (second, again, composed_again) = runs
     assert composition == composed_again
     for model in ("ranking", "rating"):
@@ -121,22 +123,22 @@ def test_members_are_only_taken_for_what_they_bring_and_the_best_stands_first(se
     config = changed(n_members=3)
     folds = Folds(spark, ratings, config)
     composition = member_selection.choose(folds, found, config)
-    assert composition.ranking[0].point["rank"] == 2
+    assert composition.ranking[0].params["rank"] == 2
     assert composition.rating[0].model == "rating"
     assert len(composition.ranking) <= 3
     assert len(composition.sentences) == 2
     monkeypatch.setattr(member_selection, "_LEAST_NDCG", 1.0)
     monkeypatch.setattr(member_selection, "_LEAST_RMSE", 5.0)
     alone = member_selection.choose(folds, found, config)
-    assert [part.point["rank"] for part in alone.ranking] == [2]
+    assert [part.params["rank"] for part in alone.ranking] == [2]
     assert (len(alone.rating), alone.blend) == (1, None)
 
 
 def test_the_fitted_pair_is_the_sum_its_composition_says(settings, spark, found):
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
-    parts = [member_selection.Part("ranking", trial.point) for trial in found[0].outcome.trials]
-    explicit = member_selection.Part("rating", found[1].chosen().point)
+    parts = [member_selection.Part("ranking", trial.params) for trial in found[0].outcome.trials]
+    explicit = member_selection.Part("rating", found[1].chosen().params)
     fitter = fitting.fitter_of(spark, ratings, CONFIG)
     pair = member_selection.fit(
         spark, ratings, member_selection.Composition([*parts[:2], parts[0]], [explicit], None, []), CONFIG
@@ -175,21 +177,21 @@ def test_the_frame_not_used_for_longest_leaves_the_memory_of_spark(settings, spa
     assert [frame.storageLevel.useMemory for frame in kept.values()] == [False, True, True]
 
 
-def test_every_baseline_is_a_run_beside_the_trials_with_the_same_metrics(settings):
+def test_every_baseline_is_a_run_beside_the_trials_with_the_same_metrics(settings, workspace):
     write_snapshot(settings)
     config = changed(baselines=TrainConfig().baselines)
-    state = train_once(settings, "baselines", config=config)
-    tracking = Tracking(settings)
-    nested = tracking.find_runs("recsys-training", {"mlflow.parentRunId": state["run_id"]}, status="FINISHED")
+    champion = train_once(workspace, "baselines", config=config)
+    tracking, run_id = workspace.tracking, champion.mlflow_run_id
+    nested = tracking.find_runs("recsys-training", {"mlflow.parentRunId": run_id}, status="FINISHED")
     peers = {run["tags"]["peer"]: run["metrics"] for run in nested if "peer" in run["tags"]}
     assert set(peers) == {*config.baselines, "popularity", "biases"}
     wanted = {f"holdout_{name}_at_5" for name in ("ndcg", "map", "precision", "recall", "mrr", "hit_rate")}
     wanted |= {f"holdout_{name}" for name in ("coverage", "gini", "novelty", "diversity", "popularity_lift")}
     assert all(wanted <= peers[name].keys() for name in config.baselines)
     assert peers["random"]["holdout_ndcg_at_5"] < peers["svd"]["holdout_ndcg_at_5"]
-    own = tracking.get_run(state["run_id"])["metrics"]
+    own = tracking.get_run(run_id)["metrics"]
     assert wanted | {f"holdout_{name}" for name in ("rmse", "mae", "r2", "rating_coverage")} <= own.keys()
-    document = read_json(open_store(settings.resolved_store_url), layout.evaluation(state["model_prefix"]))
+    document = read_json(workspace.store, layout.evaluation(champion.model_prefix))
     svd = document["comparisons"]["svd"]
     assert svd["low"] <= svd["gain"] <= svd["high"]
     assert 0 < svd["p_value"] <= 1
@@ -197,31 +199,26 @@ def test_every_baseline_is_a_run_beside_the_trials_with_the_same_metrics(setting
     assert interval["low"] <= interval["mean"] == document["models"]["challenger"]["ndcg_at_5"] <= interval["high"]
 
 
-def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(settings, champion):
-    second = train_once(settings, "second", config=changed(seed=7))
-    document = read_json(
-        open_store(settings.resolved_store_url), layout.evaluation(f"models/{second['training_run_id']}")
-    )
+def test_a_champion_of_another_split_is_not_asked_about_what_it_was_trained_on(settings, workspace, champion):
+    second = train_once(workspace, "second", config=changed(seed=7))
+    document = read_json(workspace.store, layout.evaluation(layout.model(second.training_run_id)))
     own, (_, held) = parts_of(settings, CONFIG)[0], parts_of(settings, changed(seed=7))
     seen = int(np.isin(held.pairs(), own.pairs()).sum())
     assert 0.6 * len(held) < seen == document["duel"]["n_seen"]  # four fifths of the other seed's holdout
     assert "champion" not in document["intervals"]
-    assert champion["model_version"] == "recsys-tiny-v1"
-    pair = Recommender.from_bytes(
-        open_store(settings.resolved_store_url).get(layout.recommender(champion["model_prefix"]))
-    )
+    assert champion.model.label == "recsys-tiny-v1"
+    pair = Recommender.from_bytes(workspace.store.get(layout.recommender(champion.model_prefix)))
     left = held.where(~np.isin(held.pairs(), own.pairs()))
-    exam = Exam(parts_of(settings, changed(seed=7))[0], left, CONFIG.k, CONFIG.relevant_rating)
-    assert document["duel"]["champion"]["rmse"] == pytest.approx(exam.judge_rating(pair.rating)["rmse"])
+    evaluator = Evaluator(parts_of(settings, changed(seed=7))[0], left, CONFIG.k, CONFIG.relevant_rating)
+    assert document["duel"]["champion"]["rmse"] == pytest.approx(evaluator.evaluate_rating(pair.rating)["rmse"])
 
 
-def test_what_is_too_large_for_a_baseline_is_left_out_and_said(settings, monkeypatch):
+def test_what_is_too_large_for_a_baseline_is_left_out_and_said(settings, workspace, monkeypatch):
     monkeypatch.setattr(holdout, "too_large", lambda name, _: "it is told so" if name == "svd" else "")
     write_snapshot(settings)
-    state = tasks.split("tiny-1", CONFIG, "left-out", settings)
-    for step in (tasks.search, tasks.fit, tasks.evaluate):
-        state = step(state, CONFIG, settings)
-    document = read_json(open_store(settings.resolved_store_url), layout.evaluation(state["model_prefix"]))
+    searched = tasks.search(workspace, tasks.split(workspace, "tiny-1", CONFIG, "left-out"), CONFIG)
+    evaluated = tasks.evaluate(workspace, tasks.fit(workspace, searched, CONFIG), CONFIG)
+    document = read_json(workspace.store, layout.evaluation(evaluated.model.model_prefix))
     assert document["left_out"] == {"svd": "it is told so"}
     assert "svd" not in document["models"]
     [page] = settings.state_dir.rglob("artifacts/training.html")

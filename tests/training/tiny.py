@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from recsys import columns
 from recsys.config import Settings, TrainConfig
@@ -13,6 +12,7 @@ from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import write_table
 from recsys.training import tasks as training_tasks
+from recsys.workspace import Workspace
 from tests.storage.manifests import write_manifest
 
 CONFIG = TrainConfig(
@@ -26,13 +26,6 @@ CONFIG = TrainConfig(
     n_members=1,
     preferences=("stars",),
     baselines=("svd",),
-)
-STEPS = (
-    training_tasks.search,
-    training_tasks.fit,
-    training_tasks.evaluate,
-    training_tasks.register,
-    training_tasks.promote,
 )
 
 
@@ -55,30 +48,37 @@ def write_snapshot(settings, snapshot_id="tiny-1", *, taste=True):
     return snapshot_id
 
 
-def train_once(settings, training_id, snapshot_id="tiny-1", config=CONFIG):
-    state = training_tasks.split(snapshot_id, config, training_id, settings)
-    for step in STEPS:
-        state = step(state, config, settings)
-    return state
+def train(workspace, training_id, snapshot_id="tiny-1", config=CONFIG):
+    """One training of a snapshot that is there: what each task returned, by its name."""
+    split = training_tasks.split(workspace, snapshot_id, config, training_id)
+    search = training_tasks.search(workspace, split, config)
+    fit = training_tasks.fit(workspace, search, config)
+    evaluate = training_tasks.evaluate(workspace, fit, config)
+    register = training_tasks.register(workspace, evaluate, config)
+    promote = training_tasks.promote(workspace, evaluate, register, config)
+    return {
+        "split": split,
+        "search": search,
+        "fit": fit,
+        "evaluate": evaluate,
+        "register": register,
+        "promote": promote,
+    }
 
 
-def share_session(patch, spark):
-    for job in (training_tasks,):
-        patch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
+def train_once(workspace, training_id, snapshot_id="tiny-1", config=CONFIG):
+    """What the last task of a training returned."""
+    return train(workspace, training_id, snapshot_id, config)["promote"]
 
 
 def train_tiny(folder, migrated_mlflow, spark):
-    """One training of the small snapshot: a copy of the state after it, and by step what it returned.
+    """One training of the small snapshot: a copy of the state after it, and by task what it returned.
 
     Without Spark, the compiled engine fits what is chosen too.
     """
     settings = Settings(state_dir=folder / "state", spark_master="local[2]")
     (settings.state_dir / "mlflow").mkdir(parents=True)
     shutil.copyfile(migrated_mlflow, settings.state_dir / "mlflow" / "mlflow.db")
-    returned = {}
-    with pytest.MonkeyPatch.context() as patch:
-        share_session(patch, spark)
-        state = training_tasks.split(write_snapshot(settings), CONFIG, "first", settings)
-        for step in STEPS:
-            returned[step.__name__] = state = step(state, CONFIG, settings)
+    write_snapshot(settings)
+    returned = train(Workspace(settings, lambda *_, **__: nullcontext(spark)), "first")
     return shutil.copytree(settings.state_dir, folder / "copy"), returned

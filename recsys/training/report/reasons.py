@@ -1,4 +1,4 @@
-"""Why this point was chosen, in sentences: how good, how sure, how far ahead, and whether the space was wide enough."""
+"""Why a trial was chosen, in sentences: how good, how sure, how far ahead, and whether the space was wide enough."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def reasons(outcome: Outcome, objective: Objective, space: Space) -> list[str]:
     values = chosen.values(metric)
     spread = f", standard error {chosen.standard_error(metric):.4f}" if len(values) > 1 else ""
     found = [
-        f"Trial {chosen.number} of {len(outcome.trials)} judged ({show(chosen.point)}): {metric} "
+        f"Trial {chosen.number} of {len(outcome.trials)} judged ({show(chosen.params)}): {metric} "
         f"{chosen.mean(metric):.4f} over {len(values)} folds, from {min(values):.4f} to {max(values):.4f}{spread}."
     ]
     found.append(_lead(chosen, ranked[1], objective) if len(ranked) > 1 else "No other trial was judged in full.")
@@ -43,7 +43,7 @@ def _lead(chosen: Trial, second: Trial, objective: Objective) -> str:
     ahead = sign * (np.array(chosen.values(objective.metric)) - np.array(second.values(objective.metric)))
     error = standard_error(ahead.tolist())
     sentence = (
-        f"The second best is trial {second.number} ({show(second.point)}) with {second.mean(objective.metric):.4f}, "
+        f"The second best is trial {second.number} ({show(second.params)}) with {second.mean(objective.metric):.4f}, "
         f"{ahead.mean():.4f} behind; on the same folds the difference has a standard error of {error:.4f}"
     )
     if ahead.mean() < 2 * error:
@@ -52,7 +52,7 @@ def _lead(chosen: Trial, second: Trial, objective: Objective) -> str:
 
 
 def _position(chosen: Trial, space: Space) -> str:
-    at = edges(space, chosen.point)
+    at = edges(space, chosen.params)
     if not at:
         return "It lies inside the space that was searched, on no edge of it."
     ends = " and ".join(f"the {end} end of {name}" for name, end in at.items())

@@ -22,20 +22,20 @@ def trial_panels(model: str, trials: Sequence[Trial], objective: Objective) -> l
         trials: at least one judged in full.
         objective: what was optimised.
     """
-    names = list(trials[0].point)
-    varied = [name for name in names if len({str(trial.point[name]) for trial in trials}) > 1]
+    names = list(trials[0].params)
+    varied = [name for name in names if len({str(trial.params[name]) for trial in trials}) > 1]
     panels = [_parallel(model, trials, names, objective)] if len(trials) > 1 else []
     return panels + [_against(model, trials, name, objective) for name in varied]
 
 
 def learning_curve(model: str, curve: Mapping[int, float], objective: Objective, chosen: Trial) -> Panel:
-    """The chosen point's metric on one fold after fewer iterations.
+    """The choice's metric on one fold after fewer iterations.
 
     Args:
         model: begins the name of the panel.
         curve: metric by number of iterations; at least one.
         objective: what was optimised.
-        chosen: the trial of the point.
+        chosen: its trial.
     """
     import plotly.graph_objects as go
 
@@ -52,7 +52,7 @@ def learning_curve(model: str, curve: Mapping[int, float], objective: Objective,
     return Panel(
         name=f"{model}_learning_curve",
         title="Learning curve",
-        caption=f"{show(chosen.point)} on the first fold: {_bend(steps, values, objective)}",
+        caption=f"{show(chosen.params)} on the first fold: {_bend(steps, values, objective)}",
         spec=specification(figure),
         header=("iterations", objective.metric),
         rows=[(str(step), f"{value:.4f}") for step, value in zip(steps, values, strict=True)],
@@ -80,7 +80,7 @@ def _parallel(model: str, trials: Sequence[Trial], names: Sequence[str], objecti
     figure = go.Figure()
     figure.add_parcoords(
         dimensions=[
-            *(_axis(name, [trial.point[name] for trial in trials]) for name in names),
+            *(_axis(name, [trial.params[name] for trial in trials]) for name in names),
             _metric_axis(metric, means),
         ],
         line={
@@ -94,7 +94,7 @@ def _parallel(model: str, trials: Sequence[Trial], names: Sequence[str], objecti
     rows = [
         (
             str(trial.number),
-            *(show_value(trial.point[name]) for name in names),
+            *(show_value(trial.params[name]) for name in names),
             f"{trial.mean(metric):.4f}",
             "–" if math.isnan(trial.standard_error(metric)) else f"{trial.standard_error(metric):.4f}",
             _STAGES[trial.stage],
@@ -165,7 +165,7 @@ def _against(model: str, trials: Sequence[Trial], name: str, objective: Objectiv
     import plotly.graph_objects as go
 
     metric, best = objective.metric, objective.best(trials)
-    is_numeric = _is_numeric([trial.point[name] for trial in trials])
+    is_numeric = _is_numeric([trial.params[name] for trial in trials])
     groups = {
         "all folds": ([t for t in trials if t.stage == "full" and t is not best], ACCENT, "circle"),
         "lower rung or given up": ([t for t in trials if t.stage != "full"], _MUTED, "circle-open"),
@@ -175,30 +175,30 @@ def _against(model: str, trials: Sequence[Trial], name: str, objective: Objectiv
     for label, (members, color, symbol) in groups.items():
         if members:
             figure.add_scatter(
-                x=[t.point[name] if is_numeric else show_value(t.point[name]) for t in members],
+                x=[t.params[name] if is_numeric else show_value(t.params[name]) for t in members],
                 y=[t.mean(metric) for t in members],
                 error_y={"array": [_finite(t.standard_error(metric)) for t in members], "thickness": 1, "width": 0},
                 mode="markers",
                 name=label,
                 marker={"color": color, "symbol": symbol, "size": 11 if label == "chosen" else 8},
-                customdata=[show(t.point) for t in members],
+                customdata=[show(t.params) for t in members],
                 hovertemplate=f"%{{customdata}}<br>{metric} %{{y:.4f}}<extra></extra>",
             )
     figure.update_layout(
-        xaxis={"title": {"text": name}, **_scale([trial.point[name] for trial in trials])},
+        xaxis={"title": {"text": name}, **_scale([trial.params[name] for trial in trials])},
         yaxis={"title": {"text": metric}},
         legend=_LEGEND,
         margin={"t": 36},
     )
-    by_value = sorted(trials, key=lambda t: (t.point[name] if is_numeric else show_value(t.point[name]), t.number))
+    by_value = sorted(trials, key=lambda t: (t.params[name] if is_numeric else show_value(t.params[name]), t.number))
     return Panel(
         name=f"{model}_{name}",
         title=f"{metric} against {name}",
         caption=f"Each point is a trial with its standard error over folds; the chosen one has {name} "
-        f"{show_value(best.point[name])}.",
+        f"{show_value(best.params[name])}.",
         spec=specification(figure),
         header=(name, metric, "trial"),
-        rows=[(show_value(t.point[name]), f"{t.mean(metric):.4f}", str(t.number)) for t in by_value],
+        rows=[(show_value(t.params[name]), f"{t.mean(metric):.4f}", str(t.number)) for t in by_value],
     )
 
 

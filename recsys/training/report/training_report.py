@@ -1,17 +1,20 @@
-"""The page of a training run: what was searched and why one point was chosen, and how it did on the holdout."""
+"""The page of a training run: what was searched, why one candidate was chosen, and how it did on the holdout."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from recsys.pages.charts import Panel, figures_json, library
 from recsys.pages.rendering import render
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Space
 from recsys.search.trial import Objective, Trial
+from recsys.training.documents import Evaluation
 from recsys.training.report import holdout_figures
 from recsys.training.report.reasons import reasons
 from recsys.training.report.search_figures import learning_curve, trial_panels
+
+# What an artifact of MLflow with the page is called.
+PAGE = "training.html"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Searched:
         objective: what was optimised.
         space: what was searched.
         outcome: what was found.
-        curve: the chosen point's metric on the first fold by number of iterations; may be empty.
+        curve: the choice's metric on the first fold by number of iterations; may be empty.
     """
 
     model: str
@@ -52,7 +55,7 @@ def page(
     snapshot_id: str,
     run_id: str,
     searches: Sequence[Searched],
-    evaluation: Mapping[str, Any] | None = None,
+    evaluation: Evaluation | None = None,
     composition: Sequence[str] = (),
 ) -> str:
     """The page as HTML; loads nothing, under 3 MB.
@@ -63,7 +66,7 @@ def page(
         run_id: MLflow's.
         searches: one per model.
         composition: sentences on what the models are made of.
-        evaluation: the outcome of the holdout exam, once there is one, as `recsys.training.holdout.sit_exam` leaves it.
+        evaluation: on the holdout, once there is one.
     """
     sections = [_search_section(each) for each in searches]
     if composition:
@@ -91,28 +94,28 @@ def _search_section(searched: Searched) -> _Section:
     return _Section(searched.model, title, searched.reasons(), panels)
 
 
-def _holdout_section(evaluation: Mapping[str, Any]) -> _Section:
-    confidence = evaluation["confidence"]
-    panels = [holdout_figures.models(evaluation)] if evaluation.get("intervals") else []
-    if evaluation["activity"]:
-        panels.append(holdout_figures.by_activity(evaluation["activity"], f"ndcg_at_{evaluation['k']}", confidence))
-    if evaluation["calibration"]:
-        panels.append(holdout_figures.calibration(evaluation["calibration"], confidence))
-    sentences = [f"{evaluation['n_users']:,} users were examined. Gate: {evaluation['reason']}."]
-    stars = evaluation.get("models", {}).get("challenger", {})
-    if stars and "rmse" not in stars:
+def _holdout_section(evaluation: Evaluation) -> _Section:
+    confidence = evaluation.confidence
+    panels = [holdout_figures.models(evaluation)] if evaluation.intervals else []
+    if evaluation.activity:
+        panels.append(holdout_figures.by_activity(evaluation.activity, f"ndcg_at_{evaluation.k}", confidence))
+    if evaluation.calibration:
+        panels.append(holdout_figures.calibration(evaluation.calibration, confidence))
+    sentences = [f"{evaluation.n_users:,} users were examined. Gate: {evaluation.reason}."]
+    ratings = evaluation.models.get("challenger", {})
+    if ratings and "rmse" not in ratings:
         sentences.append("These data have no ratings: there is no rating model, and no rating is predicted.")
-    if "rmse" in stars:
+    if "rmse" in ratings:
         sentences.append(
-            f"Predicted ratings: RMSE {stars['rmse']:.4f}, MAE {stars['mae']:.4f}, R² {stars['r2']:.3f}; averages "
-            f"alone {evaluation['models']['biases']['rmse']:.4f}. {stars['rating_coverage']:.1%} of the held-out "
-            "ratings are of a user and a movie that were both in training; the others are predicted by the averages."
+            f"Predicted ratings: RMSE {ratings['rmse']:.4f}, MAE {ratings['mae']:.4f}, R² {ratings['r2']:.3f}; "
+            f"averages alone {evaluation.models['biases']['rmse']:.4f}. {ratings['rating_coverage']:.1%} of the "
+            "held-out ratings are of a user and a movie that were both in training; the others are predicted by the "
+            "averages."
         )
-    sentences += [f"{name} was left out: {why}." for name, why in evaluation.get("left_out", {}).items()]
-    duel = evaluation.get("duel")
-    if duel and duel["n_seen"]:
+    sentences += [f"{name} was left out: {why}." for name, why in evaluation.left_out.items()]
+    if evaluation.duel and evaluation.duel.n_seen:
         sentences.append(
-            f"The champion was trained on {duel['n_seen']:,} of the held-out ratings, as its split was another one; it "
-            "and this run's model were compared without them."
+            f"The champion was trained on {evaluation.duel.n_seen:,} of the held-out ratings, as its split was another "
+            "one; it and this run's model were compared without them."
         )
     return _Section("holdout", "On the holdout", sentences, panels)

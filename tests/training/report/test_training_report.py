@@ -8,6 +8,7 @@ import pytest
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Choice, LogInteger, LogUniform
 from recsys.search.trial import Objective, Trial
+from recsys.training.documents import Evaluation
 from recsys.training.report.search_figures import learning_curve, trial_panels
 from recsys.training.report.training_report import Searched, page
 
@@ -19,7 +20,10 @@ TRIALS = [
     Trial(2, {"rank": 16, "alpha": 0.1, "weights": "liked"}, [{"ndcg_at_10": v} for v in (0.3, 0.4)], 2.0),
 ]
 SEARCHED = Searched("ranking", NDCG, SPACE, Outcome(TRIALS, 3, False), {1: 0.1, 2: 0.25, 3: 0.3})
-EVALUATION = {
+STORED = {
+    "promote": True,
+    "checks": [{"name": "beats popularity", "passed": True, "reason": "beats <popularity>"}],
+    "models": {},
     "k": 10,
     "confidence": 0.95,
     "n_users": 4,
@@ -30,6 +34,7 @@ EVALUATION = {
     ],
     "calibration": [{"n_ratings": 2, "predicted": 2.0, "actual": 1.5, "low": 1.0, "high": 2.0}],
 }
+EVALUATION = Evaluation.of(STORED, "evaluation.json")
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def test_the_page_has_reasons_figures_and_tables(html):
     assert "Least ahead of popularity at 8 ratings: +0.0000" in html
 
 
-def test_the_page_before_the_exam_has_no_holdout(html):
+def test_the_page_before_the_evaluation_has_no_holdout(html):
     assert 'id="holdout"' in html
     assert 'id="holdout"' not in page("tiny", "tiny-1", "run", [SEARCHED])
 

@@ -10,9 +10,8 @@ emits the asset `ratings`, which starts `train_model`. A source with nothing new
 
 * `download` fails: the host is away (it was retried), or the digest is not the published one. Trigger again later, or
   give a local archive as `dataset`. `parse` fails: the archive is damaged; the message says where.
-* `validate` fails: a table breaks a rule, or more rows than `max_quarantined` allows do. Nothing was published; the
-  reports say what and why. Fix the source, or allow more knowingly, then trigger again.
-* `explore`, `prune` fail: the snapshot is published all the same; clear the task to do it again.
+* `validate` fails (a rule, or `max_quarantined`): nothing was published. The reports say why; fix the source, or allow
+  more knowingly. `explore`, `prune` fail: the snapshot is published all the same; clear the task to do it again.
 """
 
 from typing import Any

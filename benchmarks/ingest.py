@@ -1,48 +1,50 @@
 """What it costs to take in a large data set: ``python -m benchmarks.ingest [--ratings 25000000]``.
 
-An invented archive of the given size is written first (not measured), then the jobs of `ingest_ratings` run as the
+An invented archive of the given size is written first (not measured), then the tasks of `ingest_ratings` run as the
 scheduler runs them: parse, validate, publish, explore.
 """
 
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from benchmarks.measuring import Cost, measure, report
 from recsys.config import IngestConfig, Settings
+from recsys.messages import EdaReportRef, SnapshotRef, SourceArchive, StagedTables, ValidationResult
+from recsys.workspace import Workspace
 
 
-def download(config: IngestConfig, settings: Settings) -> Any:
+def download(config: IngestConfig, settings: Settings) -> SourceArchive:
     from recsys.ingest import tasks
 
-    return tasks.download(config, "benchmark", settings)
+    return tasks.download(Workspace(settings), config, "benchmark")
 
 
-def parse(downloaded: Any, settings: Settings) -> Any:
+def parse(archive: SourceArchive, settings: Settings) -> StagedTables:
     from recsys.ingest import tasks
 
-    return tasks.parse(downloaded, settings)
+    return tasks.parse(Workspace(settings), archive)
 
 
-def validate(parsed: Any, config: IngestConfig, settings: Settings) -> Any:
-    from recsys.ingest import quality
+def validate(staged: StagedTables, config: IngestConfig, settings: Settings) -> ValidationResult:
+    from recsys.ingest import tasks
 
-    return quality.validate(parsed, config, settings)
-
-
-def publish(parsed: Any, settings: Settings) -> Any:
-    from recsys.ingest import publishing
-
-    return publishing.publish(parsed, settings)
+    return tasks.validate(Workspace(settings), staged, config)
 
 
-def explore(snapshot: Any, settings: Settings) -> Any:
-    from recsys.ingest import eda_task
+def publish(archive: SourceArchive, settings: Settings) -> SnapshotRef:
+    from recsys.ingest import tasks
 
-    return eda_task.explore(snapshot["snapshot_id"], settings)
+    return tasks.publish(Workspace(settings), archive)
+
+
+def explore(snapshot: SnapshotRef, settings: Settings) -> EdaReportRef:
+    from recsys.ingest import tasks
+
+    return tasks.explore(Workspace(settings), snapshot.snapshot_id)
 
 
 def main(
@@ -55,24 +57,24 @@ def main(
     config = IngestConfig(sample_ratings=ratings, sample_users=users, sample_movies=movies)
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(state_dir=Path(state or folder))
-        downloaded = measure(download, config, settings).result
-        costs: dict[str, Cost] = {"parse": measure(parse, downloaded, settings)}
-        parsed = costs["parse"].result
-        costs["validate"] = measure(validate, parsed, config, settings)
-        costs["publish"] = measure(publish, parsed, settings)
+        archive = measure(download, config, settings).result
+        costs: dict[str, Cost] = {"parse": measure(parse, archive, settings)}
+        staged = costs["parse"].result
+        costs["validate"] = measure(validate, staged, config, settings)
+        costs["publish"] = measure(publish, archive, settings)
         costs["explore"] = measure(explore, costs["publish"].result, settings)
     gigabytes = {name: cost.peak_bytes / 1e9 for name, cost in costs.items()}
     rows = [[name, f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{gigabytes[name]:.2f}"] for name, cost in costs.items()]
     asked = sum(costs[name].wall_s for name in ("parse", "validate", "explore"))
     document = {
-        "n_ratings": parsed["n_ratings"],
+        "n_ratings": staged.n_rows["ratings"],
         "wall_s": {name: round(cost.wall_s, 1) for name, cost in costs.items()},
         "cpu_s": {name: round(cost.cpu_s, 1) for name, cost in costs.items()},
         "peak_gb": {name: round(value, 2) for name, value in gigabytes.items()},
         "parse_validate_explore_s": round(asked, 1),
         "max_peak_gb": round(max(gigabytes.values()), 2),
     }
-    report(f"ingest of {parsed['n_ratings']:,} ratings", ["step", "wall s", "CPU s", "peak GB"], rows, document)
+    report(f"ingest of {staged.n_rows['ratings']:,} ratings", ["step", "wall s", "CPU s", "peak GB"], rows, document)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import typer
 from benchmarks.ingest import download, explore, parse, publish, validate
 from benchmarks.measuring import Cost, interrupt, measure, report
 from recsys.config import IngestConfig, ScoreConfig, Settings, TrainConfig
+from recsys.messages import SnapshotRef
 from recsys.workspace import Workspace
 
 _LARGE = 25_000_000, 59_000
@@ -31,11 +32,11 @@ def train_step(name: str, config: TrainConfig, settings: Settings, *messages: An
     return getattr(training_tasks, name)(Workspace(settings), *messages, config)
 
 
-def split(snapshot: Any, config: TrainConfig, settings: Settings) -> Any:
+def split(snapshot: SnapshotRef, config: TrainConfig, settings: Settings) -> Any:
     from recsys.training import tasks as training_tasks
     from recsys.workspace import Workspace
 
-    return training_tasks.split(Workspace(settings), snapshot["snapshot_id"], config, "benchmark")
+    return training_tasks.split(Workspace(settings), snapshot.snapshot_id, config, "benchmark")
 
 
 def score_step(name: str, champion: Any, config: ScoreConfig, settings: Settings) -> Any:
@@ -82,9 +83,10 @@ def run(
         typer.echo(f"{n_ratings:,} ratings: {name} {costs[name].wall_s:.1f} s", err=True)
         return costs[name].result
 
-    parsed = step("parse", parse, measure(download, ingest, settings).result, settings)
-    step("validate", validate, parsed, ingest, settings)
-    snapshot = step("publish", publish, parsed, settings)
+    archive = measure(download, ingest, settings).result
+    staged = step("parse", parse, archive, settings)
+    step("validate", validate, staged, ingest, settings)
+    snapshot = step("publish", publish, archive, settings)
     step("explore", explore, snapshot, settings)
     evaluated = step("split", split, snapshot, config, settings)
     for name in ("search", "fit", "evaluate"):

@@ -8,9 +8,10 @@ another with fields added. A field means the same everywhere:
 * ``…_key``: a key in the store; ``…_uri``: an address that other tools understand.
 """
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 
 from recsys.errors import ConfigError
 
@@ -43,6 +44,179 @@ class Message(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `read` understands."""
         return self.model_dump(mode="json")
+
+
+class Reading(Message):
+    """How a source is read, as far as its files do not say it. It decides the snapshot's id.
+
+    Attributes:
+        columns: the file's column for each meaning; those with usual names need no entry.
+        rating_scale: that was asked for; empty: the usual one.
+        ratings_file: the file name of the ratings, where there are several.
+        base_snapshot_id: of the snapshot that the source is added to; None where it is taken in by itself.
+        times: how times are written; empty: as the first rows have them.
+        ids: ``text`` or ``number``; empty: as the ids are.
+        counts: ``summed`` where rows of a user and a movie are summed; empty where there are ratings.
+    """
+
+    columns: Mapping[str, str] = {}
+    rating_scale: str = ""
+    ratings_file: str | None = None
+    base_snapshot_id: str | None = None
+    times: str = ""
+    ids: str = ""
+    counts: Literal["", "summed"] = ""
+
+    @model_serializer
+    def recipe(self) -> dict[str, Any]:
+        """The part of the id's recipe: fields that were added later are left out while they are empty.
+
+        >>> Reading(times="iso").recipe()
+        {'columns': {}, 'rating_scale': '', 'ratings_file': None, 'base_snapshot_id': None, 'times': 'iso'}
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in fields.items() if value or name not in _ADDED_LATER}
+
+
+_ADDED_LATER = {"times", "ids", "counts"}
+
+
+class SourceArchive(Message):
+    """An archive in the store, and the snapshot that it will become.
+
+    Attributes:
+        ingest_id: names what this ingest writes.
+        dataset: whose snapshot it becomes.
+        archive_key: of the archive.
+        sha256: of its bytes; `size_bytes` is their number.
+        source: the address, path or generator that it came from.
+        verified_by: what the bytes were compared with.
+        release: the known release that it is; None where it is none.
+        is_invented: whether the generator made it, or what it is added to.
+        contains: sha256 of all sources that will be in the snapshot.
+        not_read: files of a folder that were left there.
+        rating_scale: of the snapshot; never empty.
+        snapshot_id: of the snapshot that it becomes.
+        previous_snapshot_id: of the one to compare with; None where there is none.
+    """
+
+    ingest_id: str
+    dataset: str
+    archive_key: str
+    sha256: str
+    size_bytes: int
+    source: str
+    licence: str
+    verified_by: str = ""
+    release: str | None = None
+    is_invented: bool = False
+    contains: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
+    reading: Reading
+    rating_scale: str
+    snapshot_id: str
+    previous_snapshot_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, document: Any) -> Any:
+        """Tasks of earlier versions call the key ``archive``."""
+        if not isinstance(document, dict) or "archive" not in document:
+            return document
+        return {"archive_key" if name == "archive" else name: value for name, value in document.items()}
+
+
+class FaultyRow(Message):
+    """A row that is kept out of a table.
+
+    Attributes:
+        line: in the file; negative in a table of a snapshot.
+        reason: one word for counting; `fault` is a sentence.
+        file: of the source; empty where it is not known.
+        content: the row's text, or its beginning; empty where it is not known.
+    """
+
+    line: int
+    reason: str
+    fault: str
+    file: str = ""
+    content: str = ""
+
+
+class StagedTables(Message):
+    """The tables of an archive, parsed and not yet trusted; each mapping is by table.
+
+    Attributes:
+        archive: that was parsed.
+        n_rows: staged rows.
+        n_malformed: rows that cannot be read; `malformed` holds the first of them.
+        n_base: staged rows that are of the snapshot which the source is added to.
+        source_files: the files that the lines of a table count in.
+        not_read: files that hold nothing of the tables.
+    """
+
+    archive: SourceArchive
+    n_rows: Mapping[str, int] = {}
+    n_malformed: Mapping[str, int] = {}
+    malformed: Mapping[str, tuple[FaultyRow, ...]] = {}
+    n_base: Mapping[str, int] = {}
+    source_files: Mapping[str, tuple[str, ...]] = {}
+    not_read: tuple[str, ...] = ()
+
+
+class ValidationResult(Message):
+    """The checks that staged tables passed.
+
+    Attributes:
+        report_uri: of the report; `data_docs_uri` of Great Expectations' own pages.
+        n_expectations: rules that were checked.
+        n_quarantined: staged rows that were taken out; `quarantined` is the same by reason.
+    """
+
+    report_uri: str
+    data_docs_uri: str
+    n_expectations: int
+    n_quarantined: int
+    quarantined: Mapping[str, int]
+
+
+class SnapshotRef(Message):
+    """A published snapshot.
+
+    Attributes:
+        uri: of its manifest.
+        n_users: users who rated.
+        n_quarantined: rows of the source that are not in it.
+        sha256: of its source.
+        fingerprint: of its tables.
+    """
+
+    snapshot_id: str
+    uri: str = ""
+    dataset: str
+    is_invented: bool = False
+    n_ratings: int = 0
+    n_users: int = 0
+    n_movies: int = 0
+    n_quarantined: int = 0
+    sha256: str = ""
+    licence: str = ""
+    fingerprint: str = ""
+
+
+class UnchangedSource(Message):
+    """A source with nothing new: a sentence that says so, and the snapshot that holds its rows."""
+
+    message: str
+    snapshot: SnapshotRef
+
+
+class EdaReportRef(Message):
+    """The report on a snapshot's data: its address, and the MLflow run that holds it too."""
+
+    snapshot_id: str
+    report_uri: str
+    mlflow_run_id: str
 
 
 # Hyper-parameters of one fit, by name.

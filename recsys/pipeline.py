@@ -3,14 +3,14 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
-from recsys.config import IngestConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
-from recsys.ingest import eda_task, publishing, quality, unfinished
+from recsys.config import IngestConfig, PosterConfig, ScoreConfig, TrainConfig
 from recsys.ingest import tasks as ingest_tasks
 from recsys.lifecycle import retention
-from recsys.messages import ChampionRef, PosterManifestRef, PublishedTables
+from recsys.messages import ChampionRef, PosterManifestRef, PublishedTables, SnapshotRef
 from recsys.posters import tasks as posters_tasks
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import releases
@@ -28,20 +28,35 @@ def run_id(name: str) -> str:
     return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S-%f}"
 
 
-def ingest_ratings(config: IngestConfig, settings: Settings) -> dict[str, Any]:
-    """Download, parse, validate, publish, explore and prune; returns the snapshot, the one there is if unchanged.
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """The snapshot that an ingest published, or the one there is where its source is unchanged.
 
-    Where it is unchanged, ``due`` says what is left to do for it: see `unfinished.due`.
+    Attributes:
+        message: says that the source is unchanged; empty where a snapshot was published.
+        due: what is left to do for an unchanged one: training, lists or nothing.
     """
-    downloaded = _timed(ingest_tasks.download, config, run_id("ingest"), settings)
-    if unchanged := ingest_tasks.find_unchanged(downloaded, settings):
-        return {**unchanged, "due": unfinished.due(unchanged, settings)}
-    parsed = _timed(ingest_tasks.parse, downloaded, settings)
-    _timed(quality.validate, parsed, config, settings)
-    snapshot: dict[str, Any] = _timed(publishing.publish, parsed, settings)
-    _timed(eda_task.explore, snapshot["snapshot_id"], settings)
-    _timed(retention.prune, Workspace(settings), snapshot["dataset"], config.keep_snapshots)
-    return snapshot
+
+    snapshot: SnapshotRef
+    message: str = ""
+    due: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        snapshot = self.snapshot.to_json()
+        return {"message": self.message, **snapshot, "due": self.due} if self.message else snapshot
+
+
+def ingest_ratings(workspace: Workspace, config: IngestConfig) -> IngestResult:
+    """Download, parse, validate, publish, explore and prune; a source with nothing new is only downloaded."""
+    archive = _timed(ingest_tasks.download, workspace, config, run_id("ingest"))
+    if unchanged := ingest_tasks.find_unchanged(workspace, archive):
+        return IngestResult(unchanged.snapshot, unchanged.message, ingest_tasks.due(workspace, unchanged.snapshot))
+    staged = _timed(ingest_tasks.parse, workspace, archive)
+    _timed(ingest_tasks.validate, workspace, staged, config)
+    snapshot = _timed(ingest_tasks.publish, workspace, archive)
+    _timed(ingest_tasks.explore, workspace, snapshot.snapshot_id)
+    _timed(retention.prune, workspace, snapshot.dataset, config.keep_snapshots)
+    return IngestResult(snapshot)
 
 
 def train_model(workspace: Workspace, snapshot_id: str, config: TrainConfig) -> ChampionRef:

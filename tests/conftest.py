@@ -96,14 +96,6 @@ def workspace(settings: Settings, spark):
     return Workspace(settings, lambda *_, **__: nullcontext(spark))
 
 
-@pytest.fixture
-def _share_the_session(spark, monkeypatch):
-    """Jobs end the session they start; here all share the one of the tests, which must outlive them."""
-    from tests.training.tiny import share_session
-
-    share_session(monkeypatch, spark)
-
-
 @pytest.fixture(scope="session")
 def _training(spark, tmp_path_factory, _migrated_mlflow):
     from tests.training.tiny import train_tiny

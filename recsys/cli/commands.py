@@ -11,6 +11,7 @@ from recsys.cli.entry import log_to_terminal
 from recsys.cli.output import console, print_json, show
 from recsys.config import IngestConfig, JobConfig, PosterConfig, ScoreConfig, Settings, TrainConfig
 from recsys.errors import ConfigError
+from recsys.messages import SnapshotRef
 from recsys.storage.base import Store
 from recsys.workspace import Workspace
 
@@ -51,9 +52,9 @@ def run(
     ingest_config = _pick(IngestConfig, {**values, "dataset": dataset})
     train_config, score_config = _pick(TrainConfig, values), _pick(ScoreConfig, values)
     poster_config = _pick(PosterConfig, values)
-    snapshot = pipeline.ingest_ratings(ingest_config, settings)
     workspace = Workspace(settings)
-    champion = pipeline.train_model(workspace, snapshot["snapshot_id"], train_config)
+    snapshot = pipeline.ingest_ratings(workspace, ingest_config).snapshot
+    champion = pipeline.train_model(workspace, snapshot.snapshot_id, train_config)
     tables = pipeline.score_users(workspace, champion, score_config)
     pipeline.fetch_posters(workspace, poster_config, tables)
     summary(user_id=None)
@@ -69,7 +70,8 @@ def ingest(
     from recsys import pipeline
 
     more = {"append_to": append_to} if append_to else {}
-    print_json(pipeline.ingest_ratings(_config(IngestConfig, given, dataset=dataset, **more), Settings.load()))
+    config = _config(IngestConfig, given, dataset=dataset, **more)
+    print_json(pipeline.ingest_ratings(Workspace.open(), config).to_json())
 
 
 @app.command()
@@ -79,10 +81,12 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is recognised in a file, and what is in doubt, before anything is ingested."""
+    from recsys.ingest.formats.tabular import ReadOptions
     from recsys.ingest.inspection import inspect_source
-    from recsys.ingest.source_archives import how_of
+    from recsys.ingest.snapshot_recipe import reading_of
 
-    found = inspect_source(path, how_of(_config(IngestConfig, given, dataset=str(path))))
+    config = _config(IngestConfig, given, dataset=str(path))
+    found = inspect_source(path, ReadOptions.of(reading_of(config)))
     if as_json:
         print_json(found.to_dict())
     else:
@@ -100,7 +104,7 @@ def tune(
     from recsys import pipeline
 
     settings = Settings.load()
-    snapshot_id = snapshot_id or _latest(settings)["snapshot_id"]
+    snapshot_id = snapshot_id or _latest(settings).snapshot_id
     print_json(pipeline.train_model(Workspace(settings), snapshot_id, _config(TrainConfig, given)).flat())
 
 
@@ -115,8 +119,8 @@ def score(
     from recsys.storage import snapshots
 
     workspace = Workspace.open()
-    snapshot = snapshots.snapshot_info(workspace.store, snapshot_id) if snapshot_id else _latest(workspace.settings)
-    champion = champions.serving(workspace, snapshot["dataset"], snapshot["snapshot_id"])
+    snapshot = snapshots.snapshot_ref(workspace.store, snapshot_id) if snapshot_id else _latest(workspace.settings)
+    champion = champions.serving(workspace, snapshot.dataset, snapshot.snapshot_id)
     tables = pipeline.score_users(workspace, champion, _config(ScoreConfig, given))
     counts = {"n_users": tables.n_users, "n_movies": tables.n_movies}
     print_json({"release": tables.number, "version_id": tables.version_id, "path": tables.uri, **counts})
@@ -323,12 +327,12 @@ def _refuse_unknown(values: dict[str, str]) -> None:
         raise ConfigError(f"unknown setting {', '.join(unknown)}. Nothing was started. See `recsys settings`.")
 
 
-def _latest(settings: Settings) -> dict[str, Any]:
+def _latest(settings: Settings) -> SnapshotRef:
     from recsys.storage.opening import open_store
-    from recsys.storage.snapshots import latest, snapshot_info
+    from recsys.storage.snapshots import latest, snapshot_ref
 
     store = open_store(settings.resolved_store_url)
-    return snapshot_info(store, latest(store))
+    return snapshot_ref(store, latest(store))
 
 
 def _retention(keep: int, dataset: str) -> "retention.Plan":

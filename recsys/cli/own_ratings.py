@@ -92,7 +92,7 @@ def _read(archive: Archive, path: Path, *, has_ratings: bool) -> Rows:
             fits = " and ".join(candidates) + " could both be" if candidates else "none is known as"
             raise ConfigError(f"{path} has {has}; {fits} {name}. {_WAY_OUT}")
     part = Part("ratings", (table,), {name: found[name][0] for name in wanted})
-    kinds = tabular.columns_of(archive, part, table, tabular.How(times=NONE, has_ratings=has_ratings))
+    kinds = tabular.columns_of(archive, part, table, tabular.ReadOptions(times=NONE, has_ratings=has_ratings))
     n_rows = 0
 
     def counted(rows: pa.Table) -> pa.Table:

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys import columns as c
-from recsys.ingest.parsers.parsed_tables import FileAccount, Parsed
+from recsys.ingest.parsers.parsed_tables import Parsed
+from recsys.storage.snapshots import FileAccount
 
 SUPERSEDED = "superseded"
 _KEYS = {

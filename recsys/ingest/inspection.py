@@ -19,7 +19,7 @@ from recsys.ingest.archives.archives import Archive, open_archive
 from recsys.ingest.formats import tabular
 from recsys.ingest.formats.reading import detect_layout, find_parts, read_source
 from recsys.ingest.formats.roles import Part
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.parsers.column_names import COUNT_NAMES, match_columns, plain_name
 from recsys.ingest.parsers.counts import n_pairs
 from recsys.ingest.parsers.genres import separator_of
@@ -119,22 +119,22 @@ class Inspection:
         yield from (f"doubt: {doubt}" for doubt in self.doubts)
 
 
-def inspect_source(path: Path, how: How | None = None) -> Inspection:
+def inspect_source(path: Path, options: ReadOptions | None = None) -> Inspection:
     """Look at a source and read it, without keeping anything.
 
     Raises:
         ConfigError: a setting names what is no column.
         DataError: it is no archive, folder or file that can be opened.
     """
-    how = how or How()
-    seen = look_at(path, how)
+    options = options or ReadOptions()
+    seen = look_at(path, options)
     try:
-        return completed(seen, read_source(path, how), how) if seen.layout else seen
+        return completed(seen, read_source(path, options), options) if seen.layout else seen
     except DataError as error:
         return replace(seen, layout="", doubts=(str(error),))
 
 
-def look_at(path: Path, how: How) -> Inspection:
+def look_at(path: Path, options: ReadOptions) -> Inspection:
     """What the beginnings of the files show, before they are read: no counts, no ids, and scale and times as there.
 
     Raises:
@@ -143,19 +143,19 @@ def look_at(path: Path, how: How) -> Inspection:
     with open_archive(path) as archive:
         layout, files, scale, times, doubts = "", tuple[File, ...](), "", "", tuple[str, ...]()
         try:
-            recognised = detect_layout(archive, how)
-            parts = find_parts(archive, recognised, how)
+            recognised = detect_layout(archive, options)
+            parts = find_parts(archive, recognised, options)
             files = tuple(_file(part.role, part.tables, part.meanings, _remarks(part)) for part in parts)
             ratings = next(part for part in parts if part.role == "ratings")
-            time = tabular.time_of(archive, ratings, how)
-            layout, scale, times = recognised, _first_scale(archive, ratings, how), time.form if time else NONE
+            time = tabular.time_of(archive, ratings, options)
+            layout, scale, times = recognised, _first_scale(archive, ratings, options), time.form if time else NONE
         except DataError as error:
             doubts = (str(error),)
             files = files or tuple(_guessed(archive))
         return Inspection(path.name, layout, files, (), scale, times, "", {}, doubts)
 
 
-def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
+def completed(seen: Inspection, parsed: Parsed, options: ReadOptions) -> Inspection:
     """The same with what only all rows together show."""
     ratings = next((file for file in seen.files if file.role == "ratings"), None)
     meanings = ratings.columns.items() if ratings else ()
@@ -163,11 +163,11 @@ def completed(seen: Inspection, parsed: Parsed, how: How) -> Inspection:
     return replace(
         seen,
         not_read=parsed.unread,
-        scale=_scale(parsed, how, column) if len(parsed.tables["ratings"]) else "",
-        times=_times(parsed, how, seen.times) if len(parsed.tables["ratings"]) else seen.times,
+        scale=_scale(parsed, options, column) if len(parsed.tables["ratings"]) else "",
+        times=_times(parsed, options, seen.times) if len(parsed.tables["ratings"]) else seen.times,
         ids=_ids(parsed),
         counts=_counts(parsed),
-        doubts=tuple(_doubts(parsed, how, column)),
+        doubts=tuple(_doubts(parsed, options, column)),
     )
 
 
@@ -208,10 +208,10 @@ def _remarks(part: Part) -> Iterator[str]:
         yield f"genres separated by {separator_of(genres)!r}"
 
 
-def _first_scale(archive: Archive, ratings: Part, how: How) -> str:
+def _first_scale(archive: Archive, ratings: Part, options: ReadOptions) -> str:
     table = ratings.tables[0]
-    column = tabular.columns_of(archive, ratings, table, how).get(words.RATING)
-    if not how.has_ratings:
+    column = tabular.columns_of(archive, ratings, table, options).get(words.RATING)
+    if not options.has_ratings:
         return "none: nobody rated"
     if column is None:
         return ""
@@ -220,9 +220,9 @@ def _first_scale(archive: Archive, ratings: Part, how: How) -> str:
     return f"{found.text} by the first rows" if found else ""
 
 
-def _scale(parsed: Parsed, how: How, column: str) -> str:
+def _scale(parsed: Parsed, options: ReadOptions, column: str) -> str:
     ratings = parsed.tables["ratings"]
-    if not how.has_ratings:
+    if not options.has_ratings:
         counted = f"{column} says how often" if column else "each row counts as 1"
         summed = f"{ratings.num_rows:,} rows of {n_pairs(ratings):,} pairs of user and movie"
         return f"none: nobody rated, {counted}; {summed}, whose counts are summed"
@@ -230,9 +230,9 @@ def _scale(parsed: Parsed, how: How, column: str) -> str:
     return f"{found.text}, as {found.reason}" if found else "none that is usual: these may be counts"
 
 
-def _times(parsed: Parsed, how: How, form: str) -> str:
+def _times(parsed: Parsed, options: ReadOptions, form: str) -> str:
     times = parsed.tables["ratings"][words.TIMESTAMP]
-    if how.times == NONE or not len(times):
+    if options.times == NONE or not len(times):
         return "none"
     span = pc.min_max(times).as_py()
     return f"{form}, from {span['min']:%Y-%m-%d} to {span['max']:%Y-%m-%d}"
@@ -252,13 +252,13 @@ def _counts(parsed: Parsed) -> dict[str, int]:
             "malformed": parsed.quarantine.num_rows}  # fmt: skip
 
 
-def _doubts(parsed: Parsed, how: How, column: str) -> Iterator[str]:
+def _doubts(parsed: Parsed, options: ReadOptions, column: str) -> Iterator[str]:
     ratings = parsed.tables["ratings"]
-    found = propose_scale(ratings[words.RATING].unique().to_pylist()) if how.has_ratings else None
+    found = propose_scale(ratings[words.RATING].unique().to_pylist()) if options.has_ratings else None
     on_half_stars = not len(ratings) or (found and found.text in ("1-5/1", _HALF_STARS))
-    if how.has_ratings and plain_name(column) in COUNT_NAMES:
+    if options.has_ratings and plain_name(column) in COUNT_NAMES:
         yield f"{column} seems to say how often, not how somebody liked it; say rating_scale=none"
-    elif how.has_ratings and not on_half_stars:
+    elif options.has_ratings and not on_half_stars:
         setting = f"rating_scale={found.text}" if found else "rating_scale=lowest-highest/step, or none for counts"
         yield f"the ratings are not on half stars up to 5; say {setting}"
     if parsed.ids:
@@ -267,7 +267,7 @@ def _doubts(parsed: Parsed, how: How, column: str) -> Iterator[str]:
         first = parsed.quarantine.slice(0, 1).to_pylist()[0]
         n_rows, place = parsed.quarantine.num_rows, f"{first['file']} line {first['line']:,}"
         yield f"{n_rows:,} rows cannot be read, such as {place}: {first['fault']}"
-    if n_again := _n_again(parsed) if how.has_ratings else 0:
+    if n_again := _n_again(parsed) if options.has_ratings else 0:
         yield f"{n_again:,} ratings are of a movie that the same user rated again; the latest counts"
     if not any(account.table == "movies" for account in parsed.files):
         yield "no file of movies was found beside the ratings, so titles are made of ids; say columns=title=…"

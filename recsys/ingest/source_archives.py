@@ -13,37 +13,30 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from recsys.config import NO_RATINGS, IngestConfig, Settings
+from recsys.config import IngestConfig, Settings
 from recsys.errors import AlreadyExistsError, ConfigError, DataError, PermanentError, TransientError
 from recsys.ingest.archives import archives
 from recsys.ingest.download import digests
 from recsys.ingest.download import mirrors as downloads
 from recsys.ingest.formats import known_releases, reading
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.known_releases import SAMPLE
+from recsys.ingest.formats.tabular import ReadOptions
+from recsys.ingest.ingest_documents import ArchiveNote, ServerIdentity, read_note
+from recsys.ingest.snapshot_recipe import reading_of
 from recsys.ingest.synthetic import sample
 from recsys.storage import layout
 from recsys.storage.base import Store
-from recsys.storage.tables import read_json, write_json
 
 log = logging.getLogger(__name__)
 
-Note = dict[str, Any]
-
-SAMPLE = "sample"
 # A copy is held already: a quick question whether it is still current.
 _ONE_QUESTION = downloads.Policy(n_attempts=2, timeout_s=10.0)
 _NOTHING = "nothing"
 
 
-def bring(config: IngestConfig, store: Store, settings: Settings) -> Note:
-    """Bring the archive into the store.
-
-    Returns:
-        Its note: ``dataset``, ``archive`` (key), ``sha256``, ``md5``, ``size_bytes``, ``source``, ``licence``,
-        ``verified_by`` (what the bytes were compared with), ``at`` (when it was brought last) and ``is_invented``;
-        besides, ``is_unchanged``: whether these bytes are those of the data set's newest archive before.
+def bring(config: IngestConfig, store: Store, settings: Settings) -> ArchiveNote:
+    """Bring the archive into the store; returns its note.
 
     Raises:
         ConfigError: the data set is neither a known release nor an existing path, or a mirror is for none.
@@ -55,10 +48,10 @@ def bring(config: IngestConfig, store: Store, settings: Settings) -> Note:
         return _invent(config, store, settings)
     if config.dataset in known_releases.RELEASES:
         return fetch(known_releases.RELEASES[config.dataset], store, settings)
-    return _take(config.dataset, how_of(config), store, settings)
+    return _take(config.dataset, ReadOptions.of(reading_of(config)), store, settings)
 
 
-def _invent(config: IngestConfig, store: Store, settings: Settings) -> Note:
+def _invent(config: IngestConfig, store: Store, settings: Settings) -> ArchiveNote:
     sizes = {name: value for name, value in config.model_dump().items() if name.startswith("sample_")}
     recipe = repr(sorted({**sizes, "generator_version": sample.GENERATOR_VERSION}.items()))
     key = layout.archive(SAMPLE, hashlib.sha256(recipe.encode()).hexdigest(), "sample.zip")
@@ -70,10 +63,10 @@ def _invent(config: IngestConfig, store: Store, settings: Settings) -> Note:
         path = Path(folder) / "sample.zip"
         sample.write_sample(config, path)
         source = f"invented: {', '.join(f'{name} {value}' for name, value in sorted(sizes.items()))}"
-        return _keep(store, key, path, newest, dataset=SAMPLE, source=source, is_invented=True)
+        return _keep(store, key, path, dataset=SAMPLE, source=source, is_invented=True)
 
 
-def fetch(release: known_releases.Release, store: Store, settings: Settings) -> Note:
+def fetch(release: known_releases.Release, store: Store, settings: Settings) -> ArchiveNote:
     """A release from the store where it is frozen, else from the network; a stale copy before none at all."""
     newest = _newest(store, release.name, only_fetched=True)
     if newest and release.is_frozen:
@@ -84,28 +77,37 @@ def fetch(release: known_releases.Release, store: Store, settings: Settings) -> 
     except (TransientError, PermanentError) as error:
         if newest is None or isinstance(error, DataError):
             raise
-        log.warning(
-            "%s: could not ask whether it changed (%s); using the copy of %s", release.name, error, newest["at"]
-        )
+        log.warning("%s: could not ask whether it changed (%s); using the copy of %s", release.name, error, newest.at)
         return _brought_again(store, newest, newest)
     if got is None and newest:
-        log.info("%s: unchanged at its source since %s", release.name, newest["at"])
+        log.info("%s: unchanged at its source since %s", release.name, newest.at)
         return _brought_again(store, newest, newest)
     if got is None:
         raise TransientError(f"{release.url}: answered 'not modified' though nothing was held. Run again.")
     try:
-        _check_usable(got.path, How(ratings_file=release.ratings_file))
+        _check_usable(got.path, ReadOptions(ratings_file=release.ratings_file))
         key = layout.archive(release.name, release.md5 or got.sha256, f"{release.name}.zip")
-        known = {"source": got.source, "validator": asdict(got.validator), "verified_by": got.verified_by}
-        return _keep(store, key, got.path, newest, dataset=release.name, licence=release.licence, **known)
+        return _keep(
+            store,
+            key,
+            got.path,
+            dataset=release.name,
+            source=got.source,
+            licence=release.licence,
+            verified_by=got.verified_by,
+            validator=got.validator,
+        )
     finally:
         got.path.unlink(missing_ok=True)
 
 
-def _download(release: known_releases.Release, newest: Note | None, settings: Settings) -> downloads.Downloaded | None:
+def _download(
+    release: known_releases.Release, newest: ArchiveNote | None, settings: Settings
+) -> downloads.Downloaded | None:
     held = None
     if newest:
-        held = downloads.Held(newest["source"], downloads.Validator(**newest["validator"]), newest.get("md5"))
+        validator = downloads.Validator(newest.validator.etag, newest.validator.last_modified)
+        held = downloads.Held(newest.source, validator, newest.md5)
     return downloads.download(
         release.addresses(settings.mirrors.get(release.name, ()), is_held=held is not None),
         settings.tmp_dir / "downloads" / f"{release.name}.zip",
@@ -115,7 +117,7 @@ def _download(release: known_releases.Release, newest: Note | None, settings: Se
     )
 
 
-def _take(dataset: str, how: How, store: Store, settings: Settings) -> Note:
+def _take(dataset: str, options: ReadOptions, store: Store, settings: Settings) -> ArchiveNote:
     """An archive, a table's file or a folder on this machine; its name names the data set."""
     path = Path(dataset).expanduser().absolute()
     if not (path.is_file() or path.is_dir()):
@@ -131,28 +133,21 @@ def _take(dataset: str, how: How, store: Store, settings: Settings) -> Note:
         not_read: tuple[str, ...] = ()
         if path.is_dir():
             packed = Path(folder) / f"{name}.zip"
-            not_read = archives.pack_folder(path, packed, reading.kept_names(path, how))
+            not_read = archives.pack_folder(path, packed, reading.kept_names(path, options))
         stored = f"{name}{'.zip' if path.is_dir() else suffix}"
         key = layout.archive(name, digests.file_digest(packed), stored)
         newest = _newest(store, name)
         if note := _note(store, key):
             return _brought_again(store, note, newest)
-        _check_usable(packed, how)
-        known = {"source": str(path), "verified_by": verified_by, "not_read": not_read}
-        return _keep(store, key, packed, newest, dataset=name, **known)
+        _check_usable(packed, options)
+        return _keep(store, key, packed, dataset=name, source=str(path), verified_by=verified_by, not_read=not_read)
 
 
-def how_of(config: IngestConfig) -> How:
-    """What the files of a source of one's own do not say themselves."""
-    has_ratings = config.rating_scale != NO_RATINGS
-    return How(config.columns, times=config.times, ids=config.ids, has_ratings=has_ratings)
-
-
-def _check_usable(path: Path, how: How) -> None:
+def _check_usable(path: Path, options: ReadOptions) -> None:
     """Refuse before anything is stored what is no archive of a known layout, or not readable to its end."""
     with archives.open_archive(path) as archive:
         archive.verify()
-        reading.detect_layout(archive, how)
+        reading.detect_layout(archive, options)
 
 
 def _check_sidecar(path: Path) -> str:
@@ -170,52 +165,59 @@ def _check_sidecar(path: Path) -> str:
     return "the MD5 sum beside it"
 
 
-def _keep(store: Store, key: str, path: Path, newest: Note | None, **known: Any) -> Note:
-    """Store an archive and, after it, what is known of it."""
+def _keep(
+    store: Store,
+    key: str,
+    path: Path,
+    *,
+    dataset: str,
+    source: str,
+    licence: str = "",
+    verified_by: str = _NOTHING,
+    validator: downloads.Validator | None = None,
+    is_invented: bool = False,
+    not_read: tuple[str, ...] = (),
+) -> ArchiveNote:
+    """Store an archive and, after it, its note."""
     with contextlib.suppress(AlreadyExistsError):  # the key names the content: a killed attempt stored the same
         store.put_file(key, path)
-    note = {
-        "is_invented": False,
-        "validator": asdict(downloads.Validator()),
-        "verified_by": _NOTHING,
-        "licence": known_releases.licence_of(known["dataset"]),
-        **known,
-        "archive": key,
-        "sha256": digests.file_digest(path),
-        "md5": digests.file_digest(path, "md5"),
-        "size_bytes": path.stat().st_size,
-        "at": _now(),
-    }
-    write_json(store, layout.archive_note(key), note, overwrite=True)
-    return _compared(note, newest)
+    note = ArchiveNote(
+        dataset=dataset,
+        archive=key,
+        sha256=digests.file_digest(path),
+        md5=digests.file_digest(path, "md5"),
+        size_bytes=path.stat().st_size,
+        source=source,
+        licence=licence or known_releases.licence_of(dataset),
+        verified_by=verified_by,
+        is_invented=is_invented,
+        validator=ServerIdentity(**asdict(validator or downloads.Validator())),
+        not_read=not_read,
+        at=_now(),
+    )
+    note.write(store, layout.archive_note(key), overwrite=True)
+    return note
 
 
-def _brought_again(store: Store, note: Note, newest: Note | None) -> Note:
-    """The note of an archive that is held; it is the newest from now on."""
-    if newest is None or note["archive"] != newest["archive"]:
-        note = {**note, "at": _now()}
-        write_json(store, layout.archive_note(note["archive"]), note, overwrite=True)
-    return _compared(note, newest)
+def _brought_again(store: Store, note: ArchiveNote, newest: ArchiveNote | None) -> ArchiveNote:
+    """The note of an archive that is in the store; it is the newest from now on."""
+    if newest is None or note.archive != newest.archive:
+        note = note.model_copy(update={"at": _now()})
+        note.write(store, layout.archive_note(note.archive), overwrite=True)
+    return note
 
 
-def _compared(note: Note, newest: Note | None) -> Note:
-    return {**note, "is_unchanged": newest is not None and newest["sha256"] == note["sha256"]}
+def _note(store: Store, key: str) -> ArchiveNote | None:
+    return read_note(store, key) if store.exists(layout.archive_note(key)) and store.exists(key) else None
 
 
-def _note(store: Store, key: str) -> Note | None:
-    note_key = layout.archive_note(key)
-    if store.exists(note_key) and store.exists(key):
-        return dict(read_json(store, note_key))
-    return None
-
-
-def _newest(store: Store, dataset: str, *, only_fetched: bool = False) -> Note | None:
+def _newest(store: Store, dataset: str, *, only_fetched: bool = False) -> ArchiveNote | None:
     """The archive of a data set that was brought last; of those from the network, if only they count."""
     keys = set(store.list(layout.archives(dataset)))
-    notes = [read_json(store, layout.archive_note(key)) for key in keys if layout.archive_note(key) in keys]
+    notes = [read_note(store, key) for key in keys if layout.archive_note(key) in keys]
     if only_fetched:
-        notes = [note for note in notes if note["source"].startswith("http")]
-    return max(notes, key=lambda note: str(note["at"]), default=None)
+        notes = [note for note in notes if note.source.startswith("http")]
+    return max(notes, key=lambda note: note.at, default=None)
 
 
 def _now() -> str:

@@ -6,49 +6,31 @@ looks whether something is left to do for the snapshot that is there.
 
 import contextlib
 import logging
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from recsys.config import IngestConfig, Settings
 from recsys.errors import NotFoundError
-from recsys.ingest import tasks as ingest_tasks
+from recsys.messages import SnapshotRef
 from recsys.registry import training_runs
-from recsys.registry.champions import Champions, serving
+from recsys.registry.champions import Champions
 from recsys.storage import releases, snapshots
 from recsys.storage.base import Store
-from recsys.storage.opening import open_store
-from recsys.tracking.tracking import Tracking
-from recsys.workspace import Workspace
+
+if TYPE_CHECKING:
+    from recsys.tracking.tracking import Tracking
 
 log = logging.getLogger(__name__)
 Due = Literal["training", "lists", "nothing"]
 
 
-def next_task(downloaded: Mapping[str, Any], config: IngestConfig, settings: Settings | None = None) -> str:
-    """The task of ingest_ratings that follows `compare`: parse, publish, announce_champion or unchanged."""
-    found = ingest_tasks.find_unchanged(downloaded, settings)
-    if found is None:
-        return "parse"
-    if config.when_unchanged == "train":
-        return "publish"
-    return {"training": "publish", "lists": "announce_champion", "nothing": "unchanged"}[due(found, settings)]
-
-
-def due(snapshot: Mapping[str, Any], settings: Settings | None = None) -> Due:
+def due(store: Store, tracking: "Tracking", snapshot: SnapshotRef) -> Due:
     """What is left to do for a published snapshot.
-
-    Args:
-        snapshot: its ``snapshot_id`` and ``dataset``.
-        settings: where things are; read from the environment by default.
 
     Returns:
         ``training``: none of it came to its end. ``lists``: it is the newest snapshot of its data set, and none were
         published for its users by the present champion. A rollback counts as wanted: what was published once is not
         due.
     """
-    settings = settings or Settings.load()
-    store, tracking = open_store(settings.resolved_store_url), Tracking(settings)
-    snapshot_id, dataset = snapshot["snapshot_id"], snapshot["dataset"]
+    snapshot_id, dataset = snapshot.snapshot_id, snapshot.dataset
     if not training_runs.has_ended(tracking, snapshot_id):
         log.info("%s was not trained to the end yet", snapshot_id)
         return "training"
@@ -58,17 +40,6 @@ def due(snapshot: Mapping[str, Any], settings: Settings | None = None) -> Due:
         log.info("no lists of the champion %s were published for %s yet", champion.model.uri, snapshot_id)
         return "lists"
     return "nothing"
-
-
-def announce_champion(downloaded: Mapping[str, Any], settings: Settings | None = None) -> dict[str, Any]:
-    """What `recsys.training.tasks.promote` returned when the champion was promoted, for the snapshot there is."""
-    found = ingest_tasks.find_unchanged(downloaded, settings)
-    if found is None:
-        raise NotFoundError(
-            f"snapshot {downloaded['snapshot_id']} was removed meanwhile. Nothing was published. Run the ingest again."
-        )
-    champion = serving(Workspace(settings or Settings.load()), found["dataset"], found["snapshot_id"])
-    return champion.model_copy(update={"reason": "the published lists are older than the champion"}).flat()
 
 
 def _has_lists(store: Store, run_id: str, snapshot_id: str) -> bool:

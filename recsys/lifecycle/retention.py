@@ -30,13 +30,12 @@ from recsys.registry import training_runs
 from recsys.registry.model_records import read_record
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
+from recsys.storage.snapshots import SnapshotManifest, read_manifest
 from recsys.storage.tables import read_json
 from recsys.tracking.tracking import Tracking
 from recsys.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-Manifest = dict[str, Any]
 
 _STAGING_KEPT = timedelta(days=7)
 _TRAININGS_TAKE = timedelta(days=1)
@@ -113,26 +112,26 @@ def plan(
     # The snapshots last: what a run makes of one that it publishes meanwhile is then not seen without it.
     splits, staging, scratch = (_folders(store, room("")) for room in (layout.split, layout.staging, layout.scratch))
     archives, folders = _folders(store, layout.archives()), _folders(store, layout.snapshot(""))
-    found = {name: _manifest(store, layout.snapshot(name), keys) for name, keys in folders.items()}
+    found = {name: _snapshot_manifest(store, name, keys) for name, keys in folders.items()}
     manifests = [manifest for manifest in found.values() if manifest]
     live_models = tracking.aliased_versions()
     reasons = _reasons(manifests, keep, _live(store, tracking, live_models, now))
     snapshots = tuple(
-        Snapshot(m["snapshot_id"], m["dataset"], m["created_at"], m["counts"]["n_ratings"], reasons[m["snapshot_id"]])
+        Snapshot(m.snapshot_id, m.dataset, m.created_at, m.counts["n_ratings"], reasons[m.snapshot_id])
         for m in _newest_first(manifests)
-        if dataset in (None, m["dataset"])
+        if dataset in (None, m.dataset)
     )
     gone = {snapshot.snapshot_id for snapshot in snapshots if not snapshot.kept_because}
-    going = [manifest for manifest in manifests if manifest["snapshot_id"] in gone]
-    staying = [manifest for manifest in manifests if manifest["snapshot_id"] not in gone]
+    going = [manifest for manifest in manifests if manifest.snapshot_id in gone]
+    staying = [manifest for manifest in manifests if manifest.snapshot_id not in gone]
     trained_on = {read_record(store, model["run_id"], model["tags"]).train_key for model in live_models}
     unpublished = {layout.snapshot(name): keys for name, keys in folders.items() if not found[name]}
     unowned = unpublished | {layout.scratch(owner_id): keys for owner_id, keys in scratch.items()}
     removals = (
         *_old_snapshots(going, folders, keep),
         *_leftovers(store, unowned, now),
-        *_splits(store, splits, {m["snapshot_id"] for m in staying}, trained_on, now),
-        *_staging(store, staging, {m["lineage"]["ingest_id"]: m["snapshot_id"] for m in going}, now),
+        *_splits(store, splits, {m.snapshot_id for m in staying}, trained_on, now),
+        *_staging(store, staging, {m.lineage.ingest_id: m.snapshot_id for m in going}, now),
         *_archives(store, _of_dataset(archives, dataset, going), going, staying, now),
     )
     return Plan(snapshots, removals)
@@ -149,21 +148,23 @@ def apply(store: Store, plan: Plan) -> None:
             store.delete(key)
 
 
-def _reasons(manifests: list[Manifest], keep: int, live: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
+def _reasons(
+    manifests: list[SnapshotManifest], keep: int, live: Iterable[tuple[str, str]]
+) -> Mapping[str, tuple[str, ...]]:
     """Why each snapshot stays, by its id; nothing for those that go."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
-    by_dataset: defaultdict[str, list[Manifest]] = defaultdict(list)
+    by_dataset: defaultdict[str, list[SnapshotManifest]] = defaultdict(list)
     for manifest in _newest_first(manifests):
-        by_dataset[manifest["dataset"]].append(manifest)
+        by_dataset[manifest.dataset].append(manifest)
     for name, group in by_dataset.items():
         for manifest in group[:keep]:
-            reasons[manifest["snapshot_id"]].append(f"among the last {keep} of {name}")
+            reasons[manifest.snapshot_id].append(f"among the last {keep} of {name}")
     for snapshot_id, reason in live:
         reasons[snapshot_id].append(reason)
     bases = [
-        (base_id, manifest["snapshot_id"])
+        (base_id, manifest.snapshot_id)
         for manifest in manifests
-        if manifest["snapshot_id"] in reasons and (base_id := manifest["lineage"].get("base_snapshot_id"))
+        if manifest.snapshot_id in reasons and (base_id := manifest.lineage.base_snapshot_id)
     ]
     for base_id, snapshot_id in bases:
         reasons[base_id].append(f"{snapshot_id} was added to it")
@@ -187,10 +188,10 @@ def _live(
             yield lineage.snapshot_id, f"the {word} release of the tables was scored on it"
 
 
-def _old_snapshots(going: Iterable[Manifest], folders: Mapping[str, list[str]], keep: int) -> Iterator[Removal]:
+def _old_snapshots(going: Iterable[SnapshotManifest], folders: Mapping[str, list[str]], keep: int) -> Iterator[Removal]:
     for manifest in going:
-        reason = f"beyond the last {keep} of {manifest['dataset']}, and nothing live refers to it"
-        yield _removal(layout.snapshot(manifest["snapshot_id"]), reason, folders[manifest["snapshot_id"]])
+        reason = f"beyond the last {keep} of {manifest.dataset}, and nothing live refers to it"
+        yield _removal(layout.snapshot(manifest.snapshot_id), reason, folders[manifest.snapshot_id])
 
 
 def _leftovers(store: Store, folders: Mapping[str, list[str]], now: datetime) -> Iterator[Removal]:
@@ -228,7 +229,11 @@ def _staging(
 
 
 def _archives(
-    store: Store, folders: Mapping[str, list[str]], going: list[Manifest], staying: list[Manifest], now: datetime
+    store: Store,
+    folders: Mapping[str, list[str]],
+    going: list[SnapshotManifest],
+    staying: list[SnapshotManifest],
+    now: datetime,
 ) -> Iterator[Removal]:
     for keys in folders.values():
         notes = {key: layout.archive_note(key) for key in keys if layout.archive_note(key) in keys}
@@ -245,18 +250,18 @@ def _archives(
                 yield Removal(key, "an archive without its note, or a note without its archive, for a day", (key,))
 
 
-def _is_made_of(manifests: Iterable[Manifest], archive: str, note: Mapping[str, Any]) -> bool:
-    lineages = [manifest["lineage"] for manifest in manifests]
-    return any(archive == of["archive"] or note["sha256"] in of.get("contains", ()) for of in lineages)
+def _is_made_of(manifests: Iterable[SnapshotManifest], archive: str, note: Mapping[str, Any]) -> bool:
+    lineages = [manifest.lineage for manifest in manifests]
+    return any(archive == of.archive or note["sha256"] in of.contains for of in lineages)
 
 
 def _of_dataset(
-    archives: Mapping[str, list[str]], dataset: str | None, going: list[Manifest]
+    archives: Mapping[str, list[str]], dataset: str | None, going: list[SnapshotManifest]
 ) -> Mapping[str, list[str]]:
     """The archives that are looked at: an increment's lies under the name of its own source."""
     if dataset is None:
         return archives
-    named = {manifest["lineage"]["archive"].split("/")[1] for manifest in going}
+    named = {manifest.lineage.archive.split("/")[1] for manifest in going}
     return {name: keys for name, keys in archives.items() if name == dataset or name in named}
 
 
@@ -268,7 +273,15 @@ def _folders(store: Store, prefix: str) -> dict[str, list[str]]:
     return dict(folders)
 
 
-def _manifest(store: Store, prefix: str, keys: Iterable[str]) -> Manifest | None:
+def _snapshot_manifest(store: Store, snapshot_id: str, keys: Iterable[str]) -> SnapshotManifest | None:
+    """The manifest of a snapshot; None where it has none, or loses it just now."""
+    try:
+        return read_manifest(store, snapshot_id) if layout.snapshot_manifest(snapshot_id) in keys else None
+    except NotFoundError:  # another removal is under way
+        return None
+
+
+def _manifest(store: Store, prefix: str, keys: Iterable[str]) -> dict[str, Any] | None:
     """What a folder says of itself; None where it has no manifest, or loses it just now."""
     key = f"{prefix}/{layout.MANIFEST}"
     return _document(store, key) if key in keys else None
@@ -289,8 +302,8 @@ def _is_abandoned(store: Store, keys: Iterable[str], now: datetime, kept: timede
         return False
 
 
-def _newest_first(manifests: Iterable[Manifest]) -> list[Manifest]:
-    return sorted(manifests, key=lambda m: (str(m["created_at"]), m["snapshot_id"]), reverse=True)
+def _newest_first(manifests: Iterable[SnapshotManifest]) -> list[SnapshotManifest]:
+    return sorted(manifests, key=lambda m: (m.created_at, m.snapshot_id), reverse=True)
 
 
 def _removal(prefix: str, reason: str, keys: Iterable[str]) -> Removal:

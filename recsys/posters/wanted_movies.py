@@ -9,9 +9,9 @@ import pyarrow as pa
 from recsys import columns
 from recsys.errors import NotFoundError
 from recsys.posters.poster_sources import Movie
-from recsys.storage import layout, releases
+from recsys.storage import layout, releases, snapshots
 from recsys.storage.base import Store
-from recsys.storage.tables import read_json, read_table
+from recsys.storage.tables import read_table
 
 _NAMES = [columns.MOVIE_ID, columns.TITLE, columns.YEAR, columns.GENRES]
 
@@ -21,7 +21,8 @@ def current_version(store: Store) -> str:
     try:
         return f"release {releases.current(store).version_id}"
     except NotFoundError:
-        return f"snapshot {newest}" if (newest := _newest_snapshot(store)) else ""
+        newest = snapshots.newest(snapshots.manifests(store))
+        return f"snapshot {newest.snapshot_id}" if newest else ""
 
 
 def current_movies(store: Store) -> list[Movie]:
@@ -29,8 +30,8 @@ def current_movies(store: Store) -> list[Movie]:
     try:
         version_id = releases.current(store).version_id
     except NotFoundError:
-        newest = _newest_snapshot(store)
-        return _of_snapshot(store, newest) if newest else []
+        newest = snapshots.newest(snapshots.manifests(store))
+        return _of_snapshot(store, newest.snapshot_id) if newest else []
     return read_movies(store, version_id)
 
 
@@ -69,9 +70,3 @@ def _of_snapshot(store: Store, snapshot_id: str) -> list[Movie]:
     by_id = {row["movie_id"]: row for row in links}
     unlinked = {columns.IMDB_ID: None, columns.TMDB_ID: None}
     return movies_of([{**unlinked, **by_id.get(row["movie_id"], {}), **row} for row in movies])
-
-
-def _newest_snapshot(store: Store) -> str | None:
-    keys = [key for key in store.list("snapshots/") if key.endswith(f"/{layout.MANIFEST}")]
-    dated = [(str(read_json(store, key).get("created_at", "")), key.split("/")[1]) for key in keys]
-    return max(dated)[1] if dated else None

@@ -30,7 +30,7 @@ from recsys.scoring.user_lists import write_lists
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.releases import FileRow, Lineage
-from recsys.storage.snapshots import has_ratings, read_ids, seen_key
+from recsys.storage.snapshots import has_ratings, read_ids, read_manifest, seen_key
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.workspace import Workspace
 
@@ -259,16 +259,16 @@ def _remove_strangers(store: Store, version_id: str, files: Files) -> None:
 
 
 def _lineage(store: Store, champion: ChampionRef, config: ScoreConfig, checks: Checks) -> Lineage:
-    snapshot = read_json(store, layout.snapshot_manifest(champion.snapshot_id))
+    snapshot = read_manifest(store, champion.snapshot_id)
     return Lineage(
         snapshot_id=champion.snapshot_id,
         run_id=champion.mlflow_run_id,
         model_version=champion.model.label,
         model_uri=champion.model.uri,
-        dataset=snapshot["dataset"],
-        is_invented=bool(snapshot.get("is_invented", False)),
+        dataset=snapshot.dataset,
+        is_invented=snapshot.is_invented,
         **config.model_dump(),
-        rating_scale=snapshot.get("rating_scale", ""),
+        rating_scale=snapshot.rating_scale,
         checks=checks,
     )
 

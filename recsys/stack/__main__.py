@@ -14,7 +14,7 @@ from rich.markup import escape
 from recsys.config import Settings, environment_dataset
 from recsys.errors import ConfigError, RecsysError
 from recsys.ingest.formats import known_releases
-from recsys.messages import ChampionRef, EvaluationResult, ModelVersion
+from recsys.messages import ChampionRef, EvaluationResult, ModelVersion, UnchangedSource
 from recsys.pages.summary_page import print_steps, print_summary
 from recsys.stack import launcher
 from recsys.stack.dag_chain import PipelineRun, check_published, error_lines, run_pipeline
@@ -53,8 +53,8 @@ def run(
     if not result.has_succeeded:
         raise SystemExit(1)
     if result.is_unchanged:
-        snapshot = result.results["ingest_ratings.unchanged"]
-        say(f"The source is unchanged: snapshot {snapshot['snapshot_id']} stands, and nothing was trained.")
+        snapshot = UnchangedSource.read(result.results["ingest_ratings.unchanged"]).snapshot
+        say(f"The source is unchanged: snapshot {snapshot.snapshot_id} stands, and nothing was trained.")
         return
     shown = summary(Workspace(settings))
     check_published(result, shown.version_id, shown.snapshot_id)

@@ -3,11 +3,11 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from recsys.config import NO_RATINGS, Preference, TrainConfig
 from recsys.errors import ConfigError
 from recsys.rating_scales import stars_on
+from recsys.storage.snapshots import SnapshotManifest
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def relevant_on(scale: str, asked: float = 0.0) -> float:
     return asked or next(rating for rating in ratings if rating >= ratings[0] + _HIGH * (ratings[-1] - ratings[0]))
 
 
-def on_scale(config: TrainConfig, manifest: Mapping[str, Any]) -> TrainConfig:
+def on_scale(config: TrainConfig, manifest: SnapshotManifest) -> TrainConfig:
     """The config as a snapshot's rating scale has it: `relevant_rating`, and for counts more.
 
     Args:
@@ -46,20 +46,19 @@ def on_scale(config: TrainConfig, manifest: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: it cannot be trained on this snapshot, for instance by time where there are no times.
     """
-    has_times = manifest.get("lineage", {}).get("reading", {}).get("times") != "none"
-    if not has_times and config.split in ("time", "last_n"):
+    if manifest.lineage.reading.times == "none" and config.split in ("time", "last_n"):
         raise ConfigError(
-            f"{manifest['snapshot_id']} was taken in with times=none, so split={config.split} has no times to split "
+            f"{manifest.snapshot_id} was taken in with times=none, so split={config.split} has no times to split "
             "by. Nothing was started. Choose split=random, per_user or per_movie."
         )
-    scale = manifest.get("rating_scale", "")
-    if scale == NO_RATINGS:
+    if not manifest.has_ratings:
         log.info(
             "%s has no ratings: the ranking model learns from counts, and there is no rating model",
-            manifest["snapshot_id"],
+            manifest.snapshot_id,
         )
-        return for_counts(config, manifest.get("summed", {}))
-    return config.model_copy(update={"relevant_rating": relevant_on(scale, config.relevant_rating)})
+        return for_counts(config, manifest.summed.to_json() if manifest.summed else {})
+    relevant = relevant_on(manifest.rating_scale, config.relevant_rating)
+    return config.model_copy(update={"relevant_rating": relevant})
 
 
 def for_counts(config: TrainConfig, summed: Mapping[str, float]) -> TrainConfig:

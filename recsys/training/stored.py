@@ -13,7 +13,8 @@ from recsys.models.recommender import Recommender
 from recsys.registry.model_records import ModelRecord
 from recsys.storage import layout
 from recsys.storage.base import Store
-from recsys.storage.tables import read_json, read_table, write_table
+from recsys.storage.snapshots import read_manifest
+from recsys.storage.tables import read_table, write_table
 from recsys.training import searching
 from recsys.training.documents import SearchRecord, SplitManifest, SplitParts, StoredPart
 from recsys.training.fitting import split_of
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def config_on_scale(store: Store, split: SplitRef, config: TrainConfig) -> TrainConfig:
     """The config as the rating scale of the snapshot has it: see `on_scale`."""
-    return on_scale(config, read_json(store, layout.snapshot_manifest(split.snapshot_id)))
+    return on_scale(config, read_manifest(store, split.snapshot_id))
 
 
 def write_split(store: Store, snapshot_id: str, split_id: str, config: TrainConfig) -> None:

@@ -18,7 +18,8 @@ from recsys.registry.model_records import read_record
 from recsys.search.trial import Trial
 from recsys.spark.masters import is_local
 from recsys.storage import layout
-from recsys.storage.tables import read_json, read_table
+from recsys.storage.snapshots import read_manifest
+from recsys.storage.tables import read_table
 from recsys.tracking.tracking import CHALLENGER, CHAMPION
 from recsys.training import cluster, holdout, member_selection, runs, searching, stored
 from recsys.training.documents import (
@@ -47,7 +48,7 @@ def split(workspace: Workspace, snapshot_id: str, config: TrainConfig, training_
         ConfigError: in one of both parts no rating reaches `relevant_rating`, so that lists could not be judged.
     """
     store = workspace.store
-    snapshot = read_json(store, layout.snapshot_manifest(snapshot_id))
+    snapshot = read_manifest(store, snapshot_id)
     config = on_scale(config, snapshot)
     split_id = f"{snapshot_id}-{split_name(config)}"
     if not store.exists(layout.split_manifest(split_id)):
@@ -61,8 +62,8 @@ def split(workspace: Workspace, snapshot_id: str, config: TrainConfig, training_
     log.info("split %s: %s ratings to train on, %s held out", split_id, f"{n_train:,}", f"{n_holdout:,}")
     return SplitRef(
         snapshot_id=snapshot_id,
-        dataset=snapshot["dataset"],
-        fingerprint=snapshot["fingerprint"],
+        dataset=snapshot.dataset,
+        fingerprint=snapshot.fingerprint,
         training_id=training_id,
         train_key=parts.train.key,
         holdout_key=parts.holdout.key,

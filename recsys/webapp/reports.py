@@ -14,7 +14,7 @@ from recsys.errors import ConfigError, NotFoundError
 from recsys.storage import layout
 from recsys.storage.base import Store, check_key
 from recsys.storage.releases import Lineage
-from recsys.storage.tables import read_json
+from recsys.storage.snapshots import read_manifest
 from recsys.webapp.inputs import excerpt
 
 MEDIA_TYPES = {
@@ -73,9 +73,7 @@ def current(store: Store, lineage: Lineage) -> dict[str, str]:
     """
     keys = of_snapshot(lineage.snapshot_id)
     with contextlib.suppress(NotFoundError):  # the snapshot was removed, and with it the name of its ingest
-        snapshot = read_json(store, layout.snapshot_manifest(lineage.snapshot_id))
-        if ingest_id := snapshot.get("lineage", {}).get("ingest_id"):
-            keys |= of_ingest(ingest_id)
+        keys |= of_ingest(read_manifest(store, lineage.snapshot_id).lineage.ingest_id)
     # Data Docs are many pages. Shown in Airflow's frame a sandboxed page cannot lead to the next: no cookie goes along.
     keys.pop("Data Docs", None)
     return existing(store, keys)

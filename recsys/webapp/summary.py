@@ -12,6 +12,7 @@ from recsys.redaction import redact
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
 from recsys.storage.releases import FileRow
+from recsys.storage.snapshots import SnapshotManifest, read_manifest
 from recsys.storage.tables import read_json, read_table
 from recsys.webapp import queries
 from recsys.webapp.source_id_lookup import user_name, user_number
@@ -35,7 +36,7 @@ def summary(workspace: Workspace, user: str | None = None) -> Summary:
     version_id = release.version_id
     manifest = releases.read_manifest(store, version_id)
     lineage = manifest.lineage
-    snapshot = _document(store, layout.snapshot_manifest(lineage.snapshot_id)) or {}
+    snapshot = _snapshot(store, lineage.snapshot_id)
     if user is None:
         user_id = _sample_user(store, lineage.snapshot_id, manifest.tables["recommendations"])
     else:
@@ -45,7 +46,7 @@ def summary(workspace: Workspace, user: str | None = None) -> Summary:
         version_id=version_id,
         snapshot_id=lineage.snapshot_id,
         model_version=lineage.model_version,
-        dataset=lineage.dataset or snapshot.get("dataset", ""),
+        dataset=lineage.dataset or (snapshot.dataset if snapshot else ""),
         is_invented=lineage.is_invented,
         has_ratings=lineage.has_ratings,
         n_rows={table: sum(row.n_rows for row in rows) for table, rows in manifest.tables.items()},
@@ -59,6 +60,13 @@ def summary(workspace: Workspace, user: str | None = None) -> Summary:
         posters=_document(store, layout.POSTER_MANIFEST),
         gone=queries.gone(store, lineage),
     )
+
+
+def _snapshot(store: Store, snapshot_id: str) -> SnapshotManifest | None:
+    try:
+        return read_manifest(store, snapshot_id)
+    except NotFoundError:
+        return None
 
 
 def _document(store: Store, key: str) -> Row | None:
@@ -80,12 +88,12 @@ def _sample_user(store: Store, snapshot_id: str, lists: Sequence[FileRow]) -> in
     return int(counts["user_id"][order[len(order) // 2].as_py()].as_py())
 
 
-def _places(workspace: Workspace, published: queries.Published, snapshot: Row) -> dict[str, str]:
+def _places(workspace: Workspace, published: queries.Published, snapshot: SnapshotManifest | None) -> dict[str, str]:
     """Where things are, of those that are there."""
     store, lineage = workspace.store, published.lineage
     reports = {"EDA report": layout.eda_report(lineage.snapshot_id), "posters": layout.POSTER_MANIFEST}
-    if ingest_id := snapshot.get("lineage", {}).get("ingest_id"):
-        reports["validation report"] = layout.validation_report(ingest_id)
+    if snapshot:
+        reports["validation report"] = layout.validation_report(snapshot.lineage.ingest_id)
     return {
         "tables": store.uri(f"{layout.TABLES}/{published.release.path}"),
         "pointer": store.uri(layout.CURRENT),

@@ -12,12 +12,14 @@ from recsys import pipeline
 from recsys.cli import commands, entry
 from recsys.config import IngestConfig
 from recsys.errors import RefusedError, TransientError
-from recsys.ingest import publishing, tasks
+from recsys.ingest import tasks
+from recsys.messages import SnapshotRef
 from recsys.storage import layout, releases, snapshots
 from recsys.storage.file_store import FileStore
 from recsys.storage.tables import read_json
 from recsys.training import runs
 from recsys.webapp import queries
+from recsys.workspace import Workspace
 from tests.lifecycle import test_retention
 from tests.storage.interrupting import interruptions
 from tests.training.refused import EVALUATED, VERSION
@@ -235,7 +237,7 @@ def test_a_refused_first_model_is_told_in_words(store, recsys, monkeypatch):
 
     monkeypatch.setattr(pipeline, "train_model", refused)
     monkeypatch.setattr(snapshots, "latest", lambda *_: "tiny-1")
-    monkeypatch.setattr(snapshots, "snapshot_info", lambda *_: {"snapshot_id": "tiny-1"})
+    monkeypatch.setattr(snapshots, "snapshot_ref", lambda *_: SnapshotRef(snapshot_id="tiny-1", dataset="tiny"))
     status, _, err = recsys("tune")
     assert status == 1
     assert err.startswith("recsys: No lists were made. recsys-tiny version 1 does not beat popularity. So the gate")
@@ -246,8 +248,10 @@ def test_tuning_where_nobody_reaches_relevant_rating_is_a_sentence(recsys, monke
     monkeypatch.setenv("RECSYS_STATE_DIR", str(tracked_settings.state_dir))
     rows = "".join(f"{user},{movie},{1 + (user + movie) % 3},964982703\n" for user in range(20) for movie in range(9))
     (tmp_path / "low.csv").write_text(f"userId,movieId,rating,timestamp\n{rows}")
-    found = tasks.download(IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1", tracked_settings)
-    publishing.publish(tasks.parse(found, tracked_settings), tracked_settings)
+    workspace = Workspace(tracked_settings)
+    archive = tasks.download(workspace, IngestConfig(dataset=str(tmp_path / "low.csv")), "run-1")
+    tasks.parse(workspace, archive)
+    tasks.publish(workspace, archive)
     status, _, err = recsys("tune")
     assert status == 1
     assert "reaches relevant_rating 4, the highest is 3. Lists cannot be judged so, and nothing was trained" in err

@@ -20,10 +20,11 @@ from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring import tasks as scoring_tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.storage.tables import read_json, write_json, write_table
+from recsys.storage.tables import read_json, write_table
 from recsys.training import tasks as training_tasks
 from recsys.workspace import Workspace
 from tests.cluster.standalone import cluster
+from tests.storage.manifests import write_manifest
 from tests.training.tiny import write_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -114,7 +115,7 @@ def write_big_model(settings):
     write_table(store, layout.snapshot_table("big-1", "ratings"), ratings)
     write_table(store, layout.snapshot_table("big-1", "movies"), catalogue)
     write_table(store, layout.snapshot_table("big-1", "links"), columns.LINKS.empty_table())
-    write_json(store, layout.snapshot_manifest("big-1"), {"dataset": "big", "fingerprint": "f" * 64})
+    write_manifest(store, "big-1", dataset="big")
     return factors, seen
 
 

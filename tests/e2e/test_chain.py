@@ -121,7 +121,7 @@ def test_the_tables_are_read_without_this_package(settings, finished, store):
 def test_the_reports_and_the_posters_are_there(finished, store):
     snapshot_id = finished.results["ingest_ratings.publish"]["snapshot_id"]
     assert store.exists(layout.eda_report(snapshot_id))
-    assert finished.results["ingest_ratings.validate"]["report"].endswith(".html")
+    assert finished.results["ingest_ratings.validate"]["report_uri"].endswith(".html")
     assert len(list(store.list(f"{layout.POSTERS}/images/"))) == 6
     assert read_json(store, layout.POSTER_MANIFEST)
 
@@ -184,7 +184,7 @@ def test_an_unchanged_source_makes_no_snapshot_and_starts_no_training_and_a_task
     assert states == dict.fromkeys(TASKS["ingest_ratings"], "skipped") | dict.fromkeys(ran, "success")
     said = again.results["ingest_ratings.unchanged"]
     assert "is unchanged: snapshot sample-" in said["message"]
-    assert said["snapshot_id"] == finished.results["ingest_ratings.publish"]["snapshot_id"]
+    assert said["snapshot"]["snapshot_id"] == finished.results["ingest_ratings.publish"]["snapshot_id"]
     assert (releases.history(store), sorted(store.list("snapshots/"))) == before
 
 
@@ -241,7 +241,7 @@ def test_a_poisoned_archive_turns_validation_red_publishes_nothing_and_leaves_a_
     (failed,) = poisoned.failures
     assert failed.try_number == 1  # the same data would only fail again
     assert any("DataError" in line for line in error_lines(failed.log))
-    ingest_id = poisoned.results["ingest_ratings.parse"]["ingest_id"]
+    ingest_id = poisoned.results["ingest_ratings.parse"]["archive"]["ingest_id"]
     address = buttons(stack, poisoned.runs[0], "validate")["Validation report"]
     assert "rating is one of" in fetch(stack, address).text
     assert b"rating is one of" in store.get(layout.validation_report(ingest_id))

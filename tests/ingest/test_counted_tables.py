@@ -6,13 +6,13 @@ import pytest
 
 from recsys.config import IngestConfig, TrainConfig
 from recsys.errors import ConfigError, DataError
-from recsys.ingest import publishing, quality, tasks
+from recsys.ingest import tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.training.relevance import for_counts, on_scale
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 SECONDS = 1_543_727_664
 
@@ -23,17 +23,16 @@ def plays(n=400, count=lambda i: 2):
 
 
 @pytest.fixture
-def take_in(settings, tmp_path):
+def take_in(workspace, tmp_path):
     def run(text, name="mine.csv", **config):
         path = tmp_path / name
         path.write_text(text)
         asked = IngestConfig(**{"dataset": str(path), "min_ratings": 1, "rating_scale": "none", **config})
-        downloaded = tasks.download(asked, f"i-{name}", settings)
-        if unchanged := tasks.find_unchanged(downloaded, settings):
-            return unchanged["snapshot_id"]
-        parsed = tasks.parse(downloaded, settings)
-        quality.validate(parsed, asked, settings)
-        return publishing.publish(parsed, settings)["snapshot_id"]
+        archive = tasks.download(workspace, asked, f"i-{name}")
+        if unchanged := tasks.find_unchanged(workspace, archive):
+            return unchanged.snapshot.snapshot_id
+        tasks.validate(workspace, tasks.parse(workspace, archive), asked)
+        return tasks.publish(workspace, archive).snapshot_id
 
     return run
 
@@ -85,12 +84,12 @@ def test_too_few_pairs_are_refused_however_many_rows_there_are(take_in):
 
 
 def test_snapshots_of_counts_have_another_id_than_before_they_were_summed_and_those_of_stars_the_same(
-    settings, tmp_path
+    workspace, tmp_path
 ):
     path = tmp_path / "a.csv"
     path.write_text("user,item,rating,time\n" + f"1,2,3,{SECONDS}\n")
     read = {
-        scale: tasks.download(IngestConfig(dataset=str(path), rating_scale=scale), f"i{scale[:1]}", settings)["reading"]
+        scale: tasks.download(workspace, IngestConfig(dataset=str(path), rating_scale=scale), "i").reading.recipe()
         for scale in ("", "1-5/1", "none")
     }
     assert set(read[""]) == set(read["1-5/1"]) == {"columns", "rating_scale", "ratings_file", "base_snapshot_id"}

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from recsys import columns as c
 from recsys.ingest.increments import SUPERSEDED, append
-from recsys.ingest.parsers.parsed_tables import FileAccount, Parsed
+from recsys.ingest.parsers.parsed_tables import Parsed
+from recsys.storage.snapshots import FileAccount
 
 THEN = datetime(2020, 1, 1, tzinfo=UTC)
 LATER = THEN + timedelta(days=1)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from recsys.cli.entry import main
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.inspection import inspect_source
 
 RATINGS = "user;item;rating;when;shop\nann;B1;8;2024-05-31 12:30:00;x\nbob;B2;10;2024-06-01;y\nann;B1;1;2024-06-02;z\n"
@@ -18,7 +18,7 @@ def path(tmp_path):
 
 
 def test_files_columns_scale_times_ids_counts_and_doubts_are_said(path):
-    found = inspect_source(path, How({"timestamp": "when"}))
+    found = inspect_source(path, ReadOptions({"timestamp": "when"}))
     (file,) = found.files
     assert (file.role, file.files) == ("ratings", ("ratings.csv",))
     assert file.columns == {

@@ -26,19 +26,17 @@ def published(store, snapshot_id):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_snapshot_is_published_whole_or_not_at_all(settings, tmp_path, monkeypatch, when):
-    _, parsed, whole = run("sample", settings, **SAMPLE)
+def test_a_snapshot_is_published_whole_or_not_at_all(settings, tmp_path, when):
+    archive, _, whole = run("sample", settings, **SAMPLE)
     prepared = settings.state_dir / "store"
     shutil.rmtree(prepared / "snapshots")
     for interruption in interruptions(when):
         store = FileStore(shutil.copytree(prepared, tmp_path / f"copy-{interruption.at}"))
-        monkeypatch.setattr(publishing, "open_store", lambda _: interruption.watch(store))  # noqa: B023
         with interruption:
-            publishing.publish(parsed, settings)
-        before = published(store, whole["snapshot_id"])
-        monkeypatch.setattr(publishing, "open_store", lambda _: store)  # noqa: B023
-        publishing.publish(parsed, settings)
-        after = published(store, whole["snapshot_id"])
-        assert after["fingerprint"] == whole["fingerprint"]
+            publishing.publish(interruption.watch(store), archive, settings)
+        before = published(store, whole.snapshot_id)
+        publishing.publish(store, archive, settings)
+        after = published(store, whole.snapshot_id)
+        assert after["fingerprint"] == whole.fingerprint
         assert before in (None, after)  # what was published stands
-    assert f"put {layout.snapshot_manifest(whole['snapshot_id'])}" in interruption.calls
+    assert f"put {layout.snapshot_manifest(whole.snapshot_id)}" in interruption.calls

@@ -77,12 +77,12 @@ def test_a_release_is_fetched_once_and_asked_for_changes(settings, store, publis
     caplog.set_level(logging.INFO)
     release, path = publisher
     first = source_archives.fetch(release, store, settings)
-    assert (first["source"], first["licence"], first["verified_by"]) == (release.url, "Test terms.", "nothing")
-    assert source_archives.fetch(release, store, settings) == {**first, "is_unchanged": True}
+    assert (first.source, first.licence, first.verified_by) == (release.url, "Test terms.", "nothing")
+    assert source_archives.fetch(release, store, settings) == first
     assert "ml-test: unchanged at its source" in caplog.text
     changed(path)
     newer = source_archives.fetch(release, store, settings)
-    assert (newer["sha256"] != first["sha256"], newer["is_unchanged"]) == (True, False)
+    assert newer.sha256 != first.sha256
     assert len([key for key in store.list("archives/ml-test/") if key.endswith(".zip")]) == 2
     assert list((settings.tmp_dir / "downloads").iterdir()) == []
 
@@ -93,15 +93,14 @@ def test_where_the_server_names_no_version_the_bytes_tell_that_nothing_changed(s
     later = path.stat().st_mtime + 60
     os.utime(path, (later, later))  # fetched again, for its date is another
     again = source_archives.fetch(release, store, settings)
-    assert (first["is_unchanged"], again["is_unchanged"]) == (False, True)
-    assert again["archive"] == first["archive"]
+    assert (again.archive, again.sha256) == (first.archive, first.sha256)
 
 
 def test_without_network_the_copy_in_the_store_is_used(settings, store, publisher, caplog):
     release, path = publisher
     first = source_archives.fetch(release, store, settings)
     path.unlink()
-    assert source_archives.fetch(release, store, settings) == {**first, "is_unchanged": True}
+    assert source_archives.fetch(release, store, settings) == first
     assert "could not ask whether it changed" in caplog.text
 
 
@@ -120,15 +119,17 @@ def test_a_configured_mirror_is_asked_first_and_the_publisher_after_it(settings,
     release, path = publisher
     mirror = release.url.replace("ml-test", "mirrored")
     settings = settings.model_copy(update={"mirrors": {"ml-test": (mirror,)}})
-    assert source_archives.fetch(release, store, settings)["source"] == release.url  # the mirror has none
+    first = source_archives.fetch(release, store, settings)
+    assert first.source == release.url  # the mirror has none
     path.with_name("mirrored.zip").write_bytes(path.read_bytes())
     path.with_name("mirrored.zip.md5").write_text(f"{md5(path)}  mirrored.zip\n")
     again = source_archives.fetch(release, store, settings)
-    assert (again["source"], again["is_unchanged"]) == (release.url, True)  # by the mirror's sum, the same bytes
+    assert again == first  # by the mirror's sum, the same bytes
     changed(path.with_name("mirrored.zip"))
     path.with_name("mirrored.zip.md5").write_text(f"{md5(path.with_name('mirrored.zip'))}  mirrored.zip\n")
     newer = source_archives.fetch(release, store, settings)
-    assert (newer["source"], newer["verified_by"], newer["is_unchanged"]) == (mirror, "the MD5 sum beside it", False)
+    assert (newer.source, newer.verified_by) == (mirror, "the MD5 sum beside it")
+    assert newer.sha256 != first.sha256
 
 
 def test_a_frozen_release_must_have_its_digest_wherever_it_comes_from(settings, store, publisher):
@@ -138,9 +139,9 @@ def test_a_frozen_release_must_have_its_digest_wherever_it_comes_from(settings, 
     hostile.write_zip(path.with_name("forged.zip"), ("links.csv", b"other"))
     settings = settings.model_copy(update={"mirrors": {"ml-test": (mirror,)}})
     got = source_archives.fetch(frozen, store, settings)
-    assert (got["source"], got["verified_by"], got["is_unchanged"]) == (release.url, "the pinned MD5 sum", False)
+    assert (got.source, got.verified_by) == (release.url, "the pinned MD5 sum")
     path.unlink()
-    assert source_archives.fetch(frozen, store, settings) == {**got, "is_unchanged": True}  # frozen: nobody is asked
+    assert source_archives.fetch(frozen, store, settings) == got  # frozen: nobody is asked
 
 
 def test_what_is_nowhere_is_an_error_that_names_the_way_out(settings, store, publisher):
@@ -167,11 +168,11 @@ def test_a_mirror_of_no_release_is_refused_before_anything_starts(settings, stor
 
 def test_the_sample_tells_whether_its_recipe_changed(settings, store):
     def bring(n_ratings):
-        return source_archives.bring(IngestConfig(**SAMPLE, sample_ratings=n_ratings), store, settings)["is_unchanged"]
+        return source_archives.bring(IngestConfig(**SAMPLE, sample_ratings=n_ratings), store, settings)
 
-    assert [bring(500), bring(500), bring(600), bring(600), bring(500), bring(500)] == [
-        False, True, False, True, False, True,
-    ]  # fmt: skip
+    first, second, third = bring(500), bring(600), bring(500)
+    assert (bring(500), second.sha256 != first.sha256) == (third, True)
+    assert (third.sha256, third.at > second.at) == (first.sha256, True)  # brought again, so it is the newest
 
 
 def test_a_local_archive_tells_whether_it_changed(settings, store, tmp_path):
@@ -179,7 +180,8 @@ def test_a_local_archive_tells_whether_it_changed(settings, store, tmp_path):
     notes = [take(path, store, settings), take(path, store, settings)]
     changed(path)
     notes += [take(path, store, settings), take(path, store, settings)]
-    assert [note["is_unchanged"] for note in notes] == [False, True, False, True]
+    assert (notes[1], notes[3]) == (notes[0], notes[2])
+    assert notes[2].sha256 != notes[0].sha256
 
 
 @pytest.mark.parametrize("style", ["MD5 (mine.zip) = {}\n", "{}  mine.zip\n", "{} *mine.zip\r\n", "{}"])
@@ -187,7 +189,7 @@ def test_a_local_archive_is_compared_with_the_sum_beside_it(settings, store, tmp
     path = hostile.write_zip(tmp_path / "mine.zip")
     sidecar = path.with_name("mine.zip.md5")
     sidecar.write_text(style.format(md5(path)))
-    assert take(path, store, settings)["verified_by"] == "the MD5 sum beside it"
+    assert take(path, store, settings).verified_by == "the MD5 sum beside it"
     sidecar.write_text(style.format("0" * 32))
     with pytest.raises(DataError, match=r"mine\.zip\.md5 beside it says 0000"):
         take(path, store, settings)
@@ -197,8 +199,8 @@ def test_a_local_table_of_its_own_keeps_its_ending(settings, store, tmp_path):
     path = tmp_path / "ratings.csv.gz"
     path.write_bytes(hostile.gzip.compress(hostile.RATINGS))
     note = take(path, store, settings)
-    assert (note["dataset"], note["archive"].rpartition("/")[2]) == ("ratings", "ratings.csv.gz")
-    assert store.get(note["archive"]) == path.read_bytes()
+    assert (note.dataset, note.archive.rpartition("/")[2]) == ("ratings", "ratings.csv.gz")
+    assert store.get(note.archive) == path.read_bytes()
 
 
 @pytest.mark.parametrize("case", hostile.ZIPS)

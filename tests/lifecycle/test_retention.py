@@ -21,6 +21,7 @@ from recsys.storage.tables import write_json
 from recsys.tracking.tracking import CHALLENGER, CHAMPION, Tracking
 from recsys.workspace import Workspace
 from tests.storage.conftest import s3_endpoint, s3_environment  # noqa: F401
+from tests.storage.manifests import write_manifest
 from tests.storage.versions import lineage
 
 NOW = datetime.now(UTC)
@@ -48,14 +49,14 @@ def publish(store, snapshot_id, day, dataset="ml", base=None, archive=None, cont
         store.put(layout.snapshot_table(snapshot_id, name), b"x")
     write_json(store, layout.staging_manifest(f"ingest-{snapshot_id}"), {})
     made_of = {"archive": archive, "ingest_id": f"ingest-{snapshot_id}", "base_snapshot_id": base}
-    manifest = {
-        "snapshot_id": snapshot_id,
-        "dataset": dataset,
-        "created_at": f"2026-01-{day:02}T04:00:00+00:00",
-        "counts": {"n_ratings": 1_000 * day},
-        "lineage": {**made_of, "contains": list(contains)},
-    }
-    write_json(store, layout.snapshot_manifest(snapshot_id), manifest)
+    write_manifest(
+        store,
+        snapshot_id,
+        dataset=dataset,
+        created_at=f"2026-01-{day:02}T04:00:00+00:00",
+        counts={"n_ratings": 1_000 * day},
+        lineage={**made_of, "contains": list(contains)},
+    )
     split = layout.split(f"{snapshot_id}-seed42-holdout0.2")
     store.put(f"{split}/train.parquet", b"x")
     write_json(store, f"{split}/{layout.MANIFEST}", {"snapshot_id": snapshot_id})

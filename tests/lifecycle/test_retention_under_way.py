@@ -16,7 +16,7 @@ from recsys.registry.model_records import ModelRecord, read_record
 from recsys.splitting.split import Strategy
 from recsys.storage import layout, snapshots
 from recsys.storage.file_store import FileStore
-from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.storage.tables import read_table, write_json, write_table
 from recsys.tracking.tracking import CHAMPION
 from recsys.training import stored, tasks
 from recsys.workspace import Workspace
@@ -32,8 +32,6 @@ def publish_ratings(store, snapshot_id, day):  # noqa: F811
     times = pa.array([86_400_000 * at for at in range(9)]).cast(columns.RATINGS.field("timestamp").type)
     table = pa.table([USERS, MOVIES, [4.0] * 9, times], names=columns.RATINGS.names).cast(columns.RATINGS)
     write_table(store, layout.snapshot_table(snapshot_id, "ratings"), table, overwrite=True)
-    key = layout.snapshot_manifest(snapshot_id)
-    write_json(store, key, read_json(store, key) | {"fingerprint": "f"}, overwrite=True)
 
 
 def split(store, settings, snapshot_id, strategy="random"):  # noqa: F811

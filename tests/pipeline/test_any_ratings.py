@@ -7,13 +7,13 @@ import pytest
 
 from recsys.config import IngestConfig, TrainConfig
 from recsys.errors import ConfigError, DataError
-from recsys.ingest import publishing, quality, tasks
+from recsys.ingest import tasks
 from recsys.storage import layout, snapshots
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.training.relevance import on_scale, relevant_on
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 SECONDS = 1_543_727_664
 
@@ -23,16 +23,20 @@ def table(n=200, user=lambda i: i, stars=lambda i: 4, time=lambda i: SECONDS + i
 
 
 @pytest.fixture
-def take_in(settings, tmp_path):
+def take_in(workspace, tmp_path):
     def run(text, name="mine.csv", **config):
         path = tmp_path / name
         path.write_text(text)
         asked = IngestConfig(dataset=str(path), **config)
-        parsed = tasks.parse(tasks.download(asked, f"i-{name}", settings), settings)
-        quality.validate(parsed, asked, settings)
-        return publishing.publish(parsed, settings)["snapshot_id"]
+        return ingest(workspace, asked, f"i-{name}")
 
     return run
+
+
+def ingest(workspace, asked, ingest_id):
+    archive = tasks.download(workspace, asked, ingest_id)
+    tasks.validate(workspace, tasks.parse(workspace, archive), asked)
+    return tasks.publish(workspace, archive).snapshot_id
 
 
 def refusal(take_in, *args, **config):
@@ -119,16 +123,14 @@ def test_an_increment_is_judged_by_its_own_rows_and_a_refused_one_leaves_the_bas
     assert snapshots.latest(open_store(settings.resolved_store_url)) == base
 
 
-def test_faults_of_part_files_stand_in_the_quarantine_under_their_own_file_and_line(settings, tmp_path):
+def test_faults_of_part_files_stand_in_the_quarantine_under_their_own_file_and_line(workspace, tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()
     (folder / "part-00000.csv").write_text(table(150))
     (folder / "part-00001.csv").write_text(table(150, user=lambda i: 1000 + i, stars=lambda i: 9 if i == 3 else 4))
     asked = IngestConfig(dataset=str(folder))
-    parsed = tasks.parse(tasks.download(asked, "i-1", settings), settings)
-    quality.validate(parsed, asked, settings)
-    snapshot_id = publishing.publish(parsed, settings)["snapshot_id"]
-    store = open_store(settings.resolved_store_url)
+    snapshot_id = ingest(workspace, asked, "i-1")
+    store = workspace.store
     (row,) = read_table(store, layout.snapshot_table(snapshot_id, "quarantine")).to_pylist()
     assert (row["file"], row["line"], row["reason"]) == ("part-00001.csv", 5, "off_scale")
     assert row["content"] == f"1003,3,9,{SECONDS + 3}"
@@ -149,16 +151,14 @@ def test_text_ids_are_kept_in_a_dictionary_that_an_increment_extends(settings, t
     assert len(pa.compute.unique(ratings["user_id"])) == 250
 
 
-def test_files_left_in_a_folder_are_named_in_the_snapshot(settings, tmp_path):
+def test_files_left_in_a_folder_are_named_in_the_snapshot(workspace, tmp_path):
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "ratings.csv").write_text(table())
     (folder / "genome.csv").write_text("a,b\n1,2\n")
     asked = IngestConfig(dataset=str(folder))
-    parsed = tasks.parse(tasks.download(asked, "i-1", settings), settings)
-    quality.validate(parsed, asked, settings)
-    store = open_store(settings.resolved_store_url)
-    manifest = read_json(store, layout.snapshot_manifest(publishing.publish(parsed, settings)["snapshot_id"]))
+    store = workspace.store
+    manifest = read_json(store, layout.snapshot_manifest(ingest(workspace, asked, "i-1")))
     assert manifest["lineage"]["not_read"] == ["genome.csv"]
     assert (
         "Files that were not read, as they hold nothing of these tables: genome.csv."

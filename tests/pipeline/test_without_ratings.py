@@ -28,7 +28,7 @@ from recsys.webapp import new_user_lists
 from recsys.webapp.app import create_app
 from tests.training.tiny import CONFIG
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 TRAINING = TrainConfig(
     n_folds=2, ranking_trials=2, max_iter=3, max_rank=8, k=5, n_members=2, baselines=("svd", "bias_order")
@@ -48,12 +48,11 @@ def purchases():
 
 
 def chain(workspace, folder):
-    settings = workspace.settings
     path = folder / "purchases.csv"
     path.write_text(purchases())
     columns = {"user_id": "customer", "movie_id": "isbn", "timestamp": "bought_at"}
     ingested = IngestConfig(dataset=str(path), columns=columns, rating_scale="none")
-    snapshot = pipeline.ingest_ratings(ingested, settings)
+    snapshot = pipeline.ingest_ratings(workspace, ingested).to_json()
     champion = pipeline.train_model(workspace, snapshot["snapshot_id"], TRAINING)
     tables = pipeline.score_users(workspace, champion, ScoreConfig(k=5, min_support=1))
     pipeline.fetch_posters(workspace, PosterConfig(max_posters=3), tables)

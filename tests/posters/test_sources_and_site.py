@@ -23,8 +23,9 @@ from recsys.posters.poster_sources import Movie, SiteSource, TmdbSource, page_me
 from recsys.posters.site import StoreLookup, serving
 from recsys.storage import layout, releases
 from recsys.storage.file_store import FileStore
-from recsys.storage.tables import write_json, write_table
+from recsys.storage.tables import write_table
 from tests.posters.servers import answer, server
+from tests.storage.manifests import write_manifest
 from tests.storage.versions import lineage, write_file
 
 MOVIE = Movie(7, 'Quiet "Café" & Sons, The (1987)', 1987, ("Drama", "Crime"), "tt0000007", 77)
@@ -161,7 +162,7 @@ def snapshot(store, name, created_at, title):
     write_table(store, layout.snapshot_table(name, "movies"), pa.Table.from_pylist([row], schema=columns.MOVIES))
     link = {"movie_id": 1, "imdb_id": "tt0000001", "tmdb_id": None}
     write_table(store, layout.snapshot_table(name, "links"), pa.Table.from_pylist([link], schema=columns.LINKS))
-    write_json(store, layout.snapshot_manifest(name), {"created_at": created_at})
+    write_manifest(store, name, created_at=created_at)
 
 
 def release(store, version_id, title):

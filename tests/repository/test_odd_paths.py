@@ -20,6 +20,7 @@ from recsys.storage.file_store import FileStore
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
 from recsys.tracking.tracking import Tracking
+from recsys.workspace import Workspace
 from tests.repository import spark_job
 
 # What shells, Java, Spark, patterns, templates and addresses would each read otherwise.
@@ -75,9 +76,10 @@ def test_a_data_file_with_an_odd_name_is_read(tmp_path, settings, monkeypatch):
     (tmp_path / f"{ODD}, 1:2.csv").write_text("userId,itemId,rating,timestamp\n1,10,4,1100000000\n2,10,5,1100000000\n")
     monkeypatch.chdir(tmp_path)
     config = IngestConfig(dataset=local_dataset(f"./{ODD}, 1:2.csv"))
-    parsed = tasks.parse(tasks.download(config, "run", settings), settings)
+    workspace = Workspace(settings)
+    parsed = tasks.parse(workspace, tasks.download(workspace, config, "run"))
     tables = [key for key in open_store(settings.resolved_store_url).list() if key.endswith("ratings.parquet")]
-    assert parsed["dataset"].isascii()
+    assert parsed.archive.dataset.isascii()
     assert [read_table(open_store(settings.resolved_store_url), key).num_rows for key in tables] == [2]
 
 

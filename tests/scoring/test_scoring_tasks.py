@@ -21,6 +21,7 @@ from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table, write_json, write_table
 from recsys.webapp import new_user_lists, queries
 from recsys.webapp.app import create_app
+from tests.storage.manifests import write_manifest
 
 pytestmark = pytest.mark.spark
 
@@ -59,7 +60,7 @@ def store(settings):
     }
     for name, table in tables.items():
         write_table(store, layout.snapshot_table("tiny-0123", name), table)
-    write_json(store, layout.snapshot_manifest("tiny-0123"), {"dataset": "tiny", "is_invented": True})
+    write_manifest(store, "tiny-0123")
     known_users, known_movies = np.arange(1, 29, dtype=np.int32), np.arange(1, 11, dtype=np.int32)
     factors = Factors(
         known_users,

@@ -6,9 +6,10 @@ import pytest
 
 from recsys import columns
 from recsys.storage import layout, releases
-from recsys.storage.tables import read_json, read_table, write_json, write_table
+from recsys.storage.tables import read_table, write_table
 from recsys.webapp import queries, source_id_lookup
 from tests.scoring.test_scoring_tasks import CONFIG, N_MOVIES, N_USERS, run_and_publish, store
+from tests.storage.manifests import write_manifest
 
 __all__ = ["store"]  # the fixture
 pytestmark = pytest.mark.spark
@@ -17,14 +18,13 @@ pytestmark = pytest.mark.spark
 @pytest.fixture
 def named(store):
     """The snapshot with a dictionary of users and of movies."""
-    manifest_key = layout.snapshot_manifest("tiny-0123")
     rows = {}
     for name, n in (("user_ids", N_USERS), ("movie_ids", N_MOVIES)):
         schema = columns.ID_TABLES[name]
         table = [{schema.names[0]: i, "source_id": f"{name[0]}-{i:03}"} for i in range(n, 0, -1)]
 
         rows[name] = write_table(store, layout.snapshot_table("tiny-0123", name), pa.Table.from_pylist(table, schema))
-    write_json(store, manifest_key, {**read_json(store, manifest_key), "tables": rows}, overwrite=True)
+    write_manifest(store, "tiny-0123", tables=rows)
     return store
 
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from recsys import columns
 from recsys.config import Settings, TrainConfig
-from recsys.ingest import eda_task, quality
 from recsys.storage import layout
 from recsys.storage.opening import open_store
-from recsys.storage.tables import write_json, write_table
+from recsys.storage.tables import write_table
 from recsys.training import tasks as training_tasks
 from recsys.workspace import Workspace
+from tests.storage.manifests import write_manifest
 
 CONFIG = TrainConfig(
     relevant_rating=4.0,
@@ -44,7 +44,7 @@ def write_snapshot(settings, snapshot_id="tiny-1", *, taste=True):
     )
     store = open_store(settings.resolved_store_url)
     write_table(store, layout.snapshot_table(snapshot_id, "ratings"), table)
-    write_json(store, layout.snapshot_manifest(snapshot_id), {"dataset": "tiny", "fingerprint": "f" * 64})
+    write_manifest(store, snapshot_id)
     return snapshot_id
 
 
@@ -69,11 +69,6 @@ def train(workspace, training_id, snapshot_id="tiny-1", config=CONFIG):
 def train_once(workspace, training_id, snapshot_id="tiny-1", config=CONFIG):
     """What the last task of a training returned."""
     return train(workspace, training_id, snapshot_id, config)["promote"]
-
-
-def share_session(patch, spark):
-    for job in (eda_task, quality):
-        patch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
 
 
 def train_tiny(folder, migrated_mlflow, spark):

@@ -13,7 +13,8 @@ from recsys.models.recommender import RatingModel, Recommender
 from recsys.scoring.source_id_columns import SourceIds
 from recsys.storage import layout, releases
 from recsys.storage.base import Store
-from recsys.storage.tables import read_table, write_json, write_table
+from recsys.storage.tables import read_table, write_table
+from tests.storage.manifests import write_manifest
 from tests.storage.versions import lineage, write_file
 
 TITLES = {1: "Toy Story (1995)", 2: "<script>alert(1)</script>", 3: "Heat (1995)", 4: "Story of O, The (1975)"}
@@ -54,7 +55,7 @@ def publish(store: Store, version_id: str = "v1") -> None:
     when = datetime(2024, 5, 1, tzinfo=UTC)
     ratings = [(1, 1, 4.0, when), (1, 3, 5.0, when), (7, 4, 3.5, when)]
     _table(store, layout.snapshot_table("snap", "ratings"), columns.RATINGS, ratings)
-    write_json(store, layout.snapshot_manifest("snap"), {"lineage": {"ingest_id": "in-1"}}, overwrite=True)
+    write_manifest(store, "snap", lineage={"ingest_id": "in-1"})
     store.put(layout.eda_report("snap"), b"<html><script>draw()</script>eda</html>", overwrite=True)
     files = {
         # Two objects, so that a reader has to choose by the ranges of ids.

@@ -11,6 +11,7 @@ from recsys.ingest.eda.scale import Scale
 from recsys.ingest.eda.summaries import Summaries
 from recsys.pages.charts import figures_json, library
 from recsys.pages.rendering import render
+from recsys.storage.snapshots import SnapshotManifest
 
 VERSION = 3
 """Rises whenever the page would look different for the same snapshot."""
@@ -26,20 +27,15 @@ _LINEAGE = {
 }
 
 
-def page(
-    summaries: Summaries, *, snapshot_id: str, manifest: Mapping[str, Any], comparison: Comparison | None = None
-) -> str:
+def page(summaries: Summaries, manifest: SnapshotManifest, comparison: Comparison | None = None) -> str:
     """The report of one snapshot.
 
     Args:
         summaries: as `recsys.ingest.eda.summaries.summarise` returns them.
-        snapshot_id: shown below the title.
-        manifest: the snapshot's; `dataset`, `is_invented`, `created_at`, `quarantined` (rows by reason) and the
-            lineage's source, sha256, licence, parser_version and files are shown if present.
+        manifest: of the snapshot.
         comparison: with the snapshot before; without one the page says nothing of it.
     """
-    dataset = str(manifest.get("dataset") or snapshot_id)
-    is_invented = bool(manifest.get("is_invented"))
+    dataset, snapshot_id, is_invented = manifest.dataset, manifest.snapshot_id, manifest.is_invented
     figures = [replace(panel, is_wide=panel.name in _WIDE) for panel in panels(summaries)]
     compared = comparison_figures.panels(comparison) if comparison else []
     return render(
@@ -66,18 +62,16 @@ def metrics(summaries: Summaries) -> dict[str, float]:
     return {name: float(value) for name, value in summaries.headline.items() if isinstance(value, int | float)}
 
 
-def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(manifest: SnapshotManifest) -> dict[str, Any]:
     """Where a snapshot comes from: `lineage` as labelled texts, `files` with their total, `quarantined` by reason."""
-    lineage = manifest.get("lineage") or {}
-    about = [(label, str(lineage[name])) for name, label in _LINEAGE.items() if lineage.get(name)]
-    if summed := manifest.get("summed"):
-        pairs = f"{summed['n_rows']:,} rows to {summed['n_pairs']:,} pairs of user and movie"
+    lineage = manifest.lineage
+    about = [(label, str(value)) for name, label in _LINEAGE.items() if (value := getattr(lineage, name))]
+    if summed := manifest.summed:
+        pairs = f"{summed.n_rows:,} rows to {summed.n_pairs:,} pairs of user and movie"
         about.append(("Counts summed", f"{pairs}, at the latest time of each; there are no ratings"))
-    if manifest.get("created_at"):
-        about.append(("Made", f"{manifest['created_at']}"))
-    counts = ("n_in", "n_quarantined", "n_out")
-    files = [(row["file"], row["table"], *(row[name] for name in counts)) for row in lineage.get("files") or ()]
-    reasons = sorted((manifest.get("quarantined") or {}).items(), key=lambda item: (-item[1], item[0]))
+    about.append(("Made", manifest.created_at))
+    files = [(row.file, row.table, row.n_in, row.n_quarantined, row.n_out) for row in lineage.files]
+    reasons = sorted(manifest.quarantined.items(), key=lambda item: (-item[1], item[0]))
     return {
         "lineage": about,
         "files": files,

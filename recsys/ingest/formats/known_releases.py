@@ -37,6 +37,8 @@ _MIXED = (
 )
 UNKNOWN_LICENCE = "Unknown: the archive came from a local path; its own terms apply."
 
+SAMPLE = "sample"
+"""The data set that the generator makes."""
 
 HALF_STARS = (0.5, 5.0, 0.5)
 

@@ -54,7 +54,7 @@ def parse_100k(archive: Archive) -> Draft:
     """Read ratings and movies."""
     draft = Draft("100k")
     ratings, movies = find_parts(archive)
-    tabular.add_part(draft, archive, ratings, tabular.How())
+    tabular.add_part(draft, archive, ratings, tabular.ReadOptions())
     (items,) = movies.tables
     flags = (Column(genre, Whole(0, 1)) for genre in _GENRES)
     columns = (Column(words.MOVIE_ID, Id()), Column(words.TITLE, Text()), *flags)

@@ -114,7 +114,7 @@ def parse_movies_dataset(archive: Archive, ratings_file: str | None = None) -> D
     if archive.find("movies_metadata.csv") is None:
         log.info("%s: no movies_metadata.csv; %s stands in for it", archive.label, metadata.tables[0].member.path)
     for part in (ratings, links):
-        tabular.add_part(draft, archive, part, tabular.How())
+        tabular.add_part(draft, archive, part, tabular.ReadOptions())
     movies = _add_movies(draft, archive, metadata.tables[0])
     known = set(movies["id"].to_pylist())
     facts: dict[int, dict[str, Any]] = {}

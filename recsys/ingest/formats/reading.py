@@ -27,7 +27,7 @@ from recsys.ingest.archives.plain_files import PARQUET_MAGIC, first_bytes, opene
 from recsys.ingest.formats import movielens, movies_dataset, parquet_files, tabular
 from recsys.ingest.formats.known_releases import Layout
 from recsys.ingest.formats.roles import Part
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.parsers import identity
 from recsys.ingest.parsers.column_names import check_mapping
 from recsys.ingest.parsers.lines import read_rows
@@ -52,7 +52,7 @@ _MOVIELENS = ("userId", "movieId", "rating", "timestamp")
 
 def read_source(
     path: Path,
-    how: How | None = None,
+    options: ReadOptions | None = None,
     *,
     limits: Limits | None = None,
     base: Mapping[str, identity.KnownIds] | None = None,
@@ -61,7 +61,7 @@ def read_source(
 
     Args:
         path: where it is.
-        how: what the files do not say themselves.
+        options: what the files do not say themselves.
         limits: what the archive may ask for.
         base: the ids of the snapshot that this is added to.
 
@@ -69,12 +69,12 @@ def read_source(
         ConfigError: a setting names what is no column of ratings.
         DataError: the archive is refused, nothing in it is recognised, or a file is not what it should be.
     """
-    how = how or How()
-    check_mapping(how.columns)
+    options = options or ReadOptions()
+    check_mapping(options.columns)
     with open_archive(path, limits) as archive:
-        layout = detect_layout(archive, how)
-        draft = _parse(layout, archive, how)
-        identity.settle_ids(draft, lambda file, lines: _rows_at(archive, file, lines), how=how.ids, base=base)
+        layout = detect_layout(archive, options)
+        draft = _parse(layout, archive, options)
+        identity.settle_ids(draft, lambda file, lines: _rows_at(archive, file, lines), how=options.ids, base=base)
         if "movies" not in draft.tables:
             draft.put("movies", draft.homes["ratings"], _rated_movies(draft))
         parsed = draft.finish([member.path for member in archive.members])
@@ -87,7 +87,9 @@ def read_source(
     return parsed
 
 
-def detect_layout(source: Archive | Path, how: How | None = None, *, limits: Limits | None = None) -> Layout:
+def detect_layout(
+    source: Archive | Path, options: ReadOptions | None = None, *, limits: Limits | None = None
+) -> Layout:
     """The layout of what an archive holds; a quick check that reads headers only.
 
     Raises:
@@ -95,33 +97,33 @@ def detect_layout(source: Archive | Path, how: How | None = None, *, limits: Lim
         DataError: the archive is refused, or nothing in it is recognised; the message says what was looked for and
             what is there.
     """
-    how = how or How()
-    check_mapping(how.columns)
+    options = options or ReadOptions()
+    check_mapping(options.columns)
     if isinstance(source, Path):
         with open_archive(source, limits) as archive:
-            return detect_layout(archive, how)
-    own = replace(how, ratings_file=None) == How()
-    if own and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, how.ratings_file):
+            return detect_layout(archive, options)
+    own = replace(options, ratings_file=None) == ReadOptions()
+    if own and movies_dataset.find_metadata(source) and movies_dataset.find_ratings(source, options.ratings_file):
         return "movies-dataset"
-    if own and not how.ratings_file and source.find("u.data"):
+    if own and not options.ratings_file and source.find("u.data"):
         return "100k"
-    ratings = tabular.find_tables(source, how)["ratings"].tables[0]  # raises where there is none
+    ratings = tabular.find_tables(source, options)["ratings"].tables[0]  # raises where there is none
     if set(_MOVIELENS) <= set(ratings.names) and ratings.form and source.find("movies.csv"):
         return "csv"
     return "dat" if ratings.form and ratings.form.delimiter == "::" else "tabular"
 
 
-def kept_names(path: Path, how: How | None = None) -> tuple[str, ...]:
+def kept_names(path: Path, options: ReadOptions | None = None) -> tuple[str, ...]:
     """The names of the files worth keeping of a folder: `FILE_NAMES`, and those found under names of their own."""
-    how = how or How()
+    options = options or ReadOptions()
     with open_archive(path) as archive:
-        layout = detect_layout(archive, how)
-        found = [how.ratings_file] if how.ratings_file else []
-        found += [table.member.path for part in find_parts(archive, layout, how) for table in part.tables]
+        layout = detect_layout(archive, options)
+        found = [options.ratings_file] if options.ratings_file else []
+        found += [table.member.path for part in find_parts(archive, layout, options) for table in part.tables]
     return tuple(dict.fromkeys((*FILE_NAMES, *found)))
 
 
-def find_parts(archive: Archive, layout: Layout, how: How) -> Sequence[Part]:
+def find_parts(archive: Archive, layout: Layout, options: ReadOptions) -> Sequence[Part]:
     """The tables of a source of that layout, and what each of their columns is.
 
     Raises:
@@ -131,9 +133,9 @@ def find_parts(archive: Archive, layout: Layout, how: How) -> Sequence[Part]:
         case "100k":
             return movielens.find_parts(archive)
         case "movies-dataset":
-            return movies_dataset.find_parts(archive, how.ratings_file)
+            return movies_dataset.find_parts(archive, options.ratings_file)
         case _:
-            return tuple(tabular.find_tables(archive, how).values())
+            return tuple(tabular.find_tables(archive, options).values())
 
 
 def source_lines(path: Path, file: str, lines: Collection[int]) -> dict[int, str]:
@@ -170,14 +172,14 @@ def _rows_at(archive: Archive, file: str, lines: Collection[int]) -> dict[int, s
         return read_rows(text, form, lines)
 
 
-def _parse(layout: Layout, archive: Archive, how: How) -> Draft:
+def _parse(layout: Layout, archive: Archive, options: ReadOptions) -> Draft:
     match layout:
         case "100k":
             return movielens.parse_100k(archive)
         case "movies-dataset":
-            return movies_dataset.parse_movies_dataset(archive, how.ratings_file)
+            return movies_dataset.parse_movies_dataset(archive, options.ratings_file)
         case _:
-            return tabular.parse_tabular(archive, how, Draft(layout))
+            return tabular.parse_tabular(archive, options, Draft(layout))
 
 
 def _rated_movies(draft: Draft) -> pa.Table:

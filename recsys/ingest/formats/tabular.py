@@ -7,11 +7,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import columns as words
+from recsys.config import NO_RATINGS
 from recsys.errors import DataError
 from recsys.ingest.archives.archives import Archive
 from recsys.ingest.archives.members import NOT_READ
@@ -23,6 +25,7 @@ from recsys.ingest.parsers.genres import SEPARATORS, split_column
 from recsys.ingest.parsers.parsed_tables import Draft, Rows, in_part, movies_table
 from recsys.ingest.parsers.sniffing import Table, with_text
 from recsys.ingest.parsers.times import DAY_FIRST, ISO, MONTH_FIRST, NONE, UNCLEAR, UTC_MS, Time, time_form
+from recsys.messages import Reading
 
 NO_TIME_MS = 946_684_800_000  # 2000-01-01: what all ratings without times get, so that none is before another
 _WHY_UNCLEAR = {
@@ -39,7 +42,7 @@ _PEOPLE = ("|", ";")  # what separates names: "Last, First" is one
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class ReadOptions:
     """How a source of one's own is read, as far as its files do not say it.
 
     Attributes:
@@ -56,53 +59,59 @@ class How:
     ids: str = ""
     has_ratings: bool = True
 
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """The part of a snapshot's reading that the parsers use."""
+        has_ratings = reading.rating_scale != NO_RATINGS
+        return cls(reading.columns, reading.ratings_file, reading.times, reading.ids, has_ratings)
+
     @property
     def optional(self) -> set[str]:
         """Columns of ratings that need not be there."""
         return ({words.TIMESTAMP} if self.times == NONE else set()) | (set() if self.has_ratings else {words.RATING})
 
 
-def find_tables(archive: Archive, how: How) -> dict[Role, Part]:
+def find_tables(archive: Archive, options: ReadOptions) -> dict[Role, Part]:
     """The tables of a source, as `roles.find_parts`."""
-    return find_parts(archive, how.columns, how.ratings_file, optional=how.optional)
+    return find_parts(archive, options.columns, options.ratings_file, optional=options.optional)
 
 
-def parse_tabular(archive: Archive, how: How, draft: Draft) -> Draft:
+def parse_tabular(archive: Archive, options: ReadOptions, draft: Draft) -> Draft:
     """Read the ratings, and what is beside them; without movies those that are rated.
 
     Raises:
         DataError: no file fits as ratings, several do, or their times cannot be told.
     """
-    parts = find_tables(archive, how)
+    parts = find_tables(archive, options)
     for part in parts.values():
-        add_part(draft, archive, part, how)
+        add_part(draft, archive, part, options)
     return draft
 
 
-def add_part(draft: Draft, archive: Archive, part: Part, how: How) -> None:
+def add_part(draft: Draft, archive: Archive, part: Part, options: ReadOptions) -> None:
     """Read one table of a source, whatever files it is in."""
     tables = []
     for number, table in enumerate(part.tables):
-        rows = _read(archive, part, table, how)
+        rows = _read(archive, part, table, options)
         tables.append(in_part(rows.table, number))
         draft.account(part.role, table.member.path, rows.n_in, rows.table.num_rows, rows.faults)
     rows = joined(tables)
     draft.put(part.role, [table.member.path for table in part.tables], _FINISHES.get(part.role, lambda it: it)(rows))
 
 
-def time_of(archive: Archive, part: Part, how: How) -> Time | None:
+def time_of(archive: Archive, part: Part, options: ReadOptions) -> Time | None:
     """How the times of a part are written; None where there are none.
 
     Raises:
         DataError: its first rows do not tell.
     """
-    if how.times == NONE or words.TIMESTAMP not in part.names:
+    if options.times == NONE or words.TIMESTAMP not in part.names:
         return None
     table, column = part.tables[0], part.names[words.TIMESTAMP]
     cells = table.cells(column)
-    form = (how.times if part.role == "ratings" else "") or time_form(cells)
-    if not form or (form == "ambiguous" and how.times in (DAY_FIRST, MONTH_FIRST)):
-        form = how.times  # what is said of the ratings' times
+    form = (options.times if part.role == "ratings" else "") or time_form(cells)
+    if not form or (form == "ambiguous" and options.times in (DAY_FIRST, MONTH_FIRST)):
+        form = options.times  # what is said of the ratings' times
     if form in UNCLEAR:
         example = next(cell for cell in cells if UNCLEAR[form].fullmatch(cell))
         why, way_out = _WHY_UNCLEAR[form]
@@ -113,10 +122,10 @@ def time_of(archive: Archive, part: Part, how: How) -> Time | None:
     return Time(form or (ISO if cells else "seconds"))
 
 
-def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str, Column]:
+def columns_of(archive: Archive, part: Part, table: Table, options: ReadOptions) -> dict[str, Column]:
     """What is read of a file, by the names of the tables' columns."""
     comma = "," if table.form and (table.form.delimiter != "," or _has_decimal_comma(part, table)) else "."
-    time = time_of(archive, part, how)
+    time = time_of(archive, part, options)
     kinds = {
         words.USER_ID: (Id(), False),
         words.MOVIE_ID: (Id(), False),
@@ -136,10 +145,10 @@ def columns_of(archive: Archive, part: Part, table: Table, how: How) -> dict[str
     return found
 
 
-def _read(archive: Archive, part: Part, table: Table, how: How) -> Rows:
+def _read(archive: Archive, part: Part, table: Table, options: ReadOptions) -> Rows:
     if part.role in ("movies", "tags"):
         table = with_text(archive, table)
-    columns = columns_of(archive, part, table, how)
+    columns = columns_of(archive, part, table, options)
     own = [column for column in columns.values() if column.name not in table.of_folders]
     shape = _SHAPES[part.role]
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from recsys import columns
 from recsys.ingest.formats.known_releases import Layout
 from recsys.ingest.parsers.lines import MAX_CONTENT
+from recsys.storage.snapshots import FileAccount
 
 _LAST_BRACKET = re.compile(r"\(\s*(\d{4})\s*(?:[-–]\s*(?:\d{4})?)?\s*\)\s*$", re.ASCII)
 
@@ -38,32 +39,6 @@ class Rows:
     table: pa.Table
     faults: Sequence[Fault]
     n_in: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileAccount:
-    """What became of the rows of one file of the source.
-
-    Attributes:
-        file: its path in the archive.
-        table: the table its rows go to.
-        n_in: rows it holds, malformed ones included; headers and blank lines are none.
-        n_out: rows that reached the table; one that only repeats another of its file has reached it too.
-        n_quarantined: rows that did not, each of them in the quarantine.
-    """
-
-    file: str
-    table: str
-    n_in: int
-    n_out: int
-    n_quarantined: int
-
-    def __post_init__(self) -> None:
-        if self.n_in != self.n_out + self.n_quarantined:
-            raise AssertionError(
-                f"{self.file}: {self.n_in:,} rows read, {self.n_out:,} kept and {self.n_quarantined:,} quarantined. "
-                "The parser lost rows; this is a fault of the package."
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from recsys.ingest.validation.rules import (
     import_great_expectations,
 )
 from recsys.ingest.validation.suites import suite
+from recsys.messages import FaultyRow
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -42,7 +43,7 @@ def check(
     limits: Limits,
     *,
     movies: "DataFrame | None" = None,
-    unreadable: Mapping[str, tuple[int, int, Sequence[Mapping[str, Any]]]] | None = None,
+    unreadable: Mapping[str, tuple[int, int, Sequence[FaultyRow]]] | None = None,
     context: "EphemeralDataContext | None" = None,
     run: str = "as-parsed",
 ) -> Verdict:
@@ -193,7 +194,7 @@ def _with_samples(batch: "Batch", rule: "Expectation") -> "ExpectationValidation
 
 
 def _unreadable(
-    n_rows: int, n_in: int, first: Sequence[Mapping[str, Any]]
+    n_rows: int, n_in: int, first: Sequence[FaultyRow]
 ) -> tuple["Expectation", "ExpectationValidationResult"]:
     """That every row can be read, and how many cannot: for the Data Docs alone, as the parser has judged them."""
     import_great_expectations()
@@ -206,7 +207,7 @@ def _unreadable(
         column=c.LINE,
         regex=".",
     )
-    shown = [f"{row['file']} line {row[c.LINE]}: {row['fault']}; the row is {row['content']}" for row in first]
+    shown = [f"{row.file} line {row.line}: {row.fault}; the row is {row.content}" for row in first]
     found = {
         "element_count": n_in,
         "unexpected_count": n_rows,

@@ -17,6 +17,7 @@ from recsys.ingest.validation.faulty_rows import faulty_rows
 from recsys.ingest.validation.limits import Limits
 from recsys.ingest.validation.outcomes import N_SAMPLES, Verdict
 from recsys.ingest.validation.rules import DUPLICATE, SUPERSEDED
+from recsys.messages import FaultyRow
 
 if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
@@ -32,7 +33,7 @@ class Removal:
         n_in: rows of the source: staged and malformed; of an increment its own.
         n_malformed: those the parser could not read.
         reasons: how many staged rows are faulty, by reason.
-        samples: some of them: line, reason and fault.
+        samples: some of them.
         max_share: the share of `n_in` that may be kept out.
     """
 
@@ -40,7 +41,7 @@ class Removal:
     n_in: int
     n_malformed: int
     reasons: Mapping[str, int]
-    samples: tuple[Mapping[str, Any], ...] = ()
+    samples: tuple[FaultyRow, ...] = ()
     max_share: float = 0.0
 
     @property
@@ -87,7 +88,7 @@ class Removal:
         return self.n_wrong > self.max_share * self.n_in
 
     def to_dict(self) -> dict[str, Any]:
-        samples = [dict(sample) for sample in self.samples]
+        samples = [sample.model_dump(exclude_defaults=True) for sample in self.samples]
         return {**asdict(self), "samples": samples, "by_reason": self.by_reason, "share": self.share}
 
 
@@ -128,7 +129,7 @@ def examine(
     *,
     max_quarantined: float,
     n_malformed: Mapping[str, int] | None = None,
-    malformed: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    malformed: Mapping[str, Sequence[FaultyRow]] | None = None,
     n_base: Mapping[str, int] | None = None,
     files: Mapping[str, Sequence[str]] | None = None,
     context: "EphemeralDataContext | None" = None,
@@ -140,7 +141,7 @@ def examine(
         limits: the numbers to compare with.
         max_quarantined: the share of a table's rows, malformed ones included, that may be kept out of it.
         n_malformed: rows the parser could not read, by table.
-        malformed: the first of these rows, with line, reason, fault, file and content.
+        malformed: the first of these rows.
         n_base: staged rows that are not of the source but of the snapshot it is added to, by table.
         files: the files of the source that a table's rows stand in.
         context: keeps the results for its Data Docs.
@@ -196,7 +197,7 @@ def _with_faulty(removal: Removal, found: "DataFrame", files: Sequence[str]) -> 
     first = F.min(F.struct(c.LINE, "reason", "fault")).alias("first")
     counted = found.groupBy("reason").agg(F.count("*").alias("n"), first).collect()
     rows = [*(row["first"] for row in counted), *found.limit(N_SAMPLES).collect()]
-    samples = {row[c.LINE]: _placed(row.asDict(), files) for row in rows}
+    samples = {row[c.LINE]: _sample(row[c.LINE], row["reason"], row["fault"], files) for row in rows}
     return replace(
         removal,
         reasons={row["reason"]: row["n"] for row in counted},
@@ -204,12 +205,12 @@ def _with_faulty(removal: Removal, found: "DataFrame", files: Sequence[str]) -> 
     )
 
 
-def _placed(row: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+def _sample(line: int, reason: str, fault: str, files: Sequence[str]) -> FaultyRow:
     """A sample with its file, and its line there."""
-    if not files or row[c.LINE] < 0:
-        return row
-    file, line = c.place_of(files, row[c.LINE])
-    return {**row, "file": file, c.LINE: line}
+    if not files or line < 0:
+        return FaultyRow(line=line, reason=reason, fault=fault)
+    file, line = c.place_of(files, line)
+    return FaultyRow(line=line, reason=reason, fault=fault, file=file)
 
 
 class _Sieve:

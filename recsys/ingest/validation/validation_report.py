@@ -1,6 +1,7 @@
 """The outcome of an examination as one readable page and as JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -20,44 +21,50 @@ _LABELS = {
 _ORDER = list(_LABELS)
 
 
-def page(
-    found: Examination,
-    *,
-    ingest_id: str,
-    dataset: str,
-    is_invented: bool,
-    checked_at: datetime,
-    advice: str = "",
-    not_read: Sequence[str] = (),
-    summed: str = "",
-    data_docs: str = "",
-) -> str:
-    """One self-contained HTML page: the verdict, what was quarantined, then a table per suite with what failed first.
+@dataclass(frozen=True, slots=True)
+class CheckedSource:
+    """What was checked, for the report.
 
-    Args:
-        found: what was found.
-        ingest_id: the run that asked.
+    Attributes:
+        ingest_id: of the ingest.
         dataset: its name.
-        is_invented: whether the sample generator made it.
+        is_invented: whether the generator made it.
         checked_at: when (UTC).
         advice: what to do about too many faulty rows.
         not_read: files of the source that hold nothing of the tables.
         summed: what becomes of rows with counts, where nobody rated.
+    """
+
+    ingest_id: str
+    dataset: str
+    is_invented: bool
+    checked_at: datetime
+    advice: str = ""
+    not_read: tuple[str, ...] = ()
+    summed: str = ""
+
+
+def page(found: Examination, source: CheckedSource, data_docs: str = "") -> str:
+    """One self-contained HTML page: the verdict, what was quarantined, then a table per suite with what failed first.
+
+    Args:
+        found: what was found.
+        source: what was checked.
         data_docs: address of Great Expectations' own pages, relative to this one; empty: no link.
     """
     verdict = found.verdict
     return render(
         "validation.html",
-        title=f"Validation of {dataset}: {'passed' if found.success else 'failed'}",
+        title=f"Validation of {source.dataset}: {'passed' if found.success else 'failed'}",
         success=found.success,
         headline=headline(found),
-        next_step=_next_step(found, advice),
-        not_read=not_read,
-        summed=summed,
-        dataset=dataset,
-        ingest_id=ingest_id,
-        is_invented=is_invented,
-        checked_at=f"{checked_at:%Y-%m-%d %H:%M:%S}",
+        next_step=_next_step(found, source.advice),
+        not_read=source.not_read,
+        summed=source.summed,
+        dataset=source.dataset,
+        ingest_id=source.ingest_id,
+        is_invented=source.is_invented,
+        checked_at=f"{source.checked_at:%Y-%m-%d %H:%M:%S}",
         data_docs=data_docs,
         tiles=_tiles(found),
         removals=[
@@ -75,17 +82,7 @@ def page(
     )
 
 
-def document(
-    found: Examination,
-    *,
-    ingest_id: str,
-    dataset: str,
-    is_invented: bool,
-    checked_at: datetime,
-    advice: str = "",
-    not_read: Sequence[str] = (),
-    summed: str = "",
-) -> dict[str, Any]:
+def document(found: Examination, source: CheckedSource) -> dict[str, Any]:
     """The same as JSON: ``{success, headline, ingest_id, …, quarantined: [...], as_parsed: [...], remaining: [...]}``.
 
     `remaining` holds the outcomes of the tables that were checked again, without what was quarantined.
@@ -93,13 +90,9 @@ def document(
     return {
         "success": found.success,
         "headline": headline(found),
-        "advice": advice,
-        "not_read": list(not_read),
-        "summed": summed,
-        "ingest_id": ingest_id,
-        "dataset": dataset,
-        "is_invented": is_invented,
-        "checked_at": checked_at.isoformat(),
+        **asdict(source),
+        "not_read": list(source.not_read),
+        "checked_at": source.checked_at.isoformat(),
         "n_expectations": len(found.first.outcomes),
         "quarantined": [removal.to_dict() for removal in found.removals],
         "as_parsed": [outcome.to_dict() for outcome in found.first.outcomes],

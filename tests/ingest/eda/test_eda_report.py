@@ -13,6 +13,7 @@ import pytest
 from recsys.ingest.eda.eda_report import MAX_BYTES, metrics, page
 from recsys.ingest.eda.rating_figures import panels
 from recsys.ingest.eda.summaries import Summaries, count_histogram, long_tail
+from tests.storage.manifests import manifest
 
 HOSTILE = "</script><script>alert('title')</script> & Sons (1999)"
 
@@ -83,7 +84,7 @@ def summaries():
 
 @pytest.fixture
 def html(summaries):
-    return page(summaries, snapshot_id="tiny-1", manifest={"dataset": "tiny", "lineage": {"source": "a <b> c"}})
+    return page(summaries, manifest(is_invented=False, lineage={"source": "a <b> c"}))
 
 
 def by_name(summaries):
@@ -144,7 +145,7 @@ MANIFEST = {
         "source": "https://example.org/tiny.zip",
         "sha256": "ab" * 32,
         "licence": "free",
-        "parser_version": 3,
+        "parser_version": "3",
         "base_snapshot_id": "tiny-0",
         "files": [
             {"file": "tiny/ratings.csv", "table": "ratings", "n_in": 1027, "n_out": 1006, "n_quarantined": 21},
@@ -155,7 +156,7 @@ MANIFEST = {
 
 
 def test_the_page_says_where_the_data_come_from_and_what_was_kept_out(summaries):
-    html = page(summaries, snapshot_id="tiny-1", manifest=MANIFEST)
+    html = page(summaries, manifest(**MANIFEST))
     section = html[html.index('<section id="lineage">') :]
     text = " ".join(re.sub("<[^>]+>", " ", section).split())
     for words in ("https://example.org/tiny.zip", "ab" * 32, "Licence free", "Parser version 3", "tiny-0"):
@@ -166,15 +167,11 @@ def test_the_page_says_where_the_data_come_from_and_what_was_kept_out(summaries)
     assert "&lt;movies&gt;" in section
 
 
-def test_a_manifest_without_lineage_leaves_no_empty_section(summaries):
-    assert 'id="lineage"' not in page(summaries, snapshot_id="s", manifest={})
-
-
 def test_a_dataset_without_tags_or_years_has_no_empty_figures(summaries):
     missing = ("tags", "decades", "languages", "keywords")
     summaries.tables.update({name: summaries.tables[name].slice(0, 0) for name in missing})
     assert set(missing).isdisjoint(by_name(summaries))
-    assert 'id="tags"' not in page(summaries, snapshot_id="s", manifest={})
+    assert 'id="tags"' not in page(summaries, manifest())
 
 
 def test_the_page_is_under_three_megabytes(html):
@@ -208,7 +205,7 @@ def test_a_hostile_title_is_shown_as_text(html):
 
 @pytest.mark.parametrize("is_invented", [True, False])
 def test_the_title_says_dataset_snapshot_and_whether_it_is_invented(summaries, is_invented):
-    html = page(summaries, snapshot_id="tiny-1", manifest={"dataset": "tiny", "is_invented": is_invented})
+    html = page(summaries, manifest(is_invented=is_invented))
     title = re.search("<title>(.*?)</title>", html).group(1)
     assert "tiny" in title
     assert "tiny-1" in title

@@ -13,6 +13,7 @@ from recsys.ingest.eda.eda_report import page
 from recsys.ingest.eda.rating_figures import panels
 from recsys.ingest.eda.scale import COUNTS, Scale
 from recsys.ingest.eda.summaries import Summaries, summarise
+from tests.storage.manifests import manifest
 
 pytestmark = pytest.mark.spark
 WHEN = datetime(2020, 1, 15, tzinfo=UTC)
@@ -83,8 +84,8 @@ def test_counts_have_no_histogram_of_stars_and_no_best_rated_movies(summaries):
     assert found["most_rated"].caption == "One leads with 2 pairs: 100% of all users had it."
     assert counted.headline["mean_count"] == 234
     assert "mean_rating" not in counted.headline
-    manifest = {"summed": {"n_rows": 1_702, "n_pairs": 3}}
-    html = page(counted, snapshot_id="s", manifest=manifest).partition('id="library"')[0]
+    summed = {"n_rows": 1_702, "n_pairs": 3, "lowest": 1, "highest": 700}
+    html = page(counted, manifest(summed=summed)).partition('id="library"')[0]
     assert not re.search(r"\bstars?\b", html)
     assert "1,702 rows to 3 pairs of user and movie" in html
     again = Summaries.from_document(json.loads(json.dumps(counted.document())))
@@ -95,7 +96,7 @@ def test_snapshots_on_two_scales_are_not_compared_by_their_ratings(summaries):
     stars, counts = summaries(Scale(1, 5, 1), [1, 4, 5]), summaries(COUNTS, [1, 1, 700])
     compared = compare(stars, counts)
     assert compared.ratings.num_rows == 0
-    html = page(counts, snapshot_id="s", manifest={}, comparison=compared)
+    html = page(counts, manifest(), compared)
     assert 'id="ratings_before_and_now"' not in html
     assert "Mean rating" not in html
     assert compare(counts, counts).ratings.num_rows == 0

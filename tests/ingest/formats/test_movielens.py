@@ -8,7 +8,7 @@ import pytest
 from recsys import columns
 from recsys.errors import DataError
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 
 NO_ID = "not a whole number in [0, 2147483647] as other ids are (with ids=text any text is an id)"
 CSV = {
@@ -162,7 +162,7 @@ def test_ml_100k_spells_genres_as_flags(archive):
 def test_a_malformed_row_is_quarantined_and_the_rest_is_kept(archive, name, old, new, line, words):
     assert old in CSV[name]
     content = CSV[name].replace(old, new)
-    numbers = How(ids="number")
+    numbers = ReadOptions(ids="number")
     whole, parsed = read_source(archive(CSV)), read_source(archive({**CSV, name: content}), numbers)
     table = name.removesuffix(".csv")
     row = parsed.quarantine.to_pylist()[0]
@@ -185,7 +185,7 @@ def test_a_malformed_row_is_quarantined_and_the_rest_is_kept(archive, name, old,
 )  # fmt: skip
 def test_a_malformed_row_of_the_older_layouts_is_quarantined(archive, files, line, words):
     good = {"ratings.dat": "1::2::3::4\n", "movies.dat": "2::Toy Story (1995)::Comedy\n"}
-    assert lines_and_faults(read_source(archive({**good, **files}), How(ids="number"))) == [(line, words)]
+    assert lines_and_faults(read_source(archive({**good, **files}), ReadOptions(ids="number"))) == [(line, words)]
 
 
 def test_a_header_without_its_columns_is_refused(archive):

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import NO_TIME_MS, How
+from recsys.ingest.formats.tabular import NO_TIME_MS, ReadOptions
 from recsys.rating_scales import propose_scale
 
 ROWS = [(1, 10, "4.5"), (1, 11, "3"), (2, 10, "0.5")]
@@ -30,8 +30,8 @@ def table(times=SECONDS, header="user_id,movie_id,rating,timestamp"):
     return "\n".join([header, *(f"{user},{movie},{stars},{times}" for user, movie, stars in ROWS)]) + "\n"
 
 
-def ratings(path, how=None):
-    rows = read_source(path, how).tables["ratings"].to_pylist()
+def ratings(path, options=None):
+    rows = read_source(path, options).tables["ratings"].to_pylist()
     return [(row["user_id"], row["movie_id"], row["rating"], row["timestamp"]) for row in rows]
 
 
@@ -68,14 +68,14 @@ def test_the_order_of_day_and_month_is_asked_for_and_then_held(tmp_path):
     path = write(tmp_path / "a.csv", table("2/12/2018"))
     with pytest.raises(DataError, match=r"such as '2/12/2018'.*times=day-month-year or times=month-day-year"):
         read_source(path)
-    assert ratings(path, How(times="day-month-year"))[0][3] == datetime(2018, 12, 2, tzinfo=UTC)
-    assert ratings(path, How(times="month-day-year"))[0][3] == datetime(2018, 2, 12, tzinfo=UTC)
+    assert ratings(path, ReadOptions(times="day-month-year"))[0][3] == datetime(2018, 12, 2, tzinfo=UTC)
+    assert ratings(path, ReadOptions(times="month-day-year"))[0][3] == datetime(2018, 2, 12, tzinfo=UTC)
 
 
 def test_the_order_of_day_and_month_holds_for_tags_too(tmp_path):
     write(tmp_path / "ratings.csv", table("2/12/2018"))
     write(tmp_path / "tags.csv", "user,item,tag,time\n1,10,slow,3/12/2018\n")
-    tags = read_source(tmp_path, How(times="day-month-year")).tables["tags"]
+    tags = read_source(tmp_path, ReadOptions(times="day-month-year")).tables["tags"]
     assert tags["timestamp"].to_pylist() == [datetime(2018, 12, 3, tzinfo=UTC)]
 
 
@@ -116,7 +116,7 @@ def test_years_of_two_digits_are_refused_with_the_reason(tmp_path, time):
     path = write(tmp_path / "a.csv", table(time))
     with pytest.raises(DataError, match=rf"timestamp holds dates such as '{time}'; a year of two digits .* 2018-12-02"):
         read_source(path)
-    parsed = read_source(path, How(times="day-month-year"))
+    parsed = read_source(path, ReadOptions(times="day-month-year"))
     assert parsed.tables["ratings"].num_rows == 0
     assert "not a date written day-month-year, its year in four digits" in parsed.quarantine["fault"][0].as_py()
 
@@ -144,7 +144,7 @@ def test_delimiters_at_the_ends_of_lines_without_a_header_are_no_column(tmp_path
     assert read_source(tmp_path).tables["movies"]["title"].to_pylist() == ["Heat :: 2 (1995)", "Ran (1985)"]
     path = write(tmp_path / "a.csv", "".join(f"{user},{movie},{stars},{SECONDS},\n" for user, movie, stars in ROWS))
     names = ("user_id", "movie_id", "rating", "timestamp")
-    assert ratings(path, How({name: f"column{place}" for place, name in enumerate(names, 1)})) == EXPECTED
+    assert ratings(path, ReadOptions({name: f"column{place}" for place, name in enumerate(names, 1)})) == EXPECTED
 
 
 def test_a_row_with_more_behind_its_delimiters_is_kept_out(tmp_path):
@@ -157,8 +157,8 @@ def test_text_behind_the_delimiters_at_the_ends_of_lines_is_told_however_far_dow
     rows = [f"{n},10,4.0,{SECONDS},\n" for n in range(1, 3001)]
     rows[2500] = f"2501,10,4.0,{SECONDS},more\n"
     names = ("user_id", "movie_id", "rating", "timestamp")
-    how = None if header else How({name: f"column{place}" for place, name in enumerate(names, 1)})
-    parsed = read_source(write(tmp_path / "a.csv", header + "".join(rows)), how)
+    options = None if header else ReadOptions({name: f"column{place}" for place, name in enumerate(names, 1)})
+    parsed = read_source(write(tmp_path / "a.csv", header + "".join(rows)), options)
     assert parsed.tables["ratings"].num_rows == 2_999
     (fault,) = parsed.quarantine.to_pylist()
     assert (fault["line"], fault["fault"]) == (
@@ -198,7 +198,7 @@ def test_times_in_another_unit_than_the_others_are_kept_out_with_their_lines(tmp
 
 def test_hours_of_twelve_are_read(tmp_path):
     path = write(tmp_path / "a.csv", table("12/2/2018 5:14:24 PM"))
-    assert ratings(path, How(times="month-day-year"))[0][3] == datetime(2018, 12, 2, 17, 14, 24, tzinfo=UTC)
+    assert ratings(path, ReadOptions(times="month-day-year"))[0][3] == datetime(2018, 12, 2, 17, 14, 24, tzinfo=UTC)
 
 
 def test_bytes_that_are_zero_cost_their_rows_alone(tmp_path):
@@ -212,7 +212,7 @@ def test_ratings_without_times_need_one_setting(tmp_path):
     path = write(tmp_path / "a.csv", "user,item,rating\n1,10,4.5\n1,11,3\n")
     with pytest.raises(DataError, match=r"none of them known as timestamp.*where there is no time column, times=none"):
         read_source(path)
-    parsed = read_source(path, How(times="none"))
+    parsed = read_source(path, ReadOptions(times="none"))
     assert parsed.tables["ratings"]["timestamp"].cast(pa.int64()).to_pylist() == [NO_TIME_MS] * 2
 
 
@@ -220,7 +220,7 @@ def test_what_was_bought_but_not_rated_needs_one_setting(tmp_path):
     path = write(tmp_path / "a.csv", f"user,item,time\n1,10,{SECONDS}\n")
     with pytest.raises(DataError, match=r"none of them known as rating.*rating_scale=none"):
         read_source(path)
-    assert ratings(path, How(has_ratings=False)) == [(1, 10, 1.0, AT)]
+    assert ratings(path, ReadOptions(has_ratings=False)) == [(1, 10, 1.0, AT)]
 
 
 @pytest.mark.parametrize(
@@ -243,11 +243,11 @@ def test_spreadsheets_and_exports_are_read(tmp_path, content, encoding):
 def test_a_missing_header_is_found_out_and_its_row_is_not_eaten(tmp_path):
     path = write(tmp_path / "a.csv", table().partition("\n")[2])
     first = dict(zip(("user_id", "movie_id", "rating", "timestamp"), ("1", "10", "4.5", str(SECONDS)), strict=True))
-    for how in (None, How(columns=first)):
+    for options in (None, ReadOptions(columns=first)):
         with pytest.raises(DataError, match=r"no header line: its first line, '1,10,4.5,1543727664', is data.*column1"):
-            read_source(path, how)
+            read_source(path, options)
     named = {name: f"column{place}" for place, name in enumerate(first, 1)}
-    assert ratings(path, How(columns=named)) == EXPECTED
+    assert ratings(path, ReadOptions(columns=named)) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_columns_that_only_folders_name_are_read(tmp_path, kind):
             path.write_text(f"user,item\n{user},{movie}\n")
         else:
             pq.write_table(pa.table({"user": [user], "item": [movie]}), path)
-    assert sorted(ratings(tmp_path, How({"timestamp": "day"}))) == sorted(EXPECTED)
+    assert sorted(ratings(tmp_path, ReadOptions({"timestamp": "day"}))) == sorted(EXPECTED)
 
 
 def test_a_folder_that_says_no_rating_is_refused(tmp_path):
@@ -310,7 +310,7 @@ def test_every_usual_delimiter_is_told_with_and_without_a_header(tmp_path, delim
     places = dict(
         zip(("user_id", "movie_id", "rating", "timestamp"), ("column1", "column2", "column3", "column4"), strict=True)
     )
-    assert ratings(write(tmp_path / "b.txt", text.partition("\n")[2]), How(columns=places)) == EXPECTED
+    assert ratings(write(tmp_path / "b.txt", text.partition("\n")[2]), ReadOptions(columns=places)) == EXPECTED
 
 
 def test_quotes_with_backslashes_are_quotes_and_the_rest_stays(tmp_path):
@@ -349,7 +349,10 @@ def test_movies_are_found_by_their_columns_whatever_they_are_called(tmp_path, na
 def test_a_mapping_of_the_ratings_leaves_other_files_their_usual_names(tmp_path):
     write(tmp_path / "ratings.csv", table(header="user,isbn,rating,time"))
     write(tmp_path / "items.csv", "item_id,title\n10,Heat (1995)\n11,Ran (1985)\n")
-    assert read_source(tmp_path, How({"movie_id": "isbn"})).tables["movies"]["title"].to_pylist()[0] == "Heat (1995)"
+    assert (
+        read_source(tmp_path, ReadOptions({"movie_id": "isbn"})).tables["movies"]["title"].to_pylist()[0]
+        == "Heat (1995)"
+    )
 
 
 def test_links_are_ids_however_they_are_written(tmp_path):

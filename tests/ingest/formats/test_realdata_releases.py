@@ -8,7 +8,7 @@ import pytest
 from recsys.config import PROJECT_ROOT
 from recsys.ingest.formats.known_releases import RELEASES, Counts
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.inspection import look_at
 
 FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" / "data"))
@@ -62,7 +62,7 @@ def test_the_columns_of_a_release_are_recognised_before_it_is_read(file, roles):
     path = FOLDER / file
     if not path.is_file():
         pytest.skip(f"{file} is not in {FOLDER}")
-    seen = look_at(path, How())
+    seen = look_at(path, ReadOptions())
     assert [found.role for found in seen.files] == roles
     assert [*filter(None, seen.files[0].columns.values())] == ["user_id", "movie_id", "rating", "timestamp"]
     assert all(len(row) == len(found.columns) for found in seen.files for row in found.first_rows)

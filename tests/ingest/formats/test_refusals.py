@@ -11,7 +11,7 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.inspection import inspect_source
 
 RATINGS = "user,item,rating,time\n1,10,4,0\n"
@@ -111,7 +111,7 @@ def test_what_is_no_source_is_refused_in_a_few_words(tmp_path, name):
 def test_a_setting_that_names_no_column_is_in_the_message(tmp_path):
     (tmp_path / "a.csv").write_text(RATINGS)
     with pytest.raises(DataError, match=r"none of them known as user_id \(columns=user_id=nobody was given\)"):
-        read_source(tmp_path / "a.csv", How({"user_id": "nobody"}))
+        read_source(tmp_path / "a.csv", ReadOptions({"user_id": "nobody"}))
 
 
 @pytest.mark.parametrize("name", ["movie_ratings.csv", "movies.csv", "item-scores.csv", "link.csv"])

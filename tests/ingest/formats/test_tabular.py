@@ -10,7 +10,7 @@ import pytest
 
 from recsys.errors import ConfigError, DataError
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 
 INSTANT = datetime(2024, 5, 31, 12, 30, tzinfo=UTC)
 NO_ID = "not a whole number in [0, 2147483647] as other ids are (with ids=text any text is an id)"
@@ -81,27 +81,27 @@ def test_other_names_are_said_by_a_mapping(tmp_path):
     ):
         read_source(path)
     mapping = {"user_id": "who", "movie_id": "what", "rating": "how", "timestamp": "when"}
-    assert read_source(path, How(mapping)).tables["ratings"]["movie_id"].to_pylist() == [17]
+    assert read_source(path, ReadOptions(mapping)).tables["ratings"]["movie_id"].to_pylist() == [17]
     with pytest.raises(DataError, match="none of them known as timestamp"):
-        read_source(path, How({**mapping, "timestamp": "whenever"}))
+        read_source(path, ReadOptions({**mapping, "timestamp": "whenever"}))
     with pytest.raises(ConfigError, match="columns names stars; known are user_id, movie_id, rating, timestamp"):
-        read_source(path, How({"stars": "how"}))
+        read_source(path, ReadOptions({"stars": "how"}))
     with pytest.raises(DataError, match=r"column who, taken for user_id, .* named for another"):
-        read_source(path, How({**mapping, "movie_id": "who"}))
+        read_source(path, ReadOptions({**mapping, "movie_id": "who"}))
 
 
 def test_two_columns_that_could_be_the_same_are_not_chosen_between(tmp_path):
     path = write(tmp_path / "mine.csv", "user,item,movie,rating,time\n1,17,99,4,0\n")
     with pytest.raises(DataError, match=r"columns item and movie could both be movie_id.* columns=movie_id=item or"):
         read_source(path)
-    assert read_source(path, How({"movie_id": "item"})).tables["ratings"]["movie_id"].to_pylist() == [17]
+    assert read_source(path, ReadOptions({"movie_id": "item"})).tables["ratings"]["movie_id"].to_pylist() == [17]
 
 
 def test_a_few_bad_rows_are_quarantined_over_their_lines(tmp_path):
     text = (
         'user,item,rating,time,review\n1,17,4,0,"two\nlines"\nann,17,4,0,\n2,17,x,0,\n3,17,5,0,"open\n4,17,5,0,fine\n'
     )
-    parsed = read_source(write(tmp_path / "mine.csv", text), How(ids="number"))
+    parsed = read_source(write(tmp_path / "mine.csv", text), ReadOptions(ids="number"))
     assert parsed.tables["ratings"]["line"].to_pylist() == [2, 7]
     assert sorted(quarantined(parsed)) == [
         (4, f"user_id is 'ann', {NO_ID}"),
@@ -140,7 +140,7 @@ def test_several_files_that_fit_are_not_chosen_between(tmp_path):
         write(tmp_path / name, "user,item,rating,time\n1,17,4,0\n")
     with pytest.raises(DataError, match=r"test\.csv, train\.csv could all be the ratings"):
         read_source(tmp_path)
-    assert read_source(tmp_path, How(ratings_file="train.csv")).files[0].file == "train.csv"
+    assert read_source(tmp_path, ReadOptions(ratings_file="train.csv")).files[0].file == "train.csv"
 
 
 def test_parquet_is_read_in_every_type_that_makes_sense(tmp_path):
@@ -185,7 +185,7 @@ def test_bad_rows_of_parquet_are_quarantined_by_their_number(tmp_path):
         "time": pa.array([0, 0, 0, 0, 0, -1]),
     })  # fmt: skip
     pq.write_table(table, tmp_path / "mine.parquet")
-    parsed = read_source(tmp_path / "mine.parquet", How(ids="number"))
+    parsed = read_source(tmp_path / "mine.parquet", ReadOptions(ids="number"))
     assert parsed.tables["ratings"]["line"].to_pylist() == [1]
     rows = sorted(parsed.quarantine.to_pylist(), key=lambda row: row["line"])
     assert [(row["line"], row["fault"]) for row in rows] == [

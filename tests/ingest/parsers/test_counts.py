@@ -9,13 +9,13 @@ from recsys.config import IngestConfig
 from recsys.errors import DataError
 from recsys.ingest import increments
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.inspection import inspect_source
 from recsys.ingest.parsers.counts import summed
-from recsys.ingest.source_archives import how_of
+from recsys.ingest.snapshot_recipe import reading_of
 
 SECONDS = 1_543_727_664
-COUNTS = How(has_ratings=False)
+COUNTS = ReadOptions(has_ratings=False)
 
 
 def write(folder, column="quantity", more=""):
@@ -39,7 +39,7 @@ def test_a_column_of_counts_is_found_under_the_names_people_use(tmp_path, column
 
 def test_a_column_of_counts_with_a_name_of_its_own_is_mapped(tmp_path):
     path = write(tmp_path, "often")
-    assert pairs(read_source(path, How({"rating": "often"}, has_ratings=False))) == {(1, 10): 5.0, (2, 11): 1.0}
+    assert pairs(read_source(path, ReadOptions({"rating": "often"}, has_ratings=False))) == {(1, 10): 5.0, (2, 11): 1.0}
     assert pairs(read_source(path, COUNTS)) == {(1, 10): 2.0, (2, 11): 1.0}  # not known: each row counts as 1
 
 
@@ -76,11 +76,11 @@ def test_names_of_counts_are_none_of_ratings(tmp_path):
 def test_inspect_proposes_none_for_counts_and_says_what_is_summed(tmp_path):
     path = write(tmp_path)
     asked = {"dataset": str(path)}
-    unread = inspect_source(path, how_of(IngestConfig(**asked)))
+    unread = inspect_source(path, ReadOptions.of(reading_of(IngestConfig(**asked))))
     assert "rating_scale=none (then quantity says how often)" in unread.doubts[0]
-    mapped = inspect_source(path, how_of(IngestConfig(**asked, columns={"rating": "quantity"})))
+    mapped = inspect_source(path, ReadOptions.of(reading_of(IngestConfig(**asked, columns={"rating": "quantity"}))))
     assert mapped.doubts[0] == "quantity seems to say how often, not how somebody liked it; say rating_scale=none"
-    found = inspect_source(path, how_of(IngestConfig(**asked, rating_scale="none")))
+    found = inspect_source(path, ReadOptions.of(reading_of(IngestConfig(**asked, rating_scale="none"))))
     assert found.scale == (
         "none: nobody rated, quantity says how often; 3 rows of 2 pairs of user and movie, whose counts are summed"
     )

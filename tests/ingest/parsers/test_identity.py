@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.ingest.formats.reading import read_source
-from recsys.ingest.formats.tabular import How
+from recsys.ingest.formats.tabular import ReadOptions
 from recsys.ingest.parsers.identity import KnownIds
 
 
@@ -115,7 +115,7 @@ def test_a_few_broken_ids_among_integers_are_faults_and_any_text_is_an_id_where_
     assert (row["line"], row["content"]) == (101, "ann,1,4,1543727664")
     assert "with ids=text any text is an id" in row["fault"]
     assert [(account.n_in, account.n_out) for account in parsed.files] == [(100, 99)]
-    assert read_source(path, How(ids="text")).ids["user_ids"].num_rows == 100
+    assert read_source(path, ReadOptions(ids="text")).ids["user_ids"].num_rows == 100
 
 
 def test_numbers_whose_digits_are_lost_are_faults(tmp_path):

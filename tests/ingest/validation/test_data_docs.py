@@ -7,6 +7,7 @@ import pytest
 from recsys.ingest.validation import data_docs
 from recsys.ingest.validation.limits import Baseline, Limits
 from recsys.ingest.validation.quarantine import examine
+from recsys.messages import FaultyRow
 from tests.ingest.validation.healthy import NOW, tables
 
 pytestmark = pytest.mark.spark
@@ -84,7 +85,7 @@ def test_the_divergence_is_shown_in_numbers(site):
 
 def test_rows_that_cannot_be_read_are_shown_as_text_and_rendered_without_a_fault(tmp_path, spark, caplog):
     context = data_docs.new_context(tmp_path, "tiny")
-    first = [{"file": "r.csv", "line": 3, "reason": "malformed", "fault": "rating is 'x'", "content": f"1,{HOSTILE}"}]
+    first = [FaultyRow(file="r.csv", line=3, reason="malformed", fault="rating is 'x'", content=f"1,{HOSTILE}")]
     examine(
         tables(spark), Limits.at(NOW), max_quarantined=1, n_malformed={"ratings": 1}, malformed={"ratings": first},
         context=context,

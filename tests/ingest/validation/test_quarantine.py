@@ -141,7 +141,7 @@ def test_the_limit_is_a_share_of_the_rows_and_is_itself_allowed(spark, max_quara
     assert found.success is passes
     assert [removal.table for removal in found.over] == ([] if passes else ["ratings"])
     assert found.faults.num_rows == (1 if passes else 0)
-    assert found.removals[0].samples[0]["line"] == 2
+    assert found.removals[0].samples[0].line == 2
 
 
 def test_malformed_rows_count_against_the_limit_too(spark):
@@ -186,7 +186,7 @@ def test_every_reason_has_a_sample_however_rare_it_is(spark):
     changes = ratings(*many, (31, 99, 4.0, 0))
     found = examine(tables(spark, changes, names=RATED), Limits.at(NOW), max_quarantined=0.5)
     assert found.over[0].by_reason == {"off_scale": 30, "unknown_movie": 1}
-    assert {sample["reason"] for sample in found.over[0].samples} == {"off_scale", "unknown_movie"}
+    assert {sample.reason for sample in found.over[0].samples} == {"off_scale", "unknown_movie"}
     assert len(found.over[0].samples) <= 12
 
 

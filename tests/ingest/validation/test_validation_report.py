@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from recsys.columns import QUARANTINE
 from recsys.ingest.validation.outcomes import Outcome, Verdict
 from recsys.ingest.validation.quarantine import Examination, Removal
-from recsys.ingest.validation.validation_report import document, failure, headline, page
+from recsys.ingest.validation.validation_report import CheckedSource, document, failure, headline, page
+from recsys.messages import FaultyRow
 
 HOSTILE = "<script>alert(1)</script>"
-ABOUT = {"ingest_id": "i-1", "dataset": "ml-test", "is_invented": False, "checked_at": datetime(2026, 1, 2, tzinfo=UTC)}
+SOURCE = CheckedSource("i-1", "ml-test", is_invented=False, checked_at=datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def outcome(rule, status="passed", **more):
@@ -34,19 +36,19 @@ def found(*outcomes, second=None, removals=()):
 
 
 def removal(max_share=0.01, **reasons):
-    samples = ({"line": 12_345, "reason": "off_scale", "fault": f"rating is 9, {HOSTILE}"},)
+    samples = (FaultyRow(line=12_345, reason="off_scale", fault=f"rating is 9, {HOSTILE}"),)
     return Removal("ratings", 1_000, 1, reasons, samples, max_share)
 
 
 def test_a_healthy_verdict_is_said_on_top():
-    html = page(found(PASSED), **ABOUT)
+    html = page(found(PASSED), SOURCE)
     assert "All 1 expectations hold." in html
     assert "may become a snapshot" in html
     assert "why holds" in html
 
 
 def test_what_failed_comes_before_what_holds():
-    html = page(found(PASSED, WARNED, ERROR, FAILED), **ABOUT)
+    html = page(found(PASSED, WARNED, ERROR, FAILED), SOURCE)
     order = [html.index(f"<strong>{rule}</strong>") for rule in ("broken", "raised", "odd", "holds")]
     assert order == sorted(order)
     assert "1 of 4 expectations failed and 1 of 4 could not be checked." in html
@@ -54,24 +56,24 @@ def test_what_failed_comes_before_what_holds():
 
 
 def test_an_exception_is_not_called_a_fault_of_the_data():
-    html = page(found(PASSED, ERROR), **ABOUT)
+    html = page(found(PASSED, ERROR), SOURCE)
     assert "The data were not found wrong" in html
     assert "says nothing about the data" in html
 
 
 def test_a_hostile_sample_is_shown_as_text():
-    html = page(found(FAILED), **{**ABOUT, "dataset": HOSTILE})
+    html = page(found(FAILED), replace(SOURCE, dataset=HOSTILE))
     assert HOSTILE not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
 def test_the_page_refers_to_nothing_outside():
-    html = page(found(PASSED, FAILED, removals=[removal(off_scale=3)]), **ABOUT)
+    html = page(found(PASSED, FAILED, removals=[removal(off_scale=3)]), SOURCE)
     assert re.findall(r"""src\s*=|href\s*=(?!"#)|url\(|@import|https?://""", html) == []
 
 
 def test_the_json_form_holds_every_outcome():
-    read = json.loads(json.dumps(document(found(PASSED, FAILED, ERROR), **ABOUT)))
+    read = json.loads(json.dumps(document(found(PASSED, FAILED, ERROR), SOURCE)))
     assert read["success"] is False
     assert read["n_expectations"] == 3
     assert [o["status"] for o in read["as_parsed"]] == ["passed", "failed", "error"]
@@ -81,7 +83,7 @@ def test_the_json_form_holds_every_outcome():
 
 def test_the_json_form_holds_both_checks_and_what_went_between_them():
     mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(off_scale=3)])
-    read = json.loads(json.dumps(document(mended, **ABOUT)))
+    read = json.loads(json.dumps(document(mended, SOURCE)))
     assert read["success"] is True
     assert [o["status"] for o in read["remaining"]] == ["passed", "passed"]
     assert read["quarantined"][0]["by_reason"] == {"off_scale": 3, "malformed": 1}
@@ -90,7 +92,7 @@ def test_the_json_form_holds_both_checks_and_what_went_between_them():
 
 def test_quarantined_rows_are_shown_by_table_and_reason_with_samples():
     mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(off_scale=3)])
-    html = page(mended, **ABOUT, data_docs="../data-docs/i-1/index.html")
+    html = page(mended, SOURCE, data_docs="../data-docs/i-1/index.html")
     assert "All 2 expectations hold; 4 rows are in quarantine." in html
     assert "0.4% of 1,000 rows; at most 1% may be." in html
     assert "line 12,345: rating is 9, &lt;script&gt;" in html
@@ -99,7 +101,9 @@ def test_quarantined_rows_are_shown_by_table_and_reason_with_samples():
 
 
 def test_too_many_faulty_rows_are_said_on_top_with_what_to_do():
-    html = page(found(ROW, removals=[removal(off_scale=30, superseded=500)]), **ABOUT, advice="Say their scale.")
+    html = page(
+        found(ROW, removals=[removal(off_scale=30, superseded=500)]), replace(SOURCE, advice="Say their scale.")
+    )
     assert "ratings: 31 of 1,000 rows are faulty (3.1%: 30 off_scale, 1 malformed), at most 1% may be." in html
     assert "Say their scale. Then run ingest_ratings again." in html
     assert "Too many" in html
@@ -108,7 +112,7 @@ def test_too_many_faulty_rows_are_said_on_top_with_what_to_do():
 def test_ratings_that_a_later_one_replaces_use_up_no_limit():
     mended = found(PASSED, ROW, second=[PASSED, outcome("faulty")], removals=[removal(superseded=500)])
     assert mended.success
-    assert "Too many" not in page(mended, **ABOUT)
+    assert "Too many" not in page(mended, SOURCE)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """The real ml-latest-small passes validation, and its report shows the official counts."""
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from recsys.config import PROJECT_ROOT, IngestConfig
-from recsys.ingest import eda_task, publishing, quality, tasks
+from recsys.ingest import tasks
 from recsys.ingest.eda.eda_report import MAX_BYTES
 from recsys.ingest.formats.known_releases import RELEASES
 
@@ -16,17 +15,15 @@ FOLDER = Path(os.environ.get("RECSYS_REALDATA", PROJECT_ROOT.parent / "shared" /
 pytestmark = [pytest.mark.realdata, pytest.mark.spark]
 
 
-def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(spark, settings, monkeypatch):
+def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(workspace):
     archive = FOLDER / "ml-latest-small.zip"
     if not archive.is_file():
         pytest.skip(f"{archive.name} is not in {FOLDER}: fetch it from {RELEASES['ml-latest-small'].url}")
-    for job in (quality, eda_task):
-        monkeypatch.setattr(job, "spark_session", lambda *_, **__: nullcontext(spark))
     config = IngestConfig(dataset=str(archive))
-    parsed = tasks.parse(tasks.download(config, "i-1", settings), settings)
-    assert quality.validate(parsed, config, settings)["success"] is True
-    snapshot = publishing.publish(parsed, settings)
-    html = Path(eda_task.explore(snapshot["snapshot_id"], settings)["report"]).read_text()
+    downloaded = tasks.download(workspace, config, "i-1")
+    tasks.validate(workspace, tasks.parse(workspace, downloaded), config)
+    snapshot = tasks.publish(workspace, downloaded)
+    html = Path(tasks.explore(workspace, snapshot.snapshot_id).report_uri).read_text()
     assert len(html.encode()) < MAX_BYTES
     # GroupLens' README: 100,836 ratings and 3,683 tags of 9,742 movies by 610 users.
     for count in ("100,836", "3,683", "9,742", "610"):

@@ -7,14 +7,14 @@ import pytest
 
 from recsys import columns as c
 from recsys.errors import NotFoundError
-from recsys.ingest import eda_task
+from recsys.ingest import exploring, tasks
 from recsys.storage import layout
 from recsys.storage.file_store import FileStore
-from recsys.storage.opening import open_store
+from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_json, write_json, write_table
-from recsys.tracking.tracking import Tracking
+from tests.storage.manifests import write_manifest
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("_share_the_session")]
+pytestmark = pytest.mark.spark
 
 THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
 TABLES = {
@@ -31,54 +31,53 @@ TABLES = {
 }
 
 
-def snapshot(settings, snapshot_id="tiny-1", tables=TABLES, **manifest):
-    store = open_store(settings.resolved_store_url)
+def snapshot(workspace, snapshot_id="tiny-1", tables=TABLES, **manifest):
+    store = workspace.store
     for name, columns in tables.items():
         table = pa.table(columns, schema=c.SNAPSHOT_TABLES[name])
         write_table(store, layout.snapshot_table(snapshot_id, name), table)
-    about = {"dataset": "tiny", "is_invented": True, "created_at": "2026-01-02T00:00:00+00:00"}
-    write_json(store, layout.snapshot_manifest(snapshot_id), about | manifest)
+    write_manifest(store, snapshot_id, **manifest)
     return store
 
 
-def earlier(settings, **manifest):
+def earlier(workspace, **manifest):
     """A snapshot of the day before with two of the three ratings, without details, as older ones are."""
     tables = {name: columns for name, columns in TABLES.items() if name != "details"}
     tables["ratings"] = {name: values[:2] for name, values in TABLES["ratings"].items()}
-    return snapshot(settings, "tiny-0", tables, **{"created_at": "2026-01-01T00:00:00+00:00", **manifest})
+    return snapshot(workspace, "tiny-0", tables, **{"created_at": "2026-01-01T00:00:00+00:00", **manifest})
 
 
-def test_explore_writes_the_report_and_logs_it_once(settings):
-    store = snapshot(settings)
-    first = eda_task.explore("tiny-1", settings)
-    assert first["report"] == store.uri("reports/eda/tiny-1.html")
-    run = Tracking(settings).get_run(first["mlflow_run_id"])
+def test_explore_writes_the_report_and_logs_it_once(workspace):
+    store = snapshot(workspace)
+    first = tasks.explore(workspace, "tiny-1")
+    assert first.report_uri == store.uri("reports/eda/tiny-1.html")
+    run = workspace.tracking.get_run(first.mlflow_run_id)
     assert run["metrics"]["n_ratings"] == 3
     assert run["metrics"]["sparsity"] == 1 - 3 / (2 * 2)
     assert run["params"]["dataset"] == "tiny"
     assert run["tags"]["is_invented"] == "true"
-    artifacts = list((settings.state_dir / "mlflow" / "artifacts").rglob("eda.html"))
+    artifacts = list((workspace.settings.state_dir / "mlflow" / "artifacts").rglob("eda.html"))
     assert [path.read_bytes() for path in artifacts] == [store.get("reports/eda/tiny-1.html")]
-    assert eda_task.explore("tiny-1", settings) == first
+    assert tasks.explore(workspace, "tiny-1") == first
 
 
-def test_the_report_says_that_the_movies_are_invented_and_runs_no_title(settings):
-    store = snapshot(settings)
-    eda_task.explore("tiny-1", settings)
+def test_the_report_says_that_the_movies_are_invented_and_runs_no_title(workspace):
+    store = snapshot(workspace)
+    tasks.explore(workspace, "tiny-1")
     html = store.get("reports/eda/tiny-1.html").decode()
     assert "These movies are invented." in html
     assert "<script>alert" not in html
 
 
-def test_a_snapshot_that_is_not_there_is_named(settings):
+def test_a_snapshot_that_is_not_there_is_named(workspace):
     with pytest.raises(NotFoundError, match=r"snapshots/none/manifest\.json"):
-        eda_task.explore("none", settings)
+        tasks.explore(workspace, "none")
 
 
-def test_the_report_compares_with_the_snapshot_before_whose_summaries_are_computed_where_missing(settings):
-    store = earlier(settings)
-    snapshot(settings)
-    eda_task.explore("tiny-1", settings)
+def test_the_report_compares_with_the_snapshot_before_whose_summaries_are_computed_where_missing(workspace):
+    store = earlier(workspace)
+    snapshot(workspace)
+    tasks.explore(workspace, "tiny-1")
     html = store.get("reports/eda/tiny-1.html").decode()
     assert "Since the snapshot before" in html
     assert "Heat (1995) gained 1: it went from 1 to 2." in html
@@ -89,41 +88,43 @@ def test_the_report_compares_with_the_snapshot_before_whose_summaries_are_comput
     }
 
 
-def test_a_first_snapshot_says_nothing_of_one_before(settings):
-    store = snapshot(settings)
-    eda_task.explore("tiny-1", settings)
+def test_a_first_snapshot_says_nothing_of_one_before(workspace):
+    store = snapshot(workspace)
+    tasks.explore(workspace, "tiny-1")
     assert "Since the snapshot before" not in store.get("reports/eda/tiny-1.html").decode()
 
 
-def test_the_stored_summaries_of_the_snapshot_before_are_enough(settings):
-    store = earlier(settings)
-    eda_task.explore("tiny-0", settings)
+def test_the_stored_summaries_of_the_snapshot_before_are_enough(workspace):
+    store = earlier(workspace)
+    tasks.explore(workspace, "tiny-0")
     for key in list(store.list("snapshots/tiny-0/")):
         store.delete(key)
-    snapshot(settings, previous_snapshot_id="tiny-0")
-    eda_task.explore("tiny-1", settings)
+    snapshot(workspace, previous_snapshot_id="tiny-0")
+    tasks.explore(workspace, "tiny-1")
     assert "Heat (1995) gained 1" in store.get("reports/eda/tiny-1.html").decode()
 
 
-def test_a_snapshot_that_left_nothing_is_not_compared_with(settings):
-    store = snapshot(settings, previous_snapshot_id="removed")
+def test_a_snapshot_that_left_nothing_is_not_compared_with(workspace):
+    store = snapshot(workspace, previous_snapshot_id="removed")
     write_json(store, layout.eda_report("removed", "json"), {"format": "of another version"})
-    eda_task.explore("tiny-1", settings)
+    tasks.explore(workspace, "tiny-1")
     assert "Since the snapshot before" not in store.get("reports/eda/tiny-1.html").decode()
 
 
 def test_the_snapshot_before_is_the_named_one_or_the_newest_of_the_same_data_made_earlier(tmp_path):
     store = FileStore(tmp_path)
     for at, dataset in (("2026-01-01", "a"), ("2026-01-02", "a"), ("2026-01-03", "b"), ("2026-01-05", "a")):
-        write_json(store, layout.snapshot_manifest(f"{dataset}-{at}"), {"dataset": dataset, "created_at": at})
-    manifest = {"dataset": "a", "created_at": "2026-01-04"}
+        write_manifest(store, f"{dataset}-{at}", dataset=dataset, created_at=at)
 
-    def found(**more):
-        return eda_task.previous_snapshot(store, "a-2026-01-04", manifest | more)
+    def previous(dataset="a", at="2026-01-04", **more):
+        write_manifest(store, "later", dataset=dataset, created_at=at, **more)
+        found = exploring.previous_snapshot(store, read_manifest(store, "later"))
+        store.delete(layout.snapshot_manifest("later"))
+        return found
 
-    assert found() == "a-2026-01-02"
-    assert found(previous_snapshot_id="a-2026-01-01") == "a-2026-01-01"
-    assert found(previous_snapshot_id=None) is None  # it says that there is none to compare with
-    assert found(previous_snapshot_id="removed") == "a-2026-01-02"
-    assert eda_task.previous_snapshot(store, "a-2026-01-01", manifest | {"created_at": "2026-01-01"}) is None
-    assert eda_task.previous_snapshot(store, "c", manifest | {"dataset": "c"}) is None
+    assert previous() == "a-2026-01-02"
+    assert previous(previous_snapshot_id="a-2026-01-01") == "a-2026-01-01"
+    assert previous(previous_snapshot_id=None) is None  # it says that there is none to compare with
+    assert previous(previous_snapshot_id="removed") == "a-2026-01-02"
+    assert previous(at="2026-01-01") is None
+    assert previous(dataset="c") is None

@@ -25,7 +25,7 @@ from recsys.search.cross_validation import Outcome, cross_validate
 from recsys.search.space import Params, show
 from recsys.search.trial import Trial
 from recsys.splitting.random_split import fold_of, is_holdout
-from recsys.training.fitting import Compiled, Fitter
+from recsys.training.fits.engines import Compiled, Fitter
 from recsys.training.searching import MODELS, objective, strategy
 
 _STATES_BYTES = 1 << 30

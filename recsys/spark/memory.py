@@ -17,7 +17,7 @@ def heap_mb(n_ratings: int, memory_mb: int) -> int:
     """A heap for the driver: 2 GB and 120 bytes a rating, but no more than a third of the machine, and at least 1 GB.
 
     MLlib holds each rating twice in its blocks, which are smaller in a smaller heap
-    (`recsys.training.fitting.n_blocks`), and caches on disk what does not fit. The other two thirds are for
+    (`recsys.training.fits.engines.n_blocks`), and caches on disk what does not fit. The other two thirds are for
     Python: the ratings and factors of this process, and the workers.
 
     >>> heap_mb(100_000, 24_000), heap_mb(25_000_000, 24_000), heap_mb(25_000_000, 8_000)

@@ -24,8 +24,8 @@ from recsys.models.recipe import Recipe
 from recsys.models.recommender import RatingModel, Recommender
 from recsys.registry.model_records import CompositionRecord, MemberRecord, ModelRecord
 from recsys.search.space import Params, different, show
-from recsys.training.fitting import Fitter, fitter_of, n_parallel, split_name
-from recsys.training.folds import Fold, FoldEvaluator
+from recsys.training.fits.engines import Fitter, fitter_of, n_parallel, split_name
+from recsys.training.fits.folds import Fold, FoldEvaluator
 from recsys.training.report.training_report import Searched
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from recsys.search.cross_validation import cross_validate
 from recsys.search.space import Choice, LogInteger, LogUniform, Params, Space, fit_into
 from recsys.search.trial import Objective, Trial
 from recsys.training.documents import ModelSearchRecord, OutcomeRecord, SearchRecord
-from recsys.training.folds import FoldEvaluator
+from recsys.training.fits.folds import FoldEvaluator
 from recsys.training.report.training_report import Searched
 
 MODELS = ("ranking", "rating")

@@ -17,7 +17,7 @@ from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_table, write_table
 from recsys.training import searching
 from recsys.training.documents import SearchRecord, SplitManifest, SplitParts, StoredPart
-from recsys.training.fitting import split_of
+from recsys.training.fits.engines import split_of
 from recsys.training.relevance import on_scale
 from recsys.training.report.training_report import Searched
 

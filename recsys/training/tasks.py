@@ -21,7 +21,7 @@ from recsys.storage import layout
 from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_table
 from recsys.tracking.tracking import CHALLENGER, CHAMPION
-from recsys.training import cluster, holdout, member_selection, runs, searching, stored
+from recsys.training import holdout, member_selection, runs, searching, stored
 from recsys.training.documents import (
     Evaluation,
     SplitManifest,
@@ -29,7 +29,8 @@ from recsys.training.documents import (
     read_trials,
     write_trial,
 )
-from recsys.training.fitting import split_name
+from recsys.training.fits import cluster
+from recsys.training.fits.engines import split_name
 from recsys.training.gate import Check
 from recsys.training.relevance import on_scale
 from recsys.training.report.training_report import Searched

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from recsys.config import TrainConfig
 from recsys.storage import layout
 from recsys.storage.base import check_key
-from recsys.training.fitting import split_name
+from recsys.training.fits.engines import split_name
 
 
 @pytest.mark.parametrize(

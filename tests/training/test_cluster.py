@@ -13,8 +13,9 @@ from recsys.models.als import AlsParams
 from recsys.search.trial import Trial
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table
-from recsys.training import cluster, member_selection, searching, tasks
-from recsys.training.folds import Folds
+from recsys.training import member_selection, searching, tasks
+from recsys.training.fits import cluster
+from recsys.training.fits.folds import Folds
 from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, write_snapshot
 
@@ -56,7 +57,7 @@ def test_tasks_give_what_threads_give_to_the_last_bit(spark, store, ratings, cha
     config = CONFIG.model_copy(update=changes)
     in_threads = search(Folds(None, ratings, config), config)
     with (
-        caplog.at_level(logging.INFO, "recsys.training.cluster"),
+        caplog.at_level(logging.INFO, "recsys.training.fits.cluster"),
         cluster.fold_evaluator(spark, ratings, config, store) as tasks,
     ):
         assert isinstance(tasks, cluster.Tasks)

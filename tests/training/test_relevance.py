@@ -12,7 +12,7 @@ from recsys.storage import layout
 from recsys.storage.opening import open_store
 from recsys.storage.tables import read_table, write_table
 from recsys.training import tasks
-from recsys.training.folds import Folds
+from recsys.training.fits.folds import Folds
 from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, write_snapshot
 

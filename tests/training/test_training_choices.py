@@ -16,8 +16,9 @@ from recsys.search.cross_validation import Outcome
 from recsys.search.trial import Objective, Trial
 from recsys.storage import layout
 from recsys.storage.tables import read_json, read_table
-from recsys.training import fitting, holdout, member_selection, tasks
-from recsys.training.folds import Folds
+from recsys.training import holdout, member_selection, tasks
+from recsys.training.fits import engines
+from recsys.training.fits.folds import Folds
 from recsys.training.report.training_report import Searched
 from recsys.workspace import Workspace
 from tests.training.tiny import CONFIG, train_once, write_snapshot
@@ -139,7 +140,7 @@ def test_the_fitted_pair_is_the_sum_its_composition_says(settings, spark, found)
     ratings, _ = parts_of(settings, CONFIG)
     parts = [member_selection.Part("ranking", trial.params) for trial in found[0].outcome.trials]
     explicit = member_selection.Part("rating", found[1].chosen().params)
-    fitter = fitting.fitter_of(spark, ratings, CONFIG)
+    fitter = engines.fitter_of(spark, ratings, CONFIG)
     pair = member_selection.fit(
         spark, ratings, member_selection.Composition([*parts[:2], parts[0]], [explicit], None, []), CONFIG
     )
@@ -157,8 +158,8 @@ def test_alpha_means_the_same_whatever_the_unit_of_the_preference(settings, spar
     """Twice the stars at half the alpha are the same confidence: all schemes add `alpha` to the average rating."""
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
-    fitter = fitting.fitter_of(spark, ratings, CONFIG)
-    for name in fitting.PREFERENCES:
+    fitter = engines.fitter_of(spark, ratings, CONFIG)
+    for name in engines.PREFERENCES:
         labels = fitter._preference({"preference": name})
         size = np.abs(labels[labels != 0]).mean()
         assert fitter.alpha({"preference": name, "alpha": 3.0}) * size == pytest.approx(3.0, rel=1e-4)
@@ -166,13 +167,13 @@ def test_alpha_means_the_same_whatever_the_unit_of_the_preference(settings, spar
 
 def test_the_frame_not_used_for_longest_leaves_the_memory_of_spark(settings, spark, monkeypatch):
     ratings = Ratings(*(np.array([1, 2, 3], kind) for kind in (np.int32, np.int32, np.float32, np.int64)))
-    monkeypatch.setattr(fitting, "_CACHED_RATINGS", 2 * len(ratings))  # two frames
-    engine, params, made = fitting.Mllib(spark, ratings), AlsParams(rank=2, reg_param=0.1, max_iter=1), []
+    monkeypatch.setattr(engines, "_CACHED_RATINGS", 2 * len(ratings))  # two frames
+    engine, params, made = engines.Mllib(spark, ratings), AlsParams(rank=2, reg_param=0.1, max_iter=1), []
     for scheme in ("one", "other", "one", "third", "one", "other"):
         engine.fit(scheme, lambda scheme=scheme: made.append(scheme) or ratings.ratings, params)
     assert made == ["one", "other", "third", "other"]
 
-    frames, kept = fitting.Frames(2), {size: spark.range(size).cache() for size in (1, 2, 3)}
+    frames, kept = engines.Frames(2), {size: spark.range(size).cache() for size in (1, 2, 3)}
     frames.update(kept)
     assert [frame.storageLevel.useMemory for frame in kept.values()] == [False, True, True]
 
@@ -231,7 +232,7 @@ def test_folding_in_a_known_user_gives_back_what_all_members_were_fitted_to(sett
     write_snapshot(settings)
     ratings, _ = parts_of(settings, CONFIG)
     shape = {"reg_param": 0.1, "alpha": 2.0, "half_life_days": 0.05}
-    points = [{"rank": 2 + at, "preference": name, **shape} for at, name in enumerate(fitting.PREFERENCES)]
+    points = [{"rank": 2 + at, "preference": name, **shape} for at, name in enumerate(engines.PREFERENCES)]
     implicit = [member_selection.Part("ranking", point) for point in points]
     explicit = member_selection.Part("rating", {"rank": 3, "reg_param": 0.2})
     blend = Blend(np.array([0.5, 0.2]), np.array([0.1, -0.05]), np.array([0.3, -0.1, 0.02, 0.1, 0.01, -0.03]))

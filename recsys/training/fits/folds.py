@@ -11,8 +11,8 @@ from recsys.config import TrainConfig
 from recsys.evaluation.evaluator import Evaluator, Ratings
 from recsys.models.factors import Factors
 from recsys.search.space import Params
-from recsys.training import fitting
-from recsys.training.fitting import Fitter, fitter_of, split_of
+from recsys.training.fits import engines
+from recsys.training.fits.engines import Fitter, fitter_of, split_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +78,7 @@ class Folds:
         self._n_kept = n_kept or config.n_folds
         self._lock = threading.Lock()
         self._ready: OrderedDict[int, Fold] = OrderedDict()
-        self.n_parallel = fitting.n_parallel(spark)
+        self.n_parallel = engines.n_parallel(spark)
 
     def evaluate(self, model: str, params: Params, fold: int) -> dict[str, float]:
         return self.fold(fold).evaluate(model, params)

@@ -32,7 +32,7 @@ from recsys.spark.session import blas_in_use
 from recsys.spark.shipping import as_raised
 from recsys.storage import layout
 from recsys.storage.base import Store
-from recsys.training.folds import Fold, FoldEvaluator, Folds
+from recsys.training.fits.folds import Fold, FoldEvaluator, Folds
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -15,7 +15,9 @@ from recsys.evaluation.significance import mean_with_interval, paired_bootstrap,
 from recsys.ids import distinct, positions
 from recsys.models.recommender import Recommender
 from recsys.registry.champions import RegisteredModel
-from recsys.training.documents import (
+from recsys.training.gate import Check, decide, gain_check, loss_check
+from recsys.training.report.groups import by_activity, calibration
+from recsys.training.training_documents import (
     ComparisonMetrics,
     Evaluation,
     Gain,
@@ -23,8 +25,6 @@ from recsys.training.documents import (
     Metrics,
     Verdict,
 )
-from recsys.training.gate import Check, decide, gain_check, loss_check
-from recsys.training.report.groups import by_activity, calibration
 
 log = logging.getLogger(__name__)
 Models = dict[str, Metrics]

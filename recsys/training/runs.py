@@ -18,8 +18,8 @@ from recsys.registry.model_records import CompositionRecord
 from recsys.registry.training_runs import EXPERIMENT, NO_RATING_MODEL
 from recsys.search.trial import Trial
 from recsys.tracking.tracking import Tracking
-from recsys.training.documents import Evaluation, Metrics
 from recsys.training.report.training_report import PAGE, Searched, page
+from recsys.training.training_documents import Evaluation, Metrics
 
 log = logging.getLogger(__name__)
 

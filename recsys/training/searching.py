@@ -12,9 +12,9 @@ from recsys.search import strategies
 from recsys.search.cross_validation import cross_validate
 from recsys.search.space import Choice, LogInteger, LogUniform, Params, Space, fit_into
 from recsys.search.trial import Objective, Trial
-from recsys.training.documents import ModelSearchRecord, OutcomeRecord, SearchRecord
 from recsys.training.fits.folds import FoldEvaluator
 from recsys.training.report.training_report import Searched
+from recsys.training.training_documents import ModelSearchRecord, OutcomeRecord, SearchRecord
 
 MODELS = ("ranking", "rating")
 # What did well on the MovieLens releases tried: worth a trial before anything is drawn.

@@ -16,10 +16,10 @@ from recsys.storage.base import Store
 from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_table, write_table
 from recsys.training import searching
-from recsys.training.documents import SearchRecord, SplitManifest, SplitParts, StoredPart
 from recsys.training.fits.engines import split_of
 from recsys.training.relevance import on_scale
 from recsys.training.report.training_report import Searched
+from recsys.training.training_documents import SearchRecord, SplitManifest, SplitParts, StoredPart
 
 log = logging.getLogger(__name__)
 

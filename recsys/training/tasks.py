@@ -22,18 +22,18 @@ from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_table
 from recsys.tracking.tracking import CHALLENGER, CHAMPION
 from recsys.training import holdout, member_selection, runs, searching, stored
-from recsys.training.documents import (
+from recsys.training.fits import cluster
+from recsys.training.fits.engines import split_name
+from recsys.training.gate import Check
+from recsys.training.relevance import on_scale
+from recsys.training.report.training_report import Searched
+from recsys.training.training_documents import (
     Evaluation,
     SplitManifest,
     Verdict,
     read_trials,
     write_trial,
 )
-from recsys.training.fits import cluster
-from recsys.training.fits.engines import split_name
-from recsys.training.gate import Check
-from recsys.training.relevance import on_scale
-from recsys.training.report.training_report import Searched
 from recsys.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from recsys.storage.opening import open_store
 from recsys.storage.tables import read_json, read_table
 from recsys.tracking.tracking import CHAMPION, Tracking
 from recsys.training import runs, searching, tasks
-from recsys.training.documents import read_trials
+from recsys.training.training_documents import read_trials
 from tests.training.tiny import CONFIG, train_once, write_snapshot
 
 pytestmark = pytest.mark.spark

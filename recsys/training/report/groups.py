@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.training.documents import ActivityGroup, CalibrationGroup, Interval
+from recsys.training.training_documents import ActivityGroup, CalibrationGroup, Interval
 
 
 def by_activity(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from recsys.pages.charts import Panel, specification
 from recsys.pages.rendering import ACCENT, ACCENT_2
-from recsys.training.documents import ActivityGroup, CalibrationGroup, Evaluation, Gain
+from recsys.training.training_documents import ActivityGroup, CalibrationGroup, Evaluation, Gain
 
 _LOOKS = {
     "challenger": ("this run's model", ACCENT),

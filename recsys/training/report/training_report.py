@@ -8,10 +8,10 @@ from recsys.pages.rendering import render
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Space
 from recsys.search.trial import Objective, Trial
-from recsys.training.documents import Evaluation
 from recsys.training.report import holdout_figures
 from recsys.training.report.reasons import reasons
 from recsys.training.report.search_figures import learning_curve, trial_panels
+from recsys.training.training_documents import Evaluation
 
 # What an artifact of MLflow with the page is called.
 PAGE = "training.html"

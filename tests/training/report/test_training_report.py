@@ -8,9 +8,9 @@ import pytest
 from recsys.search.cross_validation import Outcome
 from recsys.search.space import Choice, LogInteger, LogUniform
 from recsys.search.trial import Objective, Trial
-from recsys.training.documents import Evaluation
 from recsys.training.report.search_figures import learning_curve, trial_panels
 from recsys.training.report.training_report import Searched, page
+from recsys.training.training_documents import Evaluation
 
 SPACE = {"rank": LogInteger(8, 32), "alpha": LogUniform(0.1, 10), "weights": Choice((None, "liked"))}
 NDCG = Objective("ndcg_at_10")

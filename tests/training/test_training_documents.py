@@ -13,7 +13,14 @@ from recsys.messages import EvaluationResult
 from recsys.search.trial import Trial
 from recsys.storage.file_store import FileStore
 from recsys.training import searching
-from recsys.training.documents import Evaluation, SearchRecord, SplitManifest, Verdict, read_trials, write_trial
+from recsys.training.training_documents import (
+    Evaluation,
+    SearchRecord,
+    SplitManifest,
+    Verdict,
+    read_trials,
+    write_trial,
+)
 from tests.training.refused import EVALUATED
 
 RECORDED = Path(__file__).parent.parent / "state" / "recorded.tar.xz"

@@ -9,6 +9,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.ingest import tasks
 from recsys.storage import layout
 from recsys.storage.opening import open_store
+from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_json, read_table
 from recsys.training.relevance import for_counts, on_scale
 
@@ -98,7 +99,7 @@ def test_snapshots_of_counts_have_another_id_than_before_they_were_summed_and_th
 
 def test_a_training_on_counts_asks_for_no_rating_model_and_finds_every_held_out_movie_relevant(settings, take_in):
     snapshot_id = take_in(plays(count=lambda i: 0.25 + i % 3))
-    manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
+    manifest = read_manifest(open_store(settings.resolved_store_url), snapshot_id)
     config = on_scale(TrainConfig(baselines=("svd", "bias_order")), manifest)
     assert not config.has_rating_model
     assert config.relevant_rating == 0.25

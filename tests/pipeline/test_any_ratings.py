@@ -77,8 +77,8 @@ def test_ratings_off_the_scale_name_the_setting_and_the_scale_they_may_be_on(tak
 
 def test_the_scale_is_kept_with_the_snapshot_and_decides_what_is_relevant(settings, take_in):
     snapshot_id = take_in(table(stars=lambda i: i % 10 + 1), rating_scale="1-10/1")
-    manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
-    assert manifest["rating_scale"] == "1-10/1"
+    manifest = snapshots.read_manifest(open_store(settings.resolved_store_url), snapshot_id)
+    assert manifest.rating_scale == "1-10/1"
     assert on_scale(TrainConfig(), manifest).relevant_rating == 8
     assert on_scale(TrainConfig(relevant_rating=7), manifest).relevant_rating == 7
     with pytest.raises(ConfigError, match=r"relevant_rating 11 is above the highest rating of the scale 1-10/1"):
@@ -87,7 +87,7 @@ def test_the_scale_is_kept_with_the_snapshot_and_decides_what_is_relevant(settin
 
 def test_splits_by_time_are_refused_without_times(settings, take_in):
     snapshot_id = take_in("user,item,rating\n" + "".join(f"{i},{i % 7},4\n" for i in range(200)), times="none")
-    manifest = read_json(open_store(settings.resolved_store_url), layout.snapshot_manifest(snapshot_id))
+    manifest = snapshots.read_manifest(open_store(settings.resolved_store_url), snapshot_id)
     assert on_scale(TrainConfig(), manifest).split == "random"
     for split in ("time", "last_n"):
         with pytest.raises(ConfigError, match=rf"times=none, so split={split} has no times to split by"):

@@ -166,7 +166,7 @@ def test_a_compiled_search_survives_the_loss_of_a_worker_and_gives_the_trials_of
         assert "Lost executor" in said.partition("rating trial 1/")[0]
     # Executors import the driver's package from a folder, and keep there what they compile.
     [package] = running.work_dir(1).glob("app-*/*/recsys")
-    assert all(list(package.glob(f"{room}/__pycache__/*.nbi")) for room in ("models", "scoring"))
+    assert all(list(package.glob(f"{room}/__pycache__/*.nbi")) for room in ("compiled", "topk"))
     assert "NUMBA_CACHE_DIR" not in (package.parent / "stderr").read_text()
     store = open_store(settings.resolved_store_url)
     assert not list(store.list(layout.scratch("")))

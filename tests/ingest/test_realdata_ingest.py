@@ -28,6 +28,6 @@ def test_ml_latest_small_passes_and_its_report_shows_the_official_counts(workspa
     # GroupLens' README: 100,836 ratings and 3,683 tags of 9,742 movies by 610 users.
     for count in ("100,836", "3,683", "9,742", "610"):
         assert f"<dd>{count}<small>" in html
-    assert "9,724 rated, 18 not" in html
+    assert "9,724 with ratings, 18 without" in html
     assert "Forrest Gump (1994) leads with 329 ratings" in html
     assert "invented" not in html

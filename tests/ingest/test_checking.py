@@ -1,7 +1,6 @@
 """Validate over a real store: what is written, returned, refused and repeated."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,23 +13,11 @@ from recsys.ingest import tasks
 from recsys.messages import StagedTables, ValidationResult
 from recsys.storage import layout
 from recsys.storage.tables import read_table, write_table
+from tests.ingest.two_movies import TABLES, THEN
 from tests.storage.manifests import table_file, write_manifest
 
 pytestmark = pytest.mark.spark
 
-THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
-TABLES = {
-    "ratings": {"user_id": [1, 1, 2], "movie_id": [10, 20, 10], "rating": [4.0, 2.5, 5.0], "timestamp": [THEN] * 3},
-    "movies": {
-        "movie_id": [10, 20],
-        "title": ["Heat (1995)", "<script>alert('title')</script>"],
-        "year": [1995, None],
-        "genres": [["Action"], []],
-    },
-    "links": {"movie_id": [10, 20], "imdb_id": ["tt0113277", None], "tmdb_id": [949, None]},
-    "tags": {"user_id": [1], "movie_id": [10], "tag": ["heist"], "timestamp": [THEN]},
-    "details": {"movie_id": [10], "language": ["en"], "keywords": [["heist"]], "directors": [[]], "actors": [[]]},
-}
 N_ROWS = {name: len(columns["movie_id"]) for name, columns in TABLES.items()}
 CONFIG = IngestConfig(min_ratings=3)
 N_RULES = 72  # with the row counts of all five tables

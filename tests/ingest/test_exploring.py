@@ -1,7 +1,5 @@
 """Explore over a real store: what is written, returned, refused and repeated."""
 
-from datetime import UTC, datetime
-
 import pyarrow as pa
 import pytest
 
@@ -12,23 +10,10 @@ from recsys.storage import layout
 from recsys.storage.file_store import FileStore
 from recsys.storage.snapshots import read_manifest
 from recsys.storage.tables import read_json, write_json, write_table
+from tests.ingest.two_movies import TABLES
 from tests.storage.manifests import write_manifest
 
 pytestmark = pytest.mark.spark
-
-THEN = datetime(2015, 6, 1, 12, tzinfo=UTC)
-TABLES = {
-    "ratings": {"user_id": [1, 1, 2], "movie_id": [10, 20, 10], "rating": [4.0, 2.5, 5.0], "timestamp": [THEN] * 3},
-    "movies": {
-        "movie_id": [10, 20],
-        "title": ["Heat (1995)", "<script>alert('title')</script>"],
-        "year": [1995, None],
-        "genres": [["Action"], []],
-    },
-    "links": {"movie_id": [10, 20], "imdb_id": ["tt0113277", None], "tmdb_id": [949, None]},
-    "tags": {"user_id": [1], "movie_id": [10], "tag": ["heist"], "timestamp": [THEN]},
-    "details": {"movie_id": [10], "language": ["en"], "keywords": [["heist"]], "directors": [[]], "actors": [[]]},
-}
 
 
 def snapshot(workspace, snapshot_id="tiny-1", tables=TABLES, **manifest):

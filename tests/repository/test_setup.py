@@ -178,8 +178,8 @@ def pip(setup, monkeypatch, tmp_path):
 def test_all_of_pips_settings_about_indexes_and_trust_are_passed_to_uv(setup, pip):
     pip(
         "file",
-        "[global]\nindex-url = https://index.example/simple\nextra-index-url =\n  https://a.example/simple\n"
-        "  https://b.example/simple\ntrusted-host = a.example b.example\nfind-links = /wheels\n  https://c.example/\n"
+        "[global]\nindex-url = https://index.example/packages\nextra-index-url =\n  https://a.example/packages\n"
+        "  https://b.example/packages\ntrusted-host = a.example b.example\nfind-links = /wheels\n  https://c.example/\n"
         "cert = /etc/company ca.pem\nclient-cert = /etc/me.pem\nproxy = proxy.example:3128\ntimeout = 60\n",
     )
     env = setup.environment()
@@ -187,8 +187,8 @@ def test_all_of_pips_settings_about_indexes_and_trust_are_passed_to_uv(setup, pi
 
 
 TOLD = {
-    "UV_DEFAULT_INDEX": "https://index.example/simple",
-    "UV_INDEX": "https://a.example/simple https://b.example/simple",
+    "UV_DEFAULT_INDEX": "https://index.example/packages",
+    "UV_INDEX": "https://a.example/packages https://b.example/packages",
     "UV_INDEX_STRATEGY": "unsafe-best-match",
     "UV_INSECURE_HOST": "a.example b.example",
     "UV_FIND_LINKS": "/wheels,https://c.example/",
@@ -218,10 +218,10 @@ def test_without_settings_of_pips_uv_is_told_no_index(setup, pip, monkeypatch):
 
 
 def test_uv_installs_from_a_company_index_with_a_certificate_of_its_own_that_pips_file_names(setup, pip, tmp_path):
-    wheel(tmp_path / "www" / "simple" / "tiny-recsys-part", "tiny_recsys_part")
+    wheel(tmp_path / "www" / "packages" / "tiny-recsys-part", "tiny_recsys_part")
     certificate, server = https_server(tmp_path)
     with server as port:
-        pip("file", f"[global]\nindex-url = https://localhost:{port}/simple\ncert = {certificate}\n")
+        pip("file", f"[global]\nindex-url = https://localhost:{port}/packages\ncert = {certificate}\n")
         command = [sys.executable, "-m", "uv", "pip", "install", "--no-cache", "--target", str(tmp_path / "site")]
         env = setup.environment() | {"NO_PROXY": "localhost"}
         answer = subprocess.run([*command, "tiny-recsys-part"], env=env, capture_output=True, text=True, check=False)
